@@ -12,6 +12,7 @@ pub mod id;
 pub mod message;
 pub mod path;
 pub mod plugin;
+pub mod policy;
 pub mod status;
 pub mod transport;
 
@@ -21,6 +22,7 @@ pub use epoch::Epoch;
 pub use error::{Class, Kind, Operation, TransportError};
 pub use id::{DefinitionId, InstanceName, JobId, PartnerName, RunNumber};
 pub use path::RemotePath;
+pub use policy::{Direction, Publish, ResumePolicy};
 pub use status::{Event, IllegalTransition, Outcome, Status, apply};
 
 // One allocator on both sides of the plugin boundary, by construction: whoever links

@@ -1,0 +1,85 @@
+//! What a transfer definition decides about its jobs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Defines an enum that configuration, journal and messages write as one lower-case word.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
+        }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const EACH: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word that stands for the value.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The value that `word` stands for.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::EACH.iter().copied().find(|value| value.as_str() == word)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Which way the bytes of a job go.
+    Direction {
+        /// From a local file to the partner.
+        Send = "send",
+        /// From the partner to a local file.
+        Fetch = "fetch",
+    }
+}
+
+words! {
+    /// How a target comes into being.
+    Publish {
+        /// The bytes go to a partial, which is renamed onto the target when it is proved.
+        Atomic = "atomic",
+        /// The bytes go straight to the target, which a reader can see half-written.
+        Direct = "direct",
+    }
+}
+
+words! {
+    /// When an interrupted transfer goes on where it stopped.
+    ResumePolicy {
+        /// Only after the bytes already there are proved to be the source's.
+        Verified = "verified",
+        /// When the partial is not longer than what the journal knows to have been sent.
+        Size = "size",
+        /// Never: every attempt starts at the first byte.
+        Never = "never",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_and_its_value_belong_together() {
+        for &policy in ResumePolicy::EACH {
+            assert_eq!(ResumePolicy::from_word(policy.as_str()), Some(policy));
+        }
+        assert_eq!(Direction::from_word("Send"), None);
+        assert_eq!(format!("{:>7}|", Publish::Atomic), " atomic|");
+    }
+}
