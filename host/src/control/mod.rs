@@ -1,0 +1,55 @@
+//! The control API: what operators, monitors and cluster agents ask of a running host.
+//!
+//! [`Operations`] is what the host can do; [`api`] is how it is said in HTTP and JSON over a
+//! Unix socket in the run directory.
+
+pub mod api;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ferryway_core::JobId;
+
+use crate::journal::record::{Entry, HistoryQuery, Job};
+use api::{Command, Health, JobView, Refusal, SubmitRequest};
+
+/// What a running host does for its operators.
+#[async_trait]
+pub trait Operations: Send + Sync + 'static {
+    /// Accepts requests, all or none; durable on `Ok`.
+    ///
+    /// # Errors
+    /// Nothing was accepted.
+    async fn submit(&self, requests: Vec<SubmitRequest>) -> Result<Vec<Job>, Refusal>;
+
+    /// Does what an operator orders with a job; durable on `Ok`.
+    ///
+    /// # Errors
+    /// The job is as it was.
+    async fn command(&self, job: &JobId, command: Command) -> Result<Job, Refusal>;
+
+    /// All jobs that have not ended, in the order of acceptance, with their progress.
+    async fn jobs(&self) -> Result<Vec<JobView>, Refusal>;
+
+    /// One job, finished ones included.
+    async fn job(&self, id: &JobId) -> Result<JobView, Refusal>;
+
+    /// A job's record, the oldest entry first.
+    async fn entries(&self, id: &JobId) -> Result<Vec<Entry>, Refusal>;
+
+    /// Jobs that ended, the newest first.
+    async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>, Refusal>;
+
+    /// Waits until every one of the jobs has ended or is suspended, or the time is over, and
+    /// gives all of them as they are then.
+    async fn wait(&self, jobs: Vec<JobId>, limit: Duration) -> Result<Vec<Job>, Refusal>;
+
+    /// How the host is.
+    async fn health(&self) -> Health;
+
+    /// Reads the definitions again, as SIGHUP does; tells what is in force now.
+    ///
+    /// # Errors
+    /// The old definitions stay in force.
+    async fn reload(&self) -> Result<String, Refusal>;
+}

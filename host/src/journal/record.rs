@@ -1,0 +1,272 @@
+//! What the journal holds.
+
+use std::path::PathBuf;
+
+use ferryway_core::{
+    DefinitionId, Digest, Epoch, Event, IllegalTransition, JobId, PartnerName, RemotePath,
+    RunNumber, Status, apply,
+    policy::{Direction, Publish, ResumePolicy},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A job: one run of a transfer definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The job's id, never used twice.
+    pub id: JobId,
+    /// Which run of its definition it is.
+    pub run: RunNumber,
+    /// Place in the order of acceptance, over all definitions. Jobs to one target are
+    /// published in this order.
+    pub sequence: u64,
+    /// What was asked for.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub status: Status,
+    /// Counts the job's writes; a write names the version it saw.
+    pub version: u64,
+    /// The epoch of the last write.
+    pub epoch: Epoch,
+    /// When the request became durable.
+    pub accepted_at: Timestamp,
+    /// When the last write became durable.
+    pub updated_at: Timestamp,
+    /// What its owner needs to go on.
+    pub state: JobState,
+    /// How far the newest attempt got, as far as recorded.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What was asked for: the definition as it stood when the job was submitted. A later change
+/// of the definition does not touch jobs in flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The definition.
+    pub definition: DefinitionId,
+    /// The partner.
+    pub partner: PartnerName,
+    /// Which way the bytes go.
+    pub direction: Direction,
+    /// The file on our side.
+    pub local: PathBuf,
+    /// The file on the partner's side, with `{run}` and `{job}` still in it.
+    pub remote: String,
+    /// How the file appears under its name.
+    pub publish: Publish,
+    /// When an interrupted transfer goes on from where it was.
+    pub resume: ResumePolicy,
+    /// Seconds to wait before looking once more at what was published; 0 for not at all.
+    #[serde(default)]
+    pub settle_delay_s: u64,
+    /// The submitter's own key: a second request with the same key is the same job.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// The part of a job that its owner rewrites as it goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobState {
+    /// The number of the newest attempt; numbers are never used twice.
+    pub attempts: u32,
+    /// Tries that failed since the last success or restart.
+    pub failures: u32,
+    /// Not to be tried before this time.
+    pub not_before: Option<Timestamp>,
+    /// The newest attempt, while its partial may exist.
+    pub attempt: Option<Attempt>,
+    /// Set once a rename onto the target was intended, until the job is delivered.
+    pub intent: Option<Intent>,
+    /// Size of the delivered file in bytes.
+    pub size: Option<u64>,
+    /// Hash of the delivered file.
+    pub digest: Option<Digest>,
+    /// Bytes put on the wire by all attempts that ended or were recorded.
+    pub moved_bytes: u64,
+    /// How often the target was put in place on behalf of this job.
+    pub published: u32,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+    /// Whether an operator holds the job (else a suspended job ran out of retries).
+    pub held: bool,
+}
+
+/// One try on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number.
+    pub number: u32,
+    /// The epoch that began it.
+    pub epoch: Epoch,
+    /// What the source looked like.
+    pub fingerprint: Fingerprint,
+    /// Every name that the partial may bear, the oldest first: remote paths for a send, names
+    /// beside the local target for a fetch.
+    pub names: Vec<String>,
+}
+
+/// What tells one version of a source from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last modification, in nanoseconds since 1970, where it is known.
+    pub modified_ns: Option<i64>,
+    /// The file's identity on its file system, where it has one.
+    pub identity: Option<String>,
+}
+
+/// The durable intent to publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Every partial that was to be renamed onto the target; one is added by each attempt
+    /// that gets this far, none is ever taken out.
+    pub tokens: Vec<Token>,
+    /// Every name that the moved-away old target may bear, the oldest first.
+    #[serde(default)]
+    pub displaced: Vec<String>,
+}
+
+/// A verified partial: found under one of its names, it is not published; found under none,
+/// it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The attempt that made it.
+    pub attempt: u32,
+    /// Every name it may bear, the oldest first.
+    pub names: Vec<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its hash.
+    pub digest: Option<Digest>,
+}
+
+/// How far an attempt got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The attempt.
+    pub attempt: u32,
+    /// The file offset up to which the bytes were handed over.
+    pub offset: u64,
+    /// Bytes that this attempt put on the wire.
+    pub moved_bytes: u64,
+}
+
+/// A staging folder of ours on a partner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staging {
+    /// The partner.
+    pub partner: PartnerName,
+    /// The folder that holds the epochs' folders, such as `in/.ferryway/night`.
+    pub base: RemotePath,
+    /// The epoch that uses or used it.
+    pub epoch: Epoch,
+    /// Every name that the folder may bear, the oldest first.
+    pub names: Vec<RemotePath>,
+    /// What became of it.
+    pub state: StagingState,
+}
+
+/// What became of a staging folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StagingState {
+    /// Its epoch may use it.
+    Open,
+    /// It was moved out of its epoch's reach; it may still hold partials.
+    Revoked,
+    /// It is gone.
+    Removed,
+}
+
+/// A file on a partner that is of no use any more and could not be removed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// The partner.
+    pub partner: PartnerName,
+    /// The file.
+    pub path: RemotePath,
+    /// The job that left it.
+    pub job: JobId,
+}
+
+/// A write to one job: all of it becomes durable, or nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The job.
+    pub job: JobId,
+    /// The version that this write replaces.
+    pub version: u64,
+    /// What happened, in order; empty when only the state changes.
+    pub events: Vec<Event>,
+    /// The state from now on.
+    pub state: JobState,
+    /// A sentence for the job's record, for people.
+    pub note: Option<String>,
+}
+
+/// An entry of a job's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was written.
+    pub at: Timestamp,
+    /// The epoch that wrote it.
+    pub epoch: Epoch,
+    /// What happened; `None` for a change of state only, and for the acceptance.
+    pub event: Option<Event>,
+    /// The status after it.
+    pub status: Status,
+    /// A sentence for people.
+    pub note: Option<String>,
+}
+
+/// Which finished jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryQuery {
+    /// Only of this definition.
+    pub definition: Option<DefinitionId>,
+    /// Only jobs that ended at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only jobs that ended before this time.
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest first.
+    pub limit: usize,
+    /// Go on after the last job of an earlier page.
+    pub before_sequence: Option<u64>,
+}
+
+impl Job {
+    /// The next version of this job, and the write that makes it durable.
+    ///
+    /// # Errors
+    /// When the status does not allow an event.
+    pub fn step(
+        &self,
+        events: &[Event],
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+    ) -> Result<(Self, Step), IllegalTransition> {
+        let mut next = self.clone();
+        for &event in events {
+            next.status = apply(next.status, event)?;
+        }
+        change(&mut next.state);
+        next.version += 1;
+        let step = Step {
+            job: self.id.clone(),
+            version: self.version,
+            events: events.to_vec(),
+            state: next.state.clone(),
+            note,
+        };
+        Ok((next, step))
+    }
+
+    /// The checkpoint, if it is the newest attempt's.
+    pub fn current_checkpoint(&self) -> Option<&Checkpoint> {
+        let attempt = self.state.attempt.as_ref()?;
+        self.checkpoint.as_ref().filter(|checkpoint| checkpoint.attempt == attempt.number)
+    }
+}
