@@ -1,1 +1,77 @@
-//! stub
+//! The FTP and FTPS transport: client sessions over RFC 959 with the extensions of RFC 2228,
+//! 2389, 2428, 3659 and 4217, and the hash commands of common servers.
+//!
+//! suppaftp carries the control connection; the sockets, the data connections and the byte
+//! pump are here, so that every step has a time limit and both connections leave from the
+//! partner's source address.
+
+mod checksum;
+mod classify;
+mod config;
+mod connect;
+mod control;
+mod data;
+mod endpoint;
+mod features;
+mod listing;
+mod look;
+mod pump;
+mod session;
+mod source_address;
+mod tls;
+
+use ferryway_core::{
+    Algorithm, Operation, TransportError, async_trait,
+    transport::{Capabilities, ConfigFault, Partner, Rename, Result, Resume, Session, Transport},
+};
+
+use crate::{config::Settings, session::FtpSession};
+
+ferryway_core::export_transport!(crate::Ftp::default());
+
+/// The transport that the configuration calls `ftp`.
+#[derive(Debug, Default)]
+pub struct Ftp {
+    tls: tls::Configs,
+}
+
+#[async_trait]
+impl Transport for Ftp {
+    fn name(&self) -> &'static str {
+        "ftp"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume: Resume::AtOffset,
+            rename: Rename::Unknown,
+            size: true,
+            folders: true,
+            lists_hidden: true,
+            checksums: vec![Algorithm::Sha256, Algorithm::Crc32],
+            epoch_fencing: false,
+        }
+    }
+
+    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
+        match Settings::parse(settings) {
+            Ok(settings) => settings.tls.iter().filter_map(tls::TlsSettings::fault).collect(),
+            Err(faults) => faults,
+        }
+    }
+
+    async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
+        let settings = Settings::parse(&partner.settings).map_err(|faults| unusable(&faults))?;
+        let wire = connect::connect(&settings, partner.source_address, &self.tls)
+            .await
+            .map_err(|failure| failure.into_error(Operation::Connect).at(&settings))?;
+        Ok(Box::new(FtpSession::new(wire)))
+    }
+}
+
+fn unusable(faults: &[ConfigFault]) -> TransportError {
+    let faults: Vec<_> =
+        faults.iter().map(|fault| format!("`{}`: {}", fault.key, fault.message)).collect();
+    let kind = ferryway_core::Kind::Config;
+    TransportError::permanent(kind, Operation::Connect, faults.join("; "))
+}

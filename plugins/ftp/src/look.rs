@@ -1,0 +1,227 @@
+//! Looking at what the partner holds: MLST, SIZE, MDTM, MLSD and NLST.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ferryway_core::{
+    RemotePath,
+    bytes::{ByteSink, Sink},
+    transport::{EntryKind, Stat},
+};
+
+use crate::{
+    classify::Failure,
+    connect::Wire,
+    listing::{self, Entry},
+};
+
+/// The most that a listing may have, in bytes: a million long names.
+const LISTING_LIMIT: usize = 256 * 1024 * 1024;
+
+impl Wire {
+    /// Looks at one path. FTP cannot tell absence from denial, so nothing here says
+    /// `NotFound`; listing the folder can.
+    pub(crate) async fn stat(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
+        if self.features.mlst {
+            match self.stat_by_facts(path).await? {
+                Some(stat) => return Ok(stat),
+                None => tracing::debug!("MLST tells no type: SIZE and MDTM"),
+            }
+        }
+        self.stat_by_size(path).await
+    }
+
+    /// MLST (RFC 3659 section 7.2); `None` when the server's facts are of no use.
+    async fn stat_by_facts(&mut self, path: &RemotePath) -> Result<Option<Stat>, Failure> {
+        let answer = self.control.ask(&format!("MLST {path}")).await?;
+        if answer.is_unknown_command() {
+            self.features.mlst = false;
+            return Ok(None);
+        }
+        let answer = answer.done()?;
+        // The entry is the line between the first and the last.
+        let stat = answer.text.lines().nth(1).and_then(Entry::parse).and_then(|e| e.stat());
+        Ok(stat.filter(|stat| stat.kind == EntryKind::Folder || stat.size.is_some()))
+    }
+
+    /// SIZE and MDTM (RFC 3659 sections 4 and 3). Only files have a size.
+    async fn stat_by_size(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
+        let mut size = None;
+        if self.features.size {
+            let answer = self.control.ask(&format!("SIZE {path}")).await?;
+            if answer.is_unknown_command() {
+                self.features.size = false;
+            } else if !answer.is_done() {
+                return self.folder_or(path, Failure::Reply(answer.reply())).await;
+            } else {
+                size = Some(
+                    answer
+                        .body()
+                        .parse()
+                        .map_err(|_| Failure::Protocol(format!("no size in `{}`", answer.text)))?,
+                );
+            }
+        }
+        let mut modified = None;
+        if self.features.modified {
+            let answer = self.control.ask(&format!("MDTM {path}")).await?;
+            if answer.is_unknown_command() {
+                self.features.modified = false;
+            } else if answer.is_done() {
+                modified = listing::time(answer.body());
+            } else if size.is_none() {
+                return self.folder_or(path, Failure::Reply(answer.reply())).await;
+            }
+        }
+        if size.is_none() && modified.is_none() {
+            let none = Failure::Unsupported("the partner has neither MLST nor SIZE nor MDTM");
+            return self.folder_or(path, none).await;
+        }
+        Ok(Stat { kind: EntryKind::File, size, modified })
+    }
+
+    /// The path is a folder when the session can go there; else `failure` stands.
+    async fn folder_or(&mut self, path: &RemotePath, failure: Failure) -> Result<Stat, Failure> {
+        if matches!(&failure, Failure::Reply(reply) if reply.code == 421) {
+            return Err(failure);
+        }
+        match self.enter(path).await {
+            Ok(()) => {
+                self.leave().await?;
+                Ok(Stat { kind: EntryKind::Folder, size: None, modified: None })
+            }
+            Err(Failure::Reply(_)) => Err(failure),
+            Err(lost) => Err(lost),
+        }
+    }
+
+    /// The names in a folder.
+    pub(crate) async fn list(
+        &mut self,
+        folder: Option<&RemotePath>,
+    ) -> Result<Vec<String>, Failure> {
+        if self.features.mlst {
+            let command = folder.map_or_else(|| "MLSD".to_owned(), |path| format!("MLSD {path}"));
+            match self.listing(&command).await {
+                Err(Failure::Reply(reply)) if matches!(reply.code, 500 | 502 | 504) => {
+                    self.features.mlst = false;
+                }
+                text => {
+                    return listing::mlsd(&text?).ok_or_else(|| {
+                        Failure::Protocol("a line of MLSD makes no sense".to_owned())
+                    });
+                }
+            }
+        }
+        // NLST takes its argument for a pattern, prints names with or without the path, and
+        // some servers answer 226 where there is no such folder. Inside the folder none of
+        // this matters.
+        let Some(path) = folder else { return self.list_here().await };
+        self.enter(path).await?;
+        match self.list_here().await {
+            Err(lost @ (Failure::Io(_) | Failure::Timeout(_) | Failure::Tls(_))) => Err(lost),
+            names => {
+                self.leave().await?;
+                names
+            }
+        }
+    }
+
+    /// NLST (RFC 959 section 4.1.3) with the option `-a`, which is no standard: it works where
+    /// the folder itself appears as `.`, as it then does in every folder.
+    async fn list_here(&mut self) -> Result<Vec<String>, Failure> {
+        if self.nlst_shows_hidden != Some(false) {
+            match self.listing("NLST -a").await {
+                Ok(text) => {
+                    let listed = listing::nlst(&text);
+                    if listed.lists_itself {
+                        self.nlst_shows_hidden = Some(true);
+                        return Ok(listed.names);
+                    }
+                    if self.nlst_shows_hidden == Some(true) {
+                        return Err(Failure::Unavailable("the partner listed nothing at all"));
+                    }
+                }
+                Err(Failure::Reply(reply)) if reply.code != 421 => {
+                    if self.nlst_shows_hidden == Some(true) {
+                        return Err(Failure::Reply(reply));
+                    }
+                }
+                Err(lost) => return Err(lost),
+            }
+            self.nlst_shows_hidden = Some(false);
+        }
+        Ok(listing::nlst(&self.listing("NLST").await?).names)
+    }
+
+    async fn listing(&mut self, command: &str) -> Result<String, Failure> {
+        let text = Text::default();
+        self.receive_listing(command, Sink::new(text.clone())).await?;
+        Ok(text.take())
+    }
+
+    /// CWD, with the way back known (PWD, RFC 959 section 4.1.3).
+    async fn enter(&mut self, path: &RemotePath) -> Result<(), Failure> {
+        if self.home.is_none() {
+            let answer = self.control.ask("PWD").await?.done()?;
+            let home = quoted(&answer.text)
+                .ok_or_else(|| Failure::Protocol(format!("no folder in `{}`", answer.text)))?;
+            self.home = Some(home);
+        }
+        self.control.ask(&format!("CWD {path}")).await?.done().map(|_| ())
+    }
+
+    /// Back to where the session started: relative paths count from there.
+    async fn leave(&mut self) -> Result<(), Failure> {
+        let home = self.home.as_deref().unwrap_or("/");
+        match self.control.ask(&format!("CWD {home}")).await?.done() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::Protocol(format!("there is no way back to `{home}`"))),
+        }
+    }
+}
+
+/// The name in a 257 reply, where a quote is doubled (RFC 959 appendix II).
+fn quoted(text: &str) -> Option<String> {
+    let (start, end) = (text.find('"')? + 1, text.rfind('"')?);
+    let name = text.get(start..end)?.replace("\"\"", "\"");
+    (!name.is_empty() && !name.contains(['\r', '\n'])).then_some(name)
+}
+
+/// Gathers a listing. What is not UTF-8 is replaced: such a name is none of ours.
+#[derive(Clone, Default)]
+struct Text(Arc<Mutex<Vec<u8>>>);
+
+impl Text {
+    fn take(self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+}
+
+impl ByteSink for Text {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() + chunk.len() > LISTING_LIMIT {
+            return Err(io::Error::other("the listing is larger than any folder of ours"));
+        }
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_in_a_reply() {
+        assert_eq!(quoted("257 \"/in \"\"x\"\" 月\" is here").unwrap(), "/in \"x\" 月");
+        for bad in ["257 /in", "257 \"", "257 \"\""] {
+            assert_eq!(quoted(bad), None, "{bad}");
+        }
+    }
+}
