@@ -1,1 +1,4 @@
-//! stub
+//! The Ferryway service.
+
+pub mod control;
+pub mod journal;

@@ -1,12 +1,44 @@
 //! The messages of the control API.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `POST /v1/jobs` | up to [`BATCH_LIMIT`] [`SubmitRequest`] | the [`Job`]s, in the same order |
+//! | `GET /v1/jobs` | | every job in flight, as [`JobView`] |
+//! | `GET /v1/jobs/{id}` | | a [`JobView`] |
+//! | `GET /v1/jobs/{id}/entries` | | the job's [`Entry`](crate::journal::record::Entry) list |
+//! | `POST /v1/jobs/{id}/command` | [`Command`] | the [`Job`] |
+//! | `POST /v1/wait` | [`WaitRequest`] | the [`Job`]s, in the same order |
+//! | `GET /v1/history?...` | [`HistoryQuery`](crate::journal::record::HistoryQuery) as the query | [`Job`]s |
+//! | `GET /v1/health` | | [`Health`] |
+//! | `POST /v1/reload` | | [`Reloaded`] |
+//!
+//! Everything else is answered with a [`Refusal`].
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ferryway_core::{DefinitionId, Epoch, InstanceName, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::record::Job;
+
+/// The longest body of a request in bytes.
+pub const BODY_LIMIT: usize = 8 << 20;
+
+/// The most jobs in one submission.
+pub const BATCH_LIMIT: usize = 1_000;
+
+/// The most jobs in one wait.
+pub const WAIT_JOBS_LIMIT: usize = 10_000;
+
+/// The longest time that one request waits for jobs; who wants more asks again.
+pub const WAIT_TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The most jobs in one page of the history.
+pub const PAGE_LIMIT: usize = 1_000;
+
+/// The jobs in a page of the history when the query names no limit.
+pub const PAGE_DEFAULT: usize = 100;
 
 /// A request for one job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +72,16 @@ pub enum Command {
     },
     /// Ends it.
     Cancel,
+}
+
+/// A request to wait for jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitRequest {
+    /// The jobs, at most [`WAIT_JOBS_LIMIT`].
+    pub jobs: Vec<JobId>,
+    /// Milliseconds to wait at most; the host waits [`WAIT_TIME_LIMIT`] for more than that.
+    pub limit_ms: u64,
 }
 
 /// A job with what only the running host knows of it.
@@ -84,6 +126,13 @@ pub struct Health {
     pub moving: usize,
     /// Jobs in flight.
     pub in_flight: usize,
+}
+
+/// The definitions were read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is in force now, in words.
+    pub message: String,
 }
 
 /// Why the host did not do as asked.

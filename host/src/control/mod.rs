@@ -1,9 +1,13 @@
 //! The control API: what operators, monitors and cluster agents ask of a running host.
 //!
 //! [`Operations`] is what the host can do; [`api`] is how it is said in HTTP and JSON over a
-//! Unix socket in the run directory.
+//! Unix socket in the run directory; [`server`] and [`client`] are its two ends.
 
 pub mod api;
+pub mod client;
+mod routes;
+pub mod server;
+pub mod socket;
 
 use std::time::Duration;
 

@@ -1,0 +1,230 @@
+//! The socket of the control API in the run directory.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+/// The longest path of a socket in bytes. Systems have room for 104 to 108 in `sun_path`.
+pub const PATH_LIMIT: usize = 100;
+
+const PROBE_TIME_LIMIT: Duration = Duration::from_secs(1);
+
+/// The path of the control socket in a run directory.
+pub fn socket_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.sock")
+}
+
+/// A control socket that listens. The file goes away with it, unless another host's is in its
+/// place by then.
+#[derive(Debug)]
+pub struct ControlSocket {
+    pub(super) listener: UnixListener,
+    file: SocketFile,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The path is longer than systems allow.
+    #[error(
+        "the control socket's path `{}` has {} bytes, and {PATH_LIMIT} are allowed; name a \
+         shorter run directory",
+        path.display(), path.as_os_str().len()
+    )]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Others could put a socket of theirs into the run directory.
+    #[error(
+        "the run directory `{}` belongs to user {owner} and has mode {mode:o}: others could \
+         replace the control socket; run `chmod go-w` on it, or name another one",
+        path.display()
+    )]
+    Unsafe {
+        /// The run directory.
+        path: PathBuf,
+        /// Its owner's user id.
+        owner: u32,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Another host uses the run directory.
+    #[error(
+        "another host{} serves `{}`; stop it first, or give this instance a run directory of \
+         its own", pid(process.as_deref()), path.display()
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+        /// The other host's process id, if it said so.
+        process: Option<String>,
+    },
+    /// A file that is no socket has the socket's name.
+    #[error("`{}` is in the way: it is no socket; move it away", path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl ControlSocket {
+    /// Makes the run directory (mode 0700, with its parents) and listens on its socket (mode
+    /// 0600). What a dead host left behind is replaced; a lock that ends with its process
+    /// tells the dead from the living.
+    ///
+    /// # Errors
+    /// When the directory is not ours alone to write, another host listens there, or the
+    /// system refuses.
+    pub async fn bind(run_dir: &Path) -> Result<Self, BindError> {
+        let path = socket_path(run_dir);
+        if path.as_os_str().len() > PATH_LIMIT {
+            return Err(BindError::PathTooLong { path });
+        }
+        prepare(run_dir)?;
+        let lock = lock(run_dir, &path)?;
+        refuse_living(&path).await?;
+        let listener = listen(run_dir, &path)?;
+        let identity = identity(&path).map_err(failed("look at", &path))?;
+        Ok(Self { listener, file: SocketFile { path, identity, _lock: lock } })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Parts the listener from the file, which goes away when it is dropped.
+    pub(super) fn into_parts(self) -> (UnixListener, SocketFile) {
+        (self.listener, self.file)
+    }
+}
+
+/// The socket's file and the lock on its name.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+    _lock: File,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|now| now == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the control socket stays behind");
+        }
+    }
+}
+
+fn prepare(run_dir: &Path) -> Result<(), BindError> {
+    let create = DirBuilder::new().recursive(true).mode(0o700).create(run_dir);
+    create.map_err(failed("create", run_dir))?;
+    let meta = fs::metadata(run_dir).map_err(failed("look at", run_dir))?;
+    let (owner, mode) = (meta.uid(), meta.mode() & 0o7777);
+    let ours = owner == rustix::process::geteuid().as_raw() || owner == 0;
+    if !ours || mode & 0o022 != 0 {
+        return Err(BindError::Unsafe { path: run_dir.to_owned(), owner, mode });
+    }
+    Ok(())
+}
+
+fn lock(run_dir: &Path, socket: &Path) -> Result<File, BindError> {
+    let path = run_dir.join("control.lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            let read = file.take(20).read_to_string(&mut process);
+            let process = read.ok().map(|_| process.trim().to_owned()).filter(|p| !p.is_empty());
+            return Err(BindError::InUse { path: socket.to_owned(), process });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write(&mut file).map_err(failed("write", &path))?;
+    Ok(file)
+}
+
+/// Whoever listens without holding the lock is no host of ours, and is left alone all the same.
+async fn refuse_living(path: &Path) -> Result<(), BindError> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", path)(error)),
+        Ok(meta) => meta.file_type(),
+    };
+    if !kind.is_socket() {
+        return Err(BindError::InTheWay { path: path.to_owned() });
+    }
+    match timeout(PROBE_TIME_LIMIT, UnixStream::connect(path)).await {
+        Ok(Err(error))
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(())
+        }
+        // A full queue or no answer: somebody is there.
+        _ => Err(BindError::InUse { path: path.to_owned(), process: None }),
+    }
+}
+
+/// The socket gets its mode in a folder that nobody else can enter and then its name in one
+/// step, so that at no time others can connect, and clients always find a socket.
+fn listen(run_dir: &Path, path: &Path) -> Result<UnixListener, BindError> {
+    let nest = tempfile::Builder::new().prefix(".n").tempdir_in(run_dir);
+    let nest = nest.map_err(failed("write into", run_dir))?;
+    let born = nest.path().join("s");
+    let listener = UnixListener::bind(&born).map_err(failed("listen on", &born))?;
+    let mode = Permissions::from_mode(0o600);
+    fs::set_permissions(&born, mode).map_err(failed("set the mode of", &born))?;
+    fs::rename(&born, path).map_err(failed("rename the new socket to", path))?;
+    Ok(listener)
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindError {
+    let path = path.to_owned();
+    move |source| BindError::Io { action, path, source }
+}
+
+fn pid(process: Option<&str>) -> String {
+    process.map(|process| format!(" (process {process})")).unwrap_or_default()
+}
