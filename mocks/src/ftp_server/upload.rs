@@ -1,0 +1,187 @@
+//! A file while it is being stored.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    behaviour::{LateClose, Lock, RestBeyondEnd},
+    locks::{self, Guard},
+    reply::Reply,
+    shared::Shared,
+};
+
+/// Where in the file an upload begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The file is emptied first.
+    Empty,
+    /// At this offset.
+    At(u64),
+    /// At the end.
+    Append,
+}
+
+/// An upload. Dropping it, as when its session is cut, does what the server does then.
+pub(super) struct Upload {
+    file: Arc<File>,
+    position: u64,
+    cuts_behind: bool,
+    /// The temporary file and the name that it gets at the end.
+    temporary: Option<(PathBuf, PathBuf)>,
+    _lock: Option<Guard>,
+}
+
+static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
+
+impl Upload {
+    /// Opens the file at `place` as the server's kind does; the error is the refusal.
+    pub(super) async fn open(
+        shared: &Shared,
+        place: &Path,
+        shown: &str,
+        start: Start,
+    ) -> Result<Self, Reply> {
+        admit(shared, place, shown, start)?;
+        let failed = |error: io::Error| Reply::file_error(shown, &error);
+        let (file, temporary, lock) = match &shared.behaviour.lock {
+            Lock::HiddenTemporary => {
+                let hidden = beside(place, |name| format!(".in.{name}."));
+                let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
+                let taken = format!("Temporary hidden file {} already exists.", hidden.display());
+                let file = file.map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => Reply::new(550, taken),
+                    _ => failed(error),
+                })?;
+                (file, Some((hidden, place.to_owned())), None)
+            }
+            Lock::AtomicTemporary if !matches!(start, Start::At(_)) => {
+                let number = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
+                let process = std::process::id();
+                let unique = beside(place, |_| format!(".pureftpd-upload.{process:x}.{number:x}"));
+                let file = File::create_new(&unique).map_err(failed)?;
+                (file, Some((unique, place.to_owned())), None)
+            }
+            lock => {
+                let file = OpenOptions::new().write(true).create(true).truncate(false).open(place);
+                let file = file.map_err(failed)?;
+                let guard = acquire(shared, lock, &file).await?;
+                (file, None, guard)
+            }
+        };
+        let position = seek(shared, &file, start)?;
+        Ok(Self {
+            file: Arc::new(file),
+            position,
+            cuts_behind: shared.behaviour.late_close == LateClose::Truncates,
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    /// Writes the first `length` bytes of `buffer` and gives it back.
+    pub(super) async fn write(&mut self, buffer: Vec<u8>, length: usize) -> io::Result<Vec<u8>> {
+        let file = Arc::clone(&self.file);
+        let write = move || (&*file).write_all(&buffer[..length]).map(|()| buffer);
+        let buffer = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
+        self.position += length as u64;
+        Ok(buffer)
+    }
+
+    /// Ends the upload: the file has its name and its length.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        match self.temporary.take() {
+            Some((temporary, place)) => fs::rename(temporary, place),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error.
+        if self.cuts_behind {
+            let _best_effort = self.file.set_len(self.position);
+        }
+        if let Some((temporary, _)) = &self.temporary {
+            let _best_effort = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// Refuses what the server's kind does not take, before anything is touched.
+fn admit(shared: &Shared, place: &Path, shown: &str, start: Start) -> Result<(), Reply> {
+    let behaviour = &shared.behaviour;
+    if !shared.disk.writable() {
+        return Err(Reply::new(behaviour.store_refusal, "Could not create file."));
+    }
+    let length = match fs::metadata(place) {
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(Reply::new(550, format!("{shown}: Is a directory.")));
+        }
+        Ok(metadata) => Some(metadata.len()),
+        Err(_) => None,
+    };
+    if length.is_some() && !behaviour.allow_overwrite && start != Start::Append {
+        return Err(Reply::new(550, format!("{shown}: Overwrite permission denied.")));
+    }
+    if start != Start::Empty && !behaviour.allow_store_restart {
+        return Err(Reply::new(451, "Append/Restart not permitted, try again."));
+    }
+    if start == Start::Append && behaviour.lock == Lock::HiddenTemporary {
+        return Err(Reply::new(550, "APPE not compatible with server configuration."));
+    }
+    match start {
+        Start::At(offset) if offset > length.unwrap_or(0) => refuse_beyond(shared),
+        _ => Ok(()),
+    }
+}
+
+async fn acquire(shared: &Shared, lock: &Lock, file: &File) -> Result<Option<Guard>, Reply> {
+    let id = file.metadata().map(|metadata| locks::identity(&metadata));
+    let id = id.map_err(|error| Reply::file_error("file", &error))?;
+    match lock {
+        Lock::Refuse { code, text } => match shared.locks.try_acquire(id) {
+            Some(guard) => Ok(Some(guard)),
+            None => Err(Reply::new(*code, text.clone())),
+        },
+        Lock::BlockThenTruncate => Ok(Some(shared.locks.acquire(id).await)),
+        Lock::None | Lock::HiddenTemporary | Lock::AtomicTemporary => Ok(None),
+    }
+}
+
+/// Brings the file to the upload's beginning and tells where that is.
+fn seek(shared: &Shared, mut file: &File, start: Start) -> Result<u64, Reply> {
+    let mut seek = || {
+        let end = file.metadata()?.len();
+        let position = match (start, shared.behaviour.rest_beyond_end) {
+            (Start::Empty, _) => {
+                file.set_len(0)?;
+                0
+            }
+            (Start::Append, _) => end,
+            (Start::At(offset), RestBeyondEnd::Clamp) => offset.min(end),
+            (Start::At(offset), _) => offset,
+        };
+        file.seek(SeekFrom::Start(position))
+    };
+    seek().map_err(|error: io::Error| Reply::file_error("file", &error))
+}
+
+pub(super) fn refuse_beyond(shared: &Shared) -> Result<(), Reply> {
+    match shared.behaviour.rest_beyond_end {
+        RestBeyondEnd::Refuse => Err(Reply::new(554, "Restart offset reaches beyond end of file.")),
+        RestBeyondEnd::Hole | RestBeyondEnd::Clamp => Ok(()),
+    }
+}
+
+fn beside(place: &Path, name: impl FnOnce(&str) -> String) -> PathBuf {
+    let old = place.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    place.with_file_name(name(&old))
+}
