@@ -128,11 +128,15 @@ fn class_of(code: u16, operation: Operation) -> (Class, Kind) {
         430 | 530 | 532 => Kind::Login,
         431 | 533..=537 => Kind::Tls,
         450 | 550 => Kind::Unavailable,
+        // The argument of MLST or MLSD names nothing that they can list (RFC 3659 section 7.2.1).
+        501 if matches!(operation, Operation::Stat | Operation::List) => Kind::Unavailable,
         // The folder exists; elsewhere 521 and 522 are about the data connection's protection.
         521 if operation == Operation::MakeFolder => Kind::Unavailable,
         // "Local error in processing" is what servers answer when their disk fails or is full.
         451 if stores => Kind::Space,
         452 | 552 => Kind::Space,
+        // A greeting answers no command.
+        500..=502 | 504 | 522 if operation == Operation::Connect => Kind::Refused,
         500..=502 | 504 | 522 => Kind::Unsupported,
         553 => Kind::Denied,
         400..=599 => Kind::Refused,
@@ -231,6 +235,8 @@ mod tests {
     fn a_code_means_what_its_operation_makes_of_it() {
         assert_eq!(error(451, Operation::Rename).kind(), Kind::Refused);
         assert_eq!(error(521, Operation::MakeFolder).kind(), Kind::Unavailable);
+        assert_eq!(error(501, Operation::List).kind(), Kind::Unavailable);
+        assert_eq!(error(501, Operation::Store).kind(), Kind::Unsupported);
         assert_eq!(error(521, Operation::Store).kind(), Kind::Refused);
     }
 

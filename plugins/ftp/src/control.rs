@@ -34,7 +34,7 @@ impl Answer {
 
     /// The partner does not know the command, rather than refuse this use of it.
     pub(crate) fn is_unknown_command(&self) -> bool {
-        matches!(self.code, 500 | 501 | 502 | 504)
+        is_unknown_command(self.code)
     }
 
     /// The text after the code of a one-line answer.
@@ -57,6 +57,11 @@ impl Answer {
     pub(crate) fn done(self) -> Result<Self, Failure> {
         if self.is_done() { Ok(self) } else { Err(Failure::Reply(self.reply())) }
     }
+}
+
+/// Whether the code says that there is no such command. 501 is about its argument.
+pub(crate) fn is_unknown_command(code: u16) -> bool {
+    matches!(code, 500 | 502 | 504)
 }
 
 /// The control connection of one session.

@@ -14,6 +14,7 @@ use ferryway_core::{
 use crate::{
     classify::Failure,
     connect::Wire,
+    control::is_unknown_command,
     listing::{self, Entry},
 };
 
@@ -105,7 +106,7 @@ impl Wire {
         if self.features.mlst {
             let command = folder.map_or_else(|| "MLSD".to_owned(), |path| format!("MLSD {path}"));
             match self.listing(&command).await {
-                Err(Failure::Reply(reply)) if matches!(reply.code, 500 | 502 | 504) => {
+                Err(Failure::Reply(reply)) if is_unknown_command(reply.code) => {
                     self.features.mlst = false;
                 }
                 text => {
