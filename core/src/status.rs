@@ -101,6 +101,8 @@ pub enum Event {
     Publish,
     /// An intent of an earlier attempt is on record: find out what became of it.
     Settle,
+    /// The intent is taken back: its token is in our hands and of no use.
+    Void,
     /// The target is in place.
     Published,
     /// The target itself was written and verified (policy `direct`).
@@ -161,7 +163,8 @@ pub fn apply(status: Status, event: Event) -> Result<Status, IllegalTransition> 
 
         (S::Accepted | S::Preparing | S::Connecting | S::Transferring, E::Retry)
         | (S::Verifying, E::Retry) => S::Accepted,
-        (S::Publishing, E::Retry | E::Publish) => S::Publishing,
+        (S::Publishing, E::Retry) => S::Publishing,
+        (S::Publishing, E::Void) => S::Accepted,
         (S::Confirming, E::Retry) => S::Confirming,
         (
             S::Accepted

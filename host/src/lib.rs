@@ -1,4 +1,10 @@
-//! The Ferryway service.
+//! The Ferryway service: configuration, plugins, journal, recovery, scheduler and control API.
 
+pub mod attempt;
+pub mod config;
 pub mod control;
+pub mod digest;
 pub mod journal;
+pub mod loader;
+pub mod partner;
+pub mod scheduler;

@@ -1,14 +1,16 @@
 //! What the journal holds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ferryway_core::{
     DefinitionId, Digest, Epoch, Event, IllegalTransition, JobId, PartnerName, RemotePath,
     RunNumber, Status, apply,
     policy::{Direction, Publish, ResumePolicy},
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
+
+use crate::config::{Template, TemplateValues};
 
 /// A job: one run of a transfer definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,10 +50,13 @@ pub struct JobSpec {
     pub partner: PartnerName,
     /// Which way the bytes go.
     pub direction: Direction,
-    /// The file on our side.
-    pub local: PathBuf,
-    /// The file on the partner's side, with `{run}` and `{job}` still in it.
+    /// The file on our side, as a template.
+    pub local: String,
+    /// The file on the partner's side, as a template.
     pub remote: String,
+    /// Waiting jobs with a larger number go first.
+    #[serde(default)]
+    pub priority: i32,
     /// How the file appears under its name.
     pub publish: Publish,
     /// When an interrupted transfer goes on from where it was.
@@ -262,6 +267,31 @@ impl Job {
             note,
         };
         Ok((next, step))
+    }
+
+    /// The file on our side. A template that no longer parses is taken as it stands.
+    pub fn local(&self) -> PathBuf {
+        let name = self.spec.remote.rsplit('/').next().unwrap_or_default();
+        PathBuf::from(self.fill(&self.spec.local, name))
+    }
+
+    /// The file on the partner's side.
+    pub fn remote(&self) -> String {
+        let local = Path::new(&self.spec.local);
+        let name = local.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // The name comes out of a template itself.
+        let name = self.fill(name, "");
+        self.fill(&self.spec.remote, &name)
+    }
+
+    fn fill(&self, template: &str, name: &str) -> String {
+        let date = self.accepted_at.to_zoned(TimeZone::system()).date();
+        match template.parse::<Template>() {
+            Ok(template) => {
+                template.fill(&TemplateValues { name, job: &self.id, run: self.run, date })
+            }
+            Err(_) => template.to_owned(),
+        }
     }
 
     /// The checkpoint, if it is the newest attempt's.

@@ -1,0 +1,77 @@
+//! A send with policy `direct`: the bytes go straight to the target, for partners that watch
+//! for one name. A reader can see it half-written, and a former owner that still runs can
+//! write into it.
+
+use std::sync::{Arc, Mutex};
+
+use ferryway_core::{
+    Event, Status,
+    bytes::Source as ByteStream,
+    transport::{Session, Upload},
+};
+
+use super::{
+    Failure, publish,
+    run::{Run, conclude},
+    source::Source,
+    stream::{FileSource, SharedHashes, lock},
+    verify,
+};
+use crate::{
+    digest::Hashes,
+    journal::record::{Attempt, Intent, Token},
+};
+
+/// Delivers the job, from the first byte on every try.
+pub(super) async fn send(run: &Run) -> Result<(), Failure> {
+    if run.job().status == Status::Accepted {
+        drop(run.queue(&[Event::Prepare], None, |_| {}).await?);
+    }
+    let source = Source::open(run).await?;
+    drop(run.queue(&[Event::Connect], None, |_| {}).await?);
+    let mut lease = run.lend().await?;
+    let result = transfer(run, lease.session(), source).await;
+    conclude(lease, result)
+}
+
+async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Result<(), Failure> {
+    let target = run.target()?;
+    let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
+    let number = run.job().state.attempts + 1;
+    let attempt = Attempt {
+        number,
+        epoch: run.context.journal.epoch(),
+        fingerprint: source.fingerprint.clone(),
+        names: vec![target.to_string()],
+    };
+    let note = format!("attempt {number} goes straight to `{target}`");
+    run.record(&[Event::Begin], Some(note), |state| {
+        state.attempts = number;
+        state.attempt = Some(attempt);
+    })
+    .await?;
+    run.still_owner().await?;
+    let size = source.fingerprint.size;
+    let meter = run.start_stream(0, size);
+    let counted = Arc::clone(&meter);
+    let mut checkpoint = run.checkpoints(number, move || counted.bytes());
+    let progress = Box::new(move |_| checkpoint());
+    let bytes = FileSource::new(source.reopen()?, size, Arc::clone(&hashes), progress);
+    let source_stream = ByteStream::new(bytes);
+    let upload =
+        Upload { path: target.clone(), offset: 0, length: size, source: source_stream, meter };
+    if let Err(error) = session.store(upload).await {
+        if error.kind() == ferryway_core::Kind::Local {
+            source.unchanged()?;
+        }
+        return Err(error.into());
+    }
+    drop(run.queue(&[Event::Verify], None, |_| {}).await?);
+    verify::partial(session, &target, size, &hashes).await?;
+    source.unchanged()?;
+    let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
+    let token = Token { attempt: number, names: vec![target.to_string()], size, digest };
+    let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
+    publish::finish(run, &[Event::Delivered, Event::Complete], None, &delivered).await?.await?;
+    Ok(())
+}

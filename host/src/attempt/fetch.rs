@@ -1,0 +1,323 @@
+//! A fetch: the bytes go to a file beside the local target, which is synced, renamed onto the
+//! target, and made durable by a sync of the folder.
+
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::UNIX_EPOCH,
+};
+
+use ferryway_core::{
+    Algorithm, Event, RemotePath, Status,
+    bytes::Sink,
+    policy::{Publish, ResumePolicy},
+    transport::{Download, Session},
+};
+use tokio::runtime::Handle;
+
+use super::{
+    CHECKPOINT_BYTES, Failure, publish,
+    run::{Run, conclude},
+    source::{blocking, local_io},
+    stream::{FileSink, SharedHashes, hash_prefix, lock},
+    verify,
+};
+use crate::{
+    config::LocalFile,
+    digest::Hashes,
+    journal::record::{Attempt, Fingerprint, Intent, Token},
+};
+
+/// Delivers the job.
+pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
+    let place = run.local()?;
+    if run.job().state.intent.is_some() {
+        if run.job().status == Status::Accepted {
+            let events = [Event::Prepare, Event::Connect, Event::Settle];
+            drop(run.queue(&events, None, |_| {}).await?);
+        }
+        return settle(run, &place).await;
+    }
+    if run.job().status == Status::Accepted {
+        drop(run.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
+    }
+    let mut lease = run.lend().await?;
+    let result = transfer(run, lease.session(), &place, policy).await;
+    let (token, part) = conclude(lease, result)?;
+    if policy == Publish::Direct {
+        let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
+        let events = [Event::Delivered, Event::Complete];
+        publish::finish(run, &events, None, &delivered).await?.await?;
+        return Ok(());
+    }
+    publish::intend(run, token).await?;
+    put_in_place(run, &part, &place).await
+}
+
+async fn transfer(
+    run: &Run,
+    session: &mut dyn Session,
+    place: &LocalFile,
+    policy: Publish,
+) -> Result<(Token, LocalFile), Failure> {
+    let remote = run.target()?;
+    let fingerprint = look(session, &remote).await?;
+    let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
+    let (number, part) = begin(run, place, policy, &fingerprint).await?;
+    let resumable = verify::can_resume(session) && policy == Publish::Atomic;
+    let (file, offset) = open_part(run, &part, &fingerprint, resumable, &hashes).await?;
+    receive(run, session, &remote, number, (&file, offset), fingerprint.size, &hashes).await?;
+    drop(run.queue(&[Event::Verify], None, |_| {}).await?);
+    let length = file.metadata().map_err(|error| local_io(&part, "look at", error))?.len();
+    if session.capabilities().size && length != fingerprint.size {
+        return Err(Failure::Void(format!(
+            "{length} bytes of `{remote}` arrived, not {}; it is fetched anew",
+            fingerprint.size
+        )));
+    }
+    if look(session, &remote).await? != fingerprint {
+        return Err(Failure::Void(format!(
+            "`{remote}` changed on the partner during the transfer; it is fetched anew"
+        )));
+    }
+    verify::partial(session, &remote, length, &hashes).await?;
+    let digest = lock(&hashes).digest(Algorithm::Blake3);
+    let names = vec![part.name().to_owned()];
+    Ok((Token { attempt: number, names, size: length, digest }, part))
+}
+
+async fn look(session: &mut dyn Session, remote: &RemotePath) -> Result<Fingerprint, Failure> {
+    let stat = session.stat(remote.clone()).await?;
+    let modified_ns = stat
+        .modified
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .and_then(|age| i64::try_from(age.as_nanos()).ok());
+    Ok(Fingerprint { size: stat.size.unwrap_or(0), modified_ns, identity: None })
+}
+
+/// Puts the attempt on record with the name of its file.
+async fn begin(
+    run: &Run,
+    place: &LocalFile,
+    policy: Publish,
+    fingerprint: &Fingerprint,
+) -> Result<(u32, LocalFile), Failure> {
+    let job = run.job();
+    let number = job.state.attempts + 1;
+    let part = match policy {
+        Publish::Direct => place.clone(),
+        Publish::Atomic => part_of(run, place, number)?,
+    };
+    let mut names = job.state.attempt.map(|earlier| earlier.names).unwrap_or_default();
+    names.push(part.name().to_owned());
+    let attempt = Attempt {
+        number,
+        epoch: run.context.journal.epoch(),
+        fingerprint: fingerprint.clone(),
+        names,
+    };
+    let note = format!("attempt {number} goes to `{}`", part.path().display());
+    run.record(&[Event::Begin], Some(note), |state| {
+        state.attempts = number;
+        state.attempt = Some(attempt);
+    })
+    .await?;
+    Ok((number, part))
+}
+
+fn part_of(run: &Run, place: &LocalFile, number: u32) -> Result<LocalFile, Failure> {
+    let job = run.job();
+    let epoch = run.context.journal.epoch();
+    sibling(place, &format!(".{}.{}.e{epoch}.a{number}.part", place.name(), job.id))
+}
+
+fn sibling(place: &LocalFile, name: &str) -> Result<LocalFile, Failure> {
+    place.sibling(name).map_err(|error| Failure::LocalFile(error.to_string()))
+}
+
+/// Opens the file of this attempt: the earlier one's under the new name, cut to what was
+/// durable of it, or a fresh one.
+async fn open_part(
+    run: &Run,
+    part: &LocalFile,
+    fingerprint: &Fingerprint,
+    resumable: bool,
+    hashes: &SharedHashes,
+) -> Result<(File, u64), Failure> {
+    let job = run.job();
+    if job.spec.publish == Publish::Direct {
+        let file = part.create_new().or_else(|_| part.open_write());
+        let file = file.map_err(|error| unusable(&error))?;
+        file.set_len(0).map_err(|error| local_io(part, "empty", error))?;
+        return Ok((file, 0));
+    }
+    let mut offset = 0;
+    let names = job.state.attempt.map(|attempt| attempt.names).unwrap_or_default();
+    for name in names.iter().filter(|name| *name != part.name()) {
+        let earlier = sibling(part, name)?;
+        let Ok(facts) = earlier.metadata() else { continue };
+        let proved = job.checkpoint.as_ref().map_or(0, |point| point.offset).min(facts.len());
+        let useful = resumable
+            && job.spec.resume != ResumePolicy::Never
+            && fingerprint.size >= run.partner.config.resume_min_bytes
+            && run.job().state.attempt.is_some_and(|attempt| attempt.fingerprint == *fingerprint)
+            && proved > 0
+            && proved <= fingerprint.size;
+        let moved = if useful { earlier.rename_to(part) } else { earlier.remove() };
+        moved.map_err(|error| local_io(&earlier, "take over", error.into()))?;
+        offset = if useful { proved } else { 0 };
+    }
+    let file = if offset > 0 { part.open_write() } else { part.create_new() };
+    let mut file = file.map_err(|error| unusable(&error))?;
+    if offset == 0 {
+        return Ok((file, 0));
+    }
+    let shared = Arc::clone(hashes);
+    let note = format!("resumes at byte {offset} of {}", fingerprint.size);
+    drop(run.queue(&[], Some(note), |_| {}).await?);
+    let file = blocking(move || {
+        file.set_len(offset)?;
+        file.seek(SeekFrom::Start(0))?;
+        hash_prefix(&mut file, offset, &shared)?;
+        Ok(file)
+    });
+    Ok((file.await.map_err(|error| local_io(part, "read", error))?, offset))
+}
+
+fn unusable(error: &crate::config::RootError) -> Failure {
+    Failure::LocalFile(format!("the local target cannot be written: {error}"))
+}
+
+async fn receive(
+    run: &Run,
+    session: &mut dyn Session,
+    remote: &RemotePath,
+    number: u32,
+    (file, offset): (&File, u64),
+    total: u64,
+    hashes: &SharedHashes,
+) -> Result<(), Failure> {
+    let io = |source| Failure::LocalIo { what: "cannot write the local file".to_owned(), source };
+    let meter = run.start_stream(offset, total);
+    let syncer = Syncer::new(file.try_clone().map_err(io)?, offset);
+    let durable = Arc::clone(&syncer.durable);
+    let mut checkpoint = run.checkpoints(number, move || durable.load(Ordering::Acquire));
+    let early = syncer.clone();
+    let progress = Box::new(move |passed| {
+        early.written(offset + passed);
+        checkpoint();
+    });
+    let sink = FileSink::new(file.try_clone().map_err(io)?, Arc::clone(hashes), progress);
+    let sink = Sink::new(sink);
+    let download = Download { path: remote.clone(), offset, sink, meter };
+    session.fetch(download).await?;
+    blocking(move || syncer.finish()).await.map_err(io)
+}
+
+/// Syncs a file behind its writer, so that what a crash costs stays small and the last sync
+/// short.
+#[derive(Clone)]
+struct Syncer {
+    file: Arc<File>,
+    handle: Handle,
+    durable: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    busy: Arc<AtomicBool>,
+    failed: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl Syncer {
+    fn new(file: File, durable: u64) -> Self {
+        Self {
+            file: Arc::new(file),
+            handle: Handle::current(),
+            durable: Arc::new(AtomicU64::new(durable)),
+            begun: Arc::new(AtomicU64::new(durable)),
+            busy: Arc::default(),
+            failed: Arc::default(),
+        }
+    }
+
+    /// Starts a sync of what is written, unless little is new or one is under way.
+    fn written(&self, offset: u64) {
+        let new = offset.saturating_sub(self.begun.load(Ordering::Relaxed));
+        if new < CHECKPOINT_BYTES || self.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.begun.store(offset, Ordering::Relaxed);
+        let this = self.clone();
+        drop(self.handle.spawn_blocking(move || {
+            match this.file.sync_data() {
+                Ok(()) => this.durable.store(offset, Ordering::Release),
+                // A failed sync is reported once only: the last one may say that all is well.
+                Err(error) => *lock(&this.failed) = Some(error),
+            }
+            this.busy.store(false, Ordering::Release);
+        }));
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        match lock(&self.failed).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Renames the file onto the target and makes that durable.
+async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<(), Failure> {
+    run.still_owner().await?;
+    let (from, to) = (part.clone(), place.clone());
+    blocking(move || {
+        from.rename_to(&to)?;
+        to.sync_folder()?;
+        Ok(())
+    })
+    .await
+    .map_err(|error| local_io(place, "put the file in place as", error))?;
+    finish(run, None).await
+}
+
+async fn finish(run: &Run, note: Option<String>) -> Result<(), Failure> {
+    let intent = run.job().state.intent.unwrap_or_default();
+    let events = [Event::Published, Event::Complete];
+    publish::finish(run, &events, note, &intent).await?.await?;
+    Ok(())
+}
+
+/// Finds out what became of an earlier intent: the file found under one of its names was not
+/// published; found under none, it was.
+async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
+    let intent = run.job().state.intent.unwrap_or_default();
+    for (index, token) in intent.tokens.iter().enumerate() {
+        let number = run.job().state.attempts + 1;
+        let own = part_of(run, place, number)?;
+        let name = own.name().to_owned();
+        run.record(&[], Some("looks for the fetched file".to_owned()), |state| {
+            state.attempts = number;
+            if let Some(token) =
+                state.intent.as_mut().and_then(|intent| intent.tokens.get_mut(index))
+            {
+                token.names.push(name);
+            }
+        })
+        .await?;
+        for name in &token.names {
+            match sibling(place, name)?.rename_to(&own) {
+                Ok(()) => return put_in_place(run, &own, place).await,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(local_io(place, "look for the parts of", error.into())),
+            }
+        }
+    }
+    let synced = place.clone();
+    blocking(move || Ok(synced.sync_folder()?))
+        .await
+        .map_err(|error| local_io(place, "sync the folder of", error))?;
+    finish(run, Some("settled: the file was published before".to_owned())).await
+}

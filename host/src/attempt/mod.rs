@@ -1,0 +1,47 @@
+//! One try to deliver a job, from wherever its record says it stands.
+//!
+//! Each step of the delivery has its file: [`send`] and [`fetch`] lead, `resume` decides what
+//! of an earlier partial is used, `verify` proves the partial, `publish` renames it onto the
+//! target, `settle` finds out what became of an earlier intent. Whatever ends a try — an error,
+//! an operator, the death of the node — the next one starts from the record alone.
+
+pub mod absence;
+mod direct;
+mod failure;
+mod fetch;
+mod publish;
+mod resume;
+mod run;
+mod send;
+mod settle;
+mod source;
+pub mod stream;
+mod verify;
+
+pub use failure::Failure;
+pub use run::{Context, Moving, Run};
+
+use ferryway_core::{
+    Event, Status,
+    policy::{Direction, Publish},
+};
+
+/// Bytes between two checkpoints at most: what a failover costs.
+pub const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Takes the job as far as it gets: `Ok` means that it has ended.
+///
+/// # Errors
+/// Why it got no further. The record says how far it is.
+pub async fn deliver(run: &Run) -> Result<(), Failure> {
+    let job = run.job();
+    if job.status == Status::Confirming {
+        // A plain partner has no receiver to confirm: the file is in place and all is done.
+        return run.record(&[Event::Complete], None, |_| {}).await;
+    }
+    match (job.spec.direction, job.spec.publish) {
+        (Direction::Send, Publish::Atomic) => send::send(run).await,
+        (Direction::Send, Publish::Direct) => direct::send(run).await,
+        (Direction::Fetch, publish) => fetch::fetch(run, publish).await,
+    }
+}

@@ -1,0 +1,165 @@
+//! The rename of a proved partial onto the target. Its intent is durable before, and the
+//! ownership is checked right before each step that stays.
+
+use ferryway_core::{
+    Event, RemotePath, TransportError,
+    transport::{EntryKind, Session},
+};
+
+use super::{Failure, run::Run, send::discard};
+use crate::{
+    journal::{
+        Receipt,
+        record::{Intent, Job, Token},
+    },
+    partner::staging::locations,
+};
+
+/// Makes the intent to publish a token durable. From here on the job is settled by its token.
+pub(super) async fn intend(run: &Run, token: Token) -> Result<(), Failure> {
+    run.record(&[Event::Publish], None, |state| {
+        state.intent.get_or_insert_default().tokens.push(token);
+        state.attempt = None;
+    })
+    .await
+}
+
+/// Renames `token`, which is on record, onto the target.
+///
+/// # Errors
+/// When the outcome is unknown or the partner refuses: the intent stays open.
+pub(super) async fn publish(
+    run: &Run,
+    session: &mut dyn Session,
+    token: &RemotePath,
+    target: &RemotePath,
+) -> Result<Receipt<Job>, Failure> {
+    run.still_owner().await?;
+    match session.rename(token.clone(), target.clone()).await {
+        Ok(()) => {}
+        Err(error) if error.reply().is_none() => return Err(error.into()),
+        Err(error) => {
+            if !is_file(session, target).await? {
+                return Err(error.into());
+            }
+            displace(run, session, token, target).await?;
+            run.still_owner().await?;
+            session.rename(token.clone(), target.clone()).await?;
+        }
+    }
+    look_again(run, session, target).await?;
+    published(run, session, None).await
+}
+
+/// Records that the target is in place, and removes the old target where it was moved away.
+pub(super) async fn published(
+    run: &Run,
+    session: &mut dyn Session,
+    note: Option<String>,
+) -> Result<Receipt<Job>, Failure> {
+    let intent = run.job().state.intent.unwrap_or_default();
+    let receipt = finish(run, &[Event::Published, Event::Complete], note, &intent).await?;
+    if intent.displaced.is_empty() {
+        return Ok(receipt);
+    }
+    let job = receipt.await?;
+    let records = run.partner.staging_records().await;
+    for name in &intent.displaced {
+        let Ok(name) = name.parse::<RemotePath>() else { continue };
+        for path in locations(&records, &name) {
+            if is_file(session, &path).await.unwrap_or(false) {
+                discard(run, session, &path).await?;
+            }
+        }
+    }
+    let (done, receipt) = Receipt::pair();
+    // The other end is held right here.
+    let _received = done.send(Ok(job));
+    Ok(receipt)
+}
+
+/// Records the delivery.
+pub(super) async fn finish(
+    run: &Run,
+    events: &[Event],
+    note: Option<String>,
+    intent: &Intent,
+) -> Result<Receipt<Job>, Failure> {
+    let token = intent.tokens.last().cloned();
+    run.queue(events, note, |state| {
+        if let Some(token) = token {
+            state.size = Some(token.size);
+            state.digest = token.digest;
+        }
+        state.published += 1;
+        state.intent = None;
+        state.attempt = None;
+        state.failures = 0;
+        state.not_before = None;
+        state.last_error = None;
+    })
+    .await
+}
+
+/// Moves the old target out of the way of a server that does not replace it. It is never
+/// deleted first: that could leave no file at all.
+async fn displace(
+    run: &Run,
+    session: &mut dyn Session,
+    token: &RemotePath,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let job = run.job();
+    let number = job.state.attempts + 1;
+    let old = token.sibling(&format!("{}.a{number}.old", job.id))?;
+    run.record(&[], Some(format!("the old target is moved to `{old}`")), |state| {
+        state.attempts = number;
+        state.intent.get_or_insert_default().displaced.push(old.to_string());
+    })
+    .await?;
+    run.still_owner().await?;
+    Ok(session.rename(target.clone(), old).await?)
+}
+
+/// Looks once more after the configured delay: a partner that loses power can undo a rename
+/// that it confirmed.
+async fn look_again(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let delay = run.job().spec.settle_delay_s;
+    if delay == 0 {
+        return Ok(());
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
+    if is_file(session, target).await? {
+        return Ok(());
+    }
+    Err(TransportError::retryable(
+        ferryway_core::Kind::NotFound,
+        ferryway_core::Operation::Rename,
+        "the target is not there after the settle delay; what became of it is looked up",
+    )
+    .at(target)
+    .into())
+}
+
+/// Whether a file is there.
+pub(super) async fn is_file(
+    session: &mut dyn Session,
+    path: &RemotePath,
+) -> Result<bool, TransportError> {
+    match session.stat(path.clone()).await {
+        Ok(stat) => Ok(stat.kind == EntryKind::File),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ferryway_core::Kind::NotFound | ferryway_core::Kind::Unavailable
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,230 @@
+//! What of an earlier partial is used.
+//!
+//! An upload of a former owner that is still open follows the file when it is renamed, so a
+//! partial is adopted only where late bytes cannot hurt: they are the same source's, the
+//! partner does not cut the file off when the late session closes, and the file is only ever
+//! opened at an offset from here on. It then continues at the size it has now, after the bytes
+//! that are there are proved.
+
+use std::{fs::File, sync::Arc};
+
+use ferryway_core::{
+    Kind, RemotePath,
+    bytes::{Meter, Sink},
+    policy::ResumePolicy,
+    transport::{Download, Session},
+};
+
+use super::{
+    Failure, absence,
+    run::Run,
+    send::discard,
+    source::{Source, blocking, local_io},
+    stream::{CompareSink, SharedHashes, hash_prefix, lock},
+    verify,
+};
+use crate::{
+    config::LateClose,
+    digest::Hashes,
+    journal::record::{Attempt, Leftover},
+    partner::staging::locations,
+};
+
+/// Where an upload starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the first byte, under a name that nobody used.
+    Fresh,
+    /// At this offset; the bytes before it are proved, and hashed.
+    Proved(u64),
+    /// At this offset; the bytes before it are taken for the source's, and not hashed yet.
+    Trusted(u64),
+    /// The file at this path is of no use, and the name is used up.
+    Unusable(RemotePath),
+}
+
+impl Start {
+    pub(super) fn offset(&self) -> u64 {
+        match *self {
+            Self::Proved(offset) | Self::Trusted(offset) => offset,
+            Self::Fresh | Self::Unusable(_) => 0,
+        }
+    }
+}
+
+/// Moves the earlier attempt's partial to `partial`, a name of our own on record, and tells
+/// where to go on. What is not used is removed or noted.
+pub(super) async fn adopt(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: &Attempt,
+    partial: &RemotePath,
+    source: &Source,
+    hashes: &SharedHashes,
+) -> Result<Start, Failure> {
+    if !worth_it(run, session, earlier, partial, source).await? {
+        drop_earlier(run, session, earlier).await?;
+        return Ok(Start::Fresh);
+    }
+    if !move_to(run, session, earlier, partial).await? {
+        return Ok(Start::Fresh);
+    }
+    let size = session.stat(partial.clone()).await?.size.unwrap_or(0);
+    if size == 0 || size > source.fingerprint.size {
+        return Ok(Start::Unusable(partial.clone()));
+    }
+    let job = run.job();
+    let start = match job.spec.resume {
+        ResumePolicy::Never => Start::Unusable(partial.clone()),
+        ResumePolicy::Size => match &job.checkpoint {
+            Some(point) if point.attempt == earlier.number && point.offset > 0 => {
+                Start::Trusted(size.min(point.offset))
+            }
+            _ => Start::Unusable(partial.clone()),
+        },
+        ResumePolicy::Verified => {
+            if prove(session, partial, size, source, hashes).await? {
+                Start::Proved(size)
+            } else {
+                *lock(hashes) = Hashes::new(&session.capabilities().checksums);
+                Start::Unusable(partial.clone())
+            }
+        }
+    };
+    let note = match &start {
+        Start::Proved(at) => format!("resumes at byte {at} of {}, proved", source.fingerprint.size),
+        Start::Trusted(at) => format!("resumes at byte {at} of {}", source.fingerprint.size),
+        Start::Fresh | Start::Unusable(_) => {
+            "starts anew: the earlier partial is not the source's beginning".to_owned()
+        }
+    };
+    tracing::info!(job = %job.id, partner = %run.partner.name, "{note}");
+    drop(run.queue(&[], Some(note), |_| {}).await?);
+    Ok(start)
+}
+
+async fn worth_it(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: &Attempt,
+    partial: &RemotePath,
+    source: &Source,
+) -> Result<bool, Failure> {
+    if run.job().spec.resume == ResumePolicy::Never
+        || source.fingerprint.size < run.partner.config.resume_min_bytes
+        || earlier.fingerprint != source.fingerprint
+        || !verify::can_resume(session)
+    {
+        return Ok(false);
+    }
+    let probe = partial.sibling(&format!("{}.probe", partial.name()))?;
+    Ok(run.partner.probe_late_close(session, &probe).await? == LateClose::Keeps)
+}
+
+/// Renames the earlier partial to the new name, from wherever it is.
+async fn move_to(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: &Attempt,
+    partial: &RemotePath,
+) -> Result<bool, Failure> {
+    for path in earlier_paths(run, earlier).await {
+        match session.rename(path.clone(), partial.clone()).await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
+                return Err(error.into());
+            }
+            Err(error) if absence::is_absent(session, &path, None).await.unwrap_or(false) => {
+                tracing::debug!(path = %path, %error, "no partial there");
+            }
+            // Locked or open on a server that minds: it stays for a later removal.
+            Err(error) => {
+                tracing::warn!(job = %run.job().id, path = %path, %error,
+                    "an earlier partial cannot be moved; the file is sent anew");
+                note_leftover(run, path).await?;
+            }
+        }
+    }
+    Ok(false)
+}
+
+async fn drop_earlier(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: &Attempt,
+) -> Result<(), Failure> {
+    for path in earlier_paths(run, earlier).await {
+        match session.remove(path.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
+                return Err(error.into());
+            }
+            Err(_) => {
+                if !absence::is_absent(session, &path, None).await.unwrap_or(false) {
+                    discard(run, session, &path).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn note_leftover(run: &Run, path: RemotePath) -> Result<(), Failure> {
+    let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.job().id };
+    Ok(run.context.journal.put_leftover(leftover).await?)
+}
+
+async fn earlier_paths(run: &Run, earlier: &Attempt) -> Vec<RemotePath> {
+    let records = run.partner.staging_records().await;
+    let names = earlier.names.iter().filter_map(|name| name.parse::<RemotePath>().ok());
+    names.flat_map(|name| locations(&records, &name)).collect()
+}
+
+/// Whether the partner's first `size` bytes are the source's, by the partner's own hash or by
+/// reading them back. Leaves the hashes at `size` bytes when they are.
+async fn prove(
+    session: &mut dyn Session,
+    partial: &RemotePath,
+    size: u64,
+    source: &Source,
+    hashes: &SharedHashes,
+) -> Result<bool, Failure> {
+    if !session.capabilities().checksums.is_empty() {
+        let (mut file, shared) = (source.reopen()?, Arc::clone(hashes));
+        blocking(move || hash_prefix(&mut file, size, &shared))
+            .await
+            .map_err(|error| local_io(&source.place, "read", error))?;
+        if let Some((algorithm, own)) = verify::strongest(&session.capabilities().checksums, hashes)
+        {
+            match session.checksum(partial.clone(), algorithm, size).await {
+                Ok(found) => return Ok(found == own),
+                Err(error) if error.kind() == Kind::Unsupported => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        *lock(hashes) = Hashes::new(&session.capabilities().checksums);
+    }
+    read_back(session, partial, size, source.reopen()?, hashes).await
+}
+
+async fn read_back(
+    session: &mut dyn Session,
+    partial: &RemotePath,
+    size: u64,
+    file: File,
+    hashes: &SharedHashes,
+) -> Result<bool, Failure> {
+    let fresh = Hashes::new(&session.capabilities().checksums);
+    let (sink, result) = CompareSink::new(file, size, fresh);
+    let download =
+        Download { path: partial.clone(), offset: 0, sink: Sink::new(sink), meter: Meter::new() };
+    session.fetch(download).await?;
+    let mut result = lock(&result);
+    if result.differs || result.equal != size {
+        return Ok(false);
+    }
+    if let Some(read) = result.hashes.take() {
+        *lock(hashes) = read;
+    }
+    Ok(true)
+}

@@ -1,0 +1,221 @@
+//! What a try works with: the job as recorded, the partner, the journal.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ferryway_core::{Event, RemotePath, bytes::Meter};
+
+use super::{CHECKPOINT_BYTES, Failure, stream::lock};
+use crate::{
+    config::{LocalFile, LocalRoots},
+    control::api::Progress,
+    journal::{
+        JournalStore, Receipt,
+        record::{Checkpoint, Job, JobState},
+    },
+    partner::{
+        PartnerState,
+        pool::{Lease, Pool},
+    },
+};
+
+/// A checkpoint is written after this time even when few bytes moved.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// What all tries of the host share.
+pub struct Context {
+    /// The journal.
+    pub journal: Arc<dyn JournalStore>,
+    /// The local folders that jobs may touch.
+    pub roots: LocalRoots,
+}
+
+/// One try of a job.
+#[derive(Clone)]
+pub struct Run {
+    /// What it shares with the others.
+    pub context: Arc<Context>,
+    /// The job's partner.
+    pub partner: Arc<PartnerState>,
+    /// How far it is, for whoever looks.
+    pub moving: Arc<Moving>,
+    job: Arc<Mutex<Job>>,
+}
+
+/// How far a try is.
+#[derive(Debug, Default)]
+pub struct Moving(Mutex<Option<Stream>>);
+
+#[derive(Debug)]
+struct Stream {
+    meter: Arc<Meter>,
+    resumed_at: u64,
+    total: u64,
+    /// What was counted into the job's record already.
+    recorded: AtomicU64,
+}
+
+impl Run {
+    /// A try of `job`, which nobody else changes meanwhile.
+    pub fn new(context: Arc<Context>, partner: Arc<PartnerState>, job: Arc<Mutex<Job>>) -> Self {
+        Self { context, partner, moving: Arc::default(), job }
+    }
+
+    /// The job as it was last put in line for the journal.
+    pub fn job(&self) -> Job {
+        lock(&self.job).clone()
+    }
+
+    /// Puts a change of the job in line. The receipt may be dropped when nothing depends on
+    /// the change: what follows in line becomes durable after it.
+    ///
+    /// # Errors
+    /// When the status does not allow an event, or the journal takes no more writes.
+    pub async fn queue(
+        &self,
+        events: &[Event],
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+    ) -> Result<Receipt<Job>, Failure> {
+        let moved = self.moving.take_unrecorded();
+        let (next, step) = self
+            .job()
+            .step(events, note, |state| {
+                change(state);
+                state.moved_bytes += moved;
+            })
+            .map_err(crate::journal::JournalError::from)?;
+        let receipt = self.context.journal.queue(step).await?;
+        *lock(&self.job) = next;
+        Ok(receipt)
+    }
+
+    /// Changes the job; durable on `Ok`.
+    ///
+    /// # Errors
+    /// As [`queue`](Self::queue), and when the journal fails.
+    pub async fn record(
+        &self,
+        events: &[Event],
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+    ) -> Result<(), Failure> {
+        self.queue(events, note, change).await?.await?;
+        Ok(())
+    }
+
+    /// The file on the partner's side.
+    ///
+    /// # Errors
+    /// When the name is not usable there.
+    pub fn target(&self) -> Result<RemotePath, Failure> {
+        Ok(self.job().remote().parse()?)
+    }
+
+    /// The file on our side.
+    ///
+    /// # Errors
+    /// When it lies outside of the allowed folders.
+    pub fn local(&self) -> Result<LocalFile, Failure> {
+        let job = self.job();
+        self.context
+            .roots
+            .resolve(&job.local(), job.spec.direction)
+            .map_err(|error| Failure::LocalFile(error.to_string()))
+    }
+
+    /// A session with the partner, after former owners are fenced there.
+    ///
+    /// # Errors
+    /// When the partner cannot be reached or does not let us fence.
+    pub async fn lend(&self) -> Result<Lease, Failure> {
+        let mut lease = Pool::lend(&self.partner.pool).await?;
+        self.partner.came_back();
+        match self.partner.fence_former_owners(lease.session()).await {
+            Ok(()) => Ok(lease),
+            Err(failure) => {
+                conclude::<()>(lease, Err(failure))?;
+                Err(Failure::Void("the session was lost".to_owned()))
+            }
+        }
+    }
+
+    /// Looks whether the instance is still ours, right before an effect that stays.
+    ///
+    /// # Errors
+    /// When it is not: nothing more may be done.
+    pub async fn still_owner(&self) -> Result<(), Failure> {
+        Ok(self.context.journal.check_ownership().await?)
+    }
+
+    /// Shows a new stream to whoever looks, and gives its meter.
+    pub fn start_stream(&self, resumed_at: u64, total: u64) -> Arc<Meter> {
+        let meter = Meter::new();
+        *lock(&self.moving.0) = Some(Stream {
+            meter: Arc::clone(&meter),
+            resumed_at,
+            total,
+            recorded: AtomicU64::new(0),
+        });
+        meter
+    }
+
+    /// What a stream calls as it goes, to write checkpoints. For a fetch the offset must be
+    /// durable on our side first: `durable` tells how far that is.
+    pub fn checkpoints(
+        &self,
+        attempt: u32,
+        durable: impl Fn() -> u64 + Send + 'static,
+    ) -> impl FnMut() + Send + 'static {
+        let journal = Arc::clone(&self.context.journal);
+        let moving = Arc::clone(&self.moving);
+        let id = self.job().id;
+        let mut last = (durable(), Instant::now());
+        move || {
+            let offset = durable();
+            let due = offset >= last.0 + CHECKPOINT_BYTES
+                || (offset > last.0 && last.1.elapsed() >= CHECKPOINT_EVERY);
+            if due {
+                let moved_bytes = moving.bytes();
+                journal.checkpoint(&id, Checkpoint { attempt, offset, moved_bytes });
+                last = (offset, Instant::now());
+            }
+        }
+    }
+}
+
+impl Moving {
+    /// How far the stream is, if there is one.
+    pub fn progress(&self) -> Option<Progress> {
+        lock(&self.0).as_ref().map(|stream| Progress {
+            done: (stream.resumed_at + stream.meter.bytes()).min(stream.total),
+            total: stream.total,
+            resumed_at: stream.resumed_at,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        lock(&self.0).as_ref().map_or(0, |stream| stream.meter.bytes())
+    }
+
+    fn take_unrecorded(&self) -> u64 {
+        lock(&self.0).as_ref().map_or(0, |stream| {
+            let bytes = stream.meter.bytes();
+            bytes - stream.recorded.swap(bytes, Ordering::Relaxed)
+        })
+    }
+}
+
+/// Gives a session back after steps that ended with `result`, unless it is out of step.
+pub(super) fn conclude<T>(lease: Lease, result: Result<T, Failure>) -> Result<T, Failure> {
+    match &result {
+        Err(Failure::Transport(error)) => lease.give_back_after(error),
+        _ => lease.give_back(),
+    }
+    result
+}

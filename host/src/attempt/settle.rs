@@ -1,0 +1,112 @@
+//! What became of an earlier intent to publish.
+//!
+//! The token decides: it is renamed to a name of our own before anything else. Found under one
+//! of its names, it was not published, and nobody else can publish it any more; found under
+//! none of them, as listings prove, it was.
+
+use ferryway_core::{
+    Class, Event, Kind, Operation, RemotePath, TransportError, transport::Session,
+};
+
+use super::{
+    Failure, absence, publish,
+    run::Run,
+    send::{discard, next_partial},
+};
+use crate::partner::staging::locations;
+
+/// Brings a job with an open intent to its end.
+pub(super) async fn settle(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let intent = run.job().state.intent.unwrap_or_default();
+    for (index, token) in intent.tokens.iter().enumerate() {
+        let (number, own) = next_partial(run, session, target).await?;
+        // The move is on record before it is sent: it may be the last thing we do.
+        let name = own.to_string();
+        run.record(
+            &[],
+            Some(format!("looks for the token of attempt {}", token.attempt)),
+            |state| {
+                state.attempts = number;
+                if let Some(token) =
+                    state.intent.as_mut().and_then(|intent| intent.tokens.get_mut(index))
+                {
+                    token.names.push(name);
+                }
+            },
+        )
+        .await?;
+        if !take(run, session, &token.names, &own).await? {
+            continue;
+        }
+        let found = session.stat(own.clone()).await?.size;
+        if found.is_some_and(|size| size != token.size) {
+            return void(run, session, &own, token.size, found).await;
+        }
+        publish::publish(run, session, &own, target).await?.await?;
+        return Ok(());
+    }
+    let note = "settled: the file was published before".to_owned();
+    tracing::info!(job = %run.job().id, partner = %run.partner.name, "{note}");
+    publish::published(run, session, Some(note)).await?.await?;
+    Ok(())
+}
+
+/// Renames the token to our own name from whichever of its names it bears.
+async fn take(
+    run: &Run,
+    session: &mut dyn Session,
+    names: &[String],
+    own: &RemotePath,
+) -> Result<bool, Failure> {
+    let records = run.partner.staging_records().await;
+    // The oldest first: things move from older names to newer ones only, so one that moves
+    // while we look is met later.
+    for name in names {
+        for path in locations(&records, &name.parse()?) {
+            match session.rename(path.clone(), own.clone()).await {
+                Ok(()) => return Ok(true),
+                Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    if !absence::is_absent(session, &path, None).await? {
+                        return Err(busy(&path, error).into());
+                    }
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Takes the intent back: what we hold is not what was proved.
+async fn void(
+    run: &Run,
+    session: &mut dyn Session,
+    own: &RemotePath,
+    size: u64,
+    found: Option<u64>,
+) -> Result<(), Failure> {
+    let reason = format!(
+        "the partial `{own}` has {} bytes instead of {size}; the file is sent anew",
+        found.unwrap_or_default()
+    );
+    run.record(&[Event::Void], Some(reason.clone()), |state| state.intent = None).await?;
+    discard(run, session, own).await?;
+    Err(Failure::Void(reason))
+}
+
+fn busy(path: &RemotePath, cause: TransportError) -> TransportError {
+    TransportError::new(
+        Class::Locked,
+        Kind::Locked,
+        Operation::Rename,
+        "the partner holds on to the partial; whether it was published shows when it lets go",
+    )
+    .at(path)
+    .caused_by(cause)
+}

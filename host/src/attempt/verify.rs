@@ -1,0 +1,61 @@
+//! Proof that the partner holds the bytes. A 226 is none: every server sends it after a
+//! connection that ended in mid-file.
+
+use ferryway_core::{
+    Algorithm, Kind, RemotePath,
+    transport::{Resume, Session},
+};
+
+use super::{
+    Failure,
+    stream::{SharedHashes, lock},
+};
+
+/// Checks the partner's size of the file, and its hash where it offers one.
+///
+/// # Errors
+/// `Void` when the partner holds something else.
+pub(super) async fn partial(
+    session: &mut dyn Session,
+    path: &RemotePath,
+    size: u64,
+    hashes: &SharedHashes,
+) -> Result<(), Failure> {
+    let capabilities = session.capabilities();
+    if capabilities.size {
+        let found = session.stat(path.clone()).await?.size;
+        if found != Some(size) {
+            return Err(Failure::Void(format!(
+                "the partner holds {} bytes of `{path}`, not {size}; it is sent anew",
+                found.map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string()),
+            )));
+        }
+    }
+    let Some((algorithm, own)) = strongest(&capabilities.checksums, hashes) else {
+        return Ok(());
+    };
+    match session.checksum(path.clone(), algorithm, size).await {
+        Ok(found) if found == own => Ok(()),
+        Ok(found) => Err(Failure::Void(format!(
+            "the partner's hash of `{path}` is {found}, not {own}; it is sent anew"
+        ))),
+        // Offered but not done, or not for this file: the size has to do.
+        Err(error) if error.kind() == Kind::Unsupported => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The strongest hash that the partner offers and we have.
+pub(super) fn strongest(
+    offered: &[Algorithm],
+    hashes: &SharedHashes,
+) -> Option<(Algorithm, ferryway_core::Digest)> {
+    let hashes = lock(hashes);
+    offered.iter().find_map(|&algorithm| Some((algorithm, hashes.digest(algorithm)?)))
+}
+
+/// Whether a transfer can start anywhere but at the first byte.
+pub(super) fn can_resume(session: &dyn Session) -> bool {
+    let capabilities = session.capabilities();
+    capabilities.resume == Resume::AtOffset && capabilities.size
+}

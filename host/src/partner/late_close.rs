@@ -1,0 +1,74 @@
+//! What a partner does with a file when an upload that started at an offset ends before the
+//! file's end. A server that cuts the file off there would let a dead session's late close
+//! shorten a file that has gone on growing, so nothing is resumed on it.
+
+use ferryway_core::{
+    RemotePath, TransportError,
+    bytes::{ByteSource, Meter, Source},
+    transport::{Session, Upload},
+};
+
+use super::PartnerState;
+use crate::config::LateClose;
+
+const WHOLE: &[u8] = b"0123456789abcdef";
+const PATCH: &[u8] = b"xyz";
+const AT: u64 = 10;
+
+impl PartnerState {
+    /// Tries it out with a file of 16 bytes at `path`, a name not used before or after, unless
+    /// the answer is known.
+    ///
+    /// # Errors
+    /// When the partner fails on the way; the file may stay.
+    pub async fn probe_late_close(
+        &self,
+        session: &mut dyn Session,
+        path: &RemotePath,
+    ) -> Result<LateClose, TransportError> {
+        if self.late_close() != LateClose::Probe {
+            return Ok(self.late_close());
+        }
+        store(session, path, WHOLE, 0).await?;
+        let found = match store(session, path, PATCH, AT).await {
+            Ok(()) => match session.stat(path.clone()).await?.size {
+                Some(size) if size == WHOLE.len() as u64 => LateClose::Keeps,
+                _ => LateClose::Truncates,
+            },
+            // A partner that takes no offset is not resumed on either.
+            Err(error) if error.reply().is_some() => LateClose::Truncates,
+            Err(error) => return Err(error),
+        };
+        session.remove(path.clone()).await?;
+        self.learn_late_close(found);
+        tracing::info!(partner = %self.name, ?found, "learned what a late close does");
+        Ok(found)
+    }
+}
+
+async fn store(
+    session: &mut dyn Session,
+    path: &RemotePath,
+    bytes: &'static [u8],
+    offset: u64,
+) -> Result<(), TransportError> {
+    let upload = Upload {
+        path: path.clone(),
+        offset,
+        length: bytes.len() as u64,
+        source: Source::new(Bytes(bytes)),
+        meter: Meter::new(),
+    };
+    session.store(upload).await.map(drop)
+}
+
+struct Bytes(&'static [u8]);
+
+impl ByteSource for Bytes {
+    fn read(&mut self, chunk: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.0.len().min(chunk.len());
+        chunk[..n].copy_from_slice(&self.0[..n]);
+        self.0 = &self.0[n..];
+        Ok(n)
+    }
+}

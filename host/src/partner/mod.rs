@@ -1,0 +1,137 @@
+//! A partner as the running host knows it: its sessions, its staging folders, its habits.
+
+mod late_close;
+pub mod pool;
+pub mod staging;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ferryway_core::{
+    InstanceName, PartnerName, RemotePath,
+    transport::{Partner, Transport},
+};
+
+use crate::{
+    config::{LateClose, PartnerConfig, RetryPolicy},
+    journal::{JournalStore, Result, record::Staging},
+};
+use pool::Pool;
+
+/// A partner of the running host.
+pub struct PartnerState {
+    /// Its name.
+    pub name: PartnerName,
+    /// How it is configured.
+    pub config: PartnerConfig,
+    /// Its sessions.
+    pub pool: Arc<Pool>,
+    instance: InstanceName,
+    journal: Arc<dyn JournalStore>,
+    /// Held while staging folders are made or revoked: one at a time.
+    staging: tokio::sync::Mutex<staging::Folders>,
+    late_close: Mutex<LateClose>,
+    outage: Mutex<Outage>,
+}
+
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl PartnerState {
+    /// A partner with what the journal knows of its staging folders.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn open(
+        name: PartnerName,
+        config: PartnerConfig,
+        transport: Arc<dyn Transport>,
+        partner: Partner,
+        instance: InstanceName,
+        journal: Arc<dyn JournalStore>,
+    ) -> Result<Arc<Self>> {
+        let known = journal.staging(&name).await?;
+        let folders = staging::Folders::new(known);
+        let pool = Pool::new(transport, partner, config.sessions);
+        Ok(Arc::new(Self {
+            name,
+            config,
+            pool,
+            instance,
+            journal,
+            staging: tokio::sync::Mutex::new(folders),
+            late_close: Mutex::new(LateClose::Probe),
+            outage: Mutex::default(),
+        }))
+    }
+
+    /// What is known of the partner's staging folders.
+    pub async fn staging_records(&self) -> Vec<Staging> {
+        self.staging.lock().await.records().to_vec()
+    }
+
+    /// The folder that holds the epochs' staging folders for targets beside `target`.
+    ///
+    /// # Errors
+    /// When the path becomes too long.
+    pub fn staging_base(
+        &self,
+        target: &RemotePath,
+    ) -> Result<RemotePath, ferryway_core::path::InvalidPath> {
+        target.sibling(self.config.staging_folder.as_str())?.join(self.instance.as_str())
+    }
+
+    /// What the partner does when an upload ends late, as far as it is known.
+    pub fn late_close(&self) -> LateClose {
+        match self.config.late_close {
+            LateClose::Probe => *lock(&self.late_close),
+            known => known,
+        }
+    }
+
+    /// Keeps what a probe found.
+    pub fn learn_late_close(&self, found: LateClose) {
+        *lock(&self.late_close) = found;
+    }
+
+    /// Notes that the partner could not be reached, and tells how long to leave it alone.
+    pub fn went_out(&self) -> Duration {
+        let mut outage = lock(&self.outage);
+        let now = Instant::now();
+        // Jobs that fail together are one outage, not many.
+        if outage.until.is_none_or(|until| until <= now) {
+            outage.failures = outage.failures.saturating_add(1);
+            outage.until = Some(now + backoff(&self.config.retry, outage.failures));
+        }
+        outage.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// Notes that the partner answers, and tells whether it had been out.
+    pub fn came_back(&self) -> bool {
+        let mut outage = lock(&self.outage);
+        std::mem::take(&mut *outage).failures > 0
+    }
+}
+
+impl std::fmt::Debug for PartnerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PartnerState").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The delay before try `number` of a thing that is tried for ever, with a random part, so
+/// that many who wait do not come back at one moment.
+pub fn backoff(policy: &RetryPolicy, number: u32) -> Duration {
+    let number = number.clamp(1, policy.attempts.max(1));
+    policy.delay(number).unwrap_or(policy.max).mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+/// What these locks guard is whole after every statement, so poison says nothing.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,142 @@
+//! Sessions kept open between jobs: a login costs ten times a small file.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ferryway_core::{
+    Kind, TransportError,
+    transport::{Partner, Result, Session, Transport},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// An idle session older than this is asked for a sign of life before it is used: the partner
+/// or a firewall may have dropped it.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// A session idle for this long is closed rather than used.
+const CLOSE_AFTER: Duration = Duration::from_secs(60);
+
+/// The sessions to one partner.
+pub struct Pool {
+    transport: Arc<dyn Transport>,
+    partner: Mutex<Partner>,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    session: Box<dyn Session>,
+    since: Instant,
+}
+
+/// A session lent to one job. Dropped without [`Lease::give_back`], the session is closed:
+/// nobody knows what it still has to say.
+pub struct Lease {
+    session: Box<dyn Session>,
+    pool: Arc<Pool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    /// A pool of at most `limit` sessions.
+    pub fn new(transport: Arc<dyn Transport>, partner: Partner, limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            transport,
+            partner: Mutex::new(partner),
+            permits: Arc::new(Semaphore::new(limit)),
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Lends a session, waiting until one of the limit is free.
+    ///
+    /// # Errors
+    /// As [`Transport::connect`].
+    pub async fn lend(self: &Arc<Self>) -> Result<Lease> {
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_closed| TransportError::closed(ferryway_core::Operation::Connect))?;
+        let session = match self.idle_session().await {
+            Some(session) => session,
+            None => self.transport.connect(self.partner()).await?,
+        };
+        Ok(Lease { session, pool: Arc::clone(self), _permit: permit })
+    }
+
+    /// Says good-bye on every idle session.
+    pub async fn close(&self) {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        for mut idle in idle {
+            if let Err(error) = idle.session.close().await {
+                tracing::debug!(%error, "a session did not close politely");
+            }
+        }
+    }
+
+    /// The settings for sessions from now on; idle sessions are closed.
+    pub fn change(&self, partner: Partner) {
+        *lock(&self.partner) = partner;
+        lock(&self.idle).clear();
+    }
+
+    fn partner(&self) -> Partner {
+        lock(&self.partner).clone()
+    }
+
+    async fn idle_session(&self) -> Option<Box<dyn Session>> {
+        loop {
+            let Idle { mut session, since } = lock(&self.idle).pop()?;
+            let age = since.elapsed();
+            if age < PING_AFTER {
+                return Some(session);
+            }
+            if age < CLOSE_AFTER && session.ping().await.is_ok() {
+                return Some(session);
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// The session.
+    pub fn session(&mut self) -> &mut dyn Session {
+        &mut *self.session
+    }
+
+    /// Gives the session back for the next job.
+    pub fn give_back(self) {
+        lock(&self.pool.idle).push(Idle { session: self.session, since: Instant::now() });
+    }
+
+    /// Gives the session back when it is still in step with the partner after `error`.
+    pub fn give_back_after(self, error: &TransportError) {
+        let in_step = error.reply().is_some()
+            && !matches!(
+                error.kind(),
+                Kind::Connection
+                    | Kind::Timeout
+                    | Kind::Protocol
+                    | Kind::Tls
+                    | Kind::Closed
+                    | Kind::Panicked
+                    | Kind::Local
+            );
+        if in_step {
+            self.give_back();
+        }
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("idle", &lock(&self.idle).len()).finish_non_exhaustive()
+    }
+}
+
+/// A poisoned list of idle sessions is still a list of idle sessions.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

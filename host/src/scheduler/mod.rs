@@ -1,0 +1,2 @@
+//! Moves the jobs.
+pub mod queue;
