@@ -1,14 +1,15 @@
 //! What a transfer definition decides about its jobs.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-/// Defines an enum that configuration, journal and messages write as one lower-case word.
+/// Defines an enum whose values configuration, journal and messages write as one lower-case
+/// word each: `as_str`, `from_word`, `EACH`, `WORDS`, `Display` and serde agree on it.
+#[macro_export]
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize,
+        )]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
         }
@@ -16,6 +17,9 @@ macro_rules! words {
         impl $name {
             /// Every value, in the order of the documentation.
             pub const EACH: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The words of [`EACH`](Self::EACH), in the same order.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
 
             /// The word that stands for the value.
             pub fn as_str(self) -> &'static str {
@@ -30,8 +34,8 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }

@@ -1,0 +1,240 @@
+//! The configuration: `ferryway.toml` and `definitions/*.toml` of an install directory.
+//!
+//! Files are parsed into types that cannot be wrong. One pass finds every fault with its
+//! file, line and key; a configuration with a fault is not used at all. A [`Config`] never
+//! changes: a reload makes a new one.
+
+mod definition;
+mod fault;
+mod host;
+mod keys;
+mod layout;
+mod partner;
+mod reader;
+mod reference;
+mod roots;
+mod secret;
+mod template;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use ferryway_core::{
+    DefinitionId, InstanceName, PartnerName,
+    transport::{Partner, Transport},
+};
+
+pub use definition::Definition;
+pub use fault::{Fault, Position};
+pub use host::{History, Limits, LogSettings};
+pub use layout::{Environment, InstallDir};
+pub use partner::{Checked, LateClose, PartnerConfig, RetryPolicy, Staging};
+pub use reference::reference;
+pub use roots::{LocalFile, LocalRoots, RootError};
+pub use secret::{SECRET_LIMIT_BYTES, Secret, SecretError, SecretSource, Settings};
+pub use template::{InvalidTemplate, Place, Template, TemplateValues};
+
+use fault::{Document, Findings};
+use reader::Reader;
+
+/// The configuration of an instance. `Debug` prints no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The install directory.
+    pub install: InstallDir,
+    /// The instance's name.
+    pub instance: InstanceName,
+    /// The own host name that partners are told.
+    pub host_name: String,
+    /// The local address to connect from.
+    pub source_address: Option<IpAddr>,
+    /// The folder of the control socket, on this machine.
+    pub run_dir: PathBuf,
+    /// The folders that jobs may read and write.
+    pub roots: LocalRoots,
+    /// How much may happen at once.
+    pub limits: Limits,
+    /// How long finished jobs are kept.
+    pub history: History,
+    /// The operator's log.
+    pub log: LogSettings,
+    /// The partners.
+    pub partners: BTreeMap<PartnerName, PartnerConfig>,
+    /// The definitions; each one's partner is among the partners.
+    pub definitions: BTreeMap<DefinitionId, Definition>,
+    /// What the operator should know, though it keeps nothing from working.
+    pub warnings: Vec<Fault>,
+    environment: Environment,
+}
+
+impl Config {
+    /// Reads the configuration of an install directory in this process's environment.
+    /// Opens no network connection and writes nothing.
+    ///
+    /// # Errors
+    /// Every fault that one pass finds, in the order of files and lines; never empty.
+    pub fn load(install: &Path) -> Result<Self, Vec<Fault>> {
+        Self::load_in(install, Environment::of_process())
+    }
+
+    /// As [`load`](Self::load), in a given environment.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_in(install: &Path, environment: Environment) -> Result<Self, Vec<Fault>> {
+        let findings = Findings::default();
+        let config = Self::read(install, environment, &findings);
+        let (mut faults, warnings) = findings.sorted();
+        match config {
+            Some(config) if faults.is_empty() => Ok(Self { warnings, ..config }),
+            _ => {
+                if faults.is_empty() {
+                    faults.push(Fault::of_file(install, "the configuration cannot be used"));
+                }
+                Err(faults)
+            }
+        }
+    }
+
+    /// What a partner's transport finds wrong with its settings, and the secrets that cannot
+    /// be read now. Touches no network.
+    pub fn check_partner(&self, partner: &PartnerConfig, transport: &dyn Transport) -> Checked {
+        partner.check(transport, &self.install, &self.environment)
+    }
+
+    /// What a partner's transport needs to connect, its secrets read now.
+    ///
+    /// # Errors
+    /// When a secret cannot be had.
+    pub fn connection(
+        &self,
+        partner: &PartnerConfig,
+        source_address: Option<IpAddr>,
+    ) -> Result<Partner, SecretError> {
+        let settings = partner.settings.resolve(&self.install, &self.environment)?;
+        Ok(Partner { name: partner.name.clone(), settings, source_address })
+    }
+
+    fn read(install: &Path, environment: Environment, findings: &Findings) -> Option<Self> {
+        let install = InstallDir::new(install)
+            .map_err(|error| findings.fault(Fault::of_file(install, error.to_string())))
+            .ok()?;
+        let file = install.config_file();
+        if !file.exists() {
+            let message = "there is no such file: this is no install directory";
+            let hint = format!("`ferryway init {}` makes one", install.path().display());
+            findings.fault(Fault::of_file(&file, message).hint(hint));
+            return None;
+        }
+        let document = Document::read(&file, findings)?;
+        let mut top = Reader::top(&document, &keys::TOP, findings);
+        let host = host::Host::read(&mut top, &install, &environment);
+        let (names, partners) = read_partners(&mut top);
+        top.finish();
+        for partner in partners.values() {
+            let exposed = partner.exposed_secrets(&install, &environment);
+            exposed.into_iter().for_each(|warning| findings.warn(warning));
+        }
+        let definitions = read_definitions(&install, &host.roots, &names, findings);
+        check_ids(&definitions, findings);
+        let definitions = definitions.into_iter().map(|d| (d.id.clone(), d)).collect();
+        Some(Self {
+            install,
+            instance: host.instance?,
+            host_name: host.host_name?,
+            source_address: host.source_address,
+            run_dir: host.run_dir?,
+            roots: host.roots,
+            limits: host.limits,
+            history: host.history,
+            log: host.log?,
+            partners,
+            definitions,
+            warnings: Vec::new(),
+            environment,
+        })
+    }
+}
+
+/// The names of all partners, and those that can be used. A definition of a partner that has
+/// faults of its own gets no second fault for it.
+fn read_partners(top: &mut Reader<'_>) -> (Vec<String>, BTreeMap<PartnerName, PartnerConfig>) {
+    let tables = top.named("partners", &keys::PARTNER);
+    let names = tables.iter().map(|(name, _)| name.value.clone()).collect();
+    let partners = tables
+        .into_iter()
+        .filter_map(|(name, reader)| PartnerConfig::read(&name, reader))
+        .map(|partner| (partner.name.clone(), partner))
+        .collect();
+    (names, partners)
+}
+
+fn read_definitions(
+    install: &InstallDir,
+    roots: &LocalRoots,
+    partners: &[String],
+    findings: &Findings,
+) -> Vec<Definition> {
+    let mut definitions = Vec::new();
+    for file in definition_files(&install.definitions(), findings) {
+        let Some(document) = Document::read(&file, findings) else { continue };
+        let mut top = Reader::top(&document, &keys::DEFINITIONS, findings);
+        let tables = top.each("definition", &keys::DEFINITION);
+        definitions.extend(
+            tables.into_iter().filter_map(|table| Definition::read(table, roots, partners)),
+        );
+        top.finish();
+    }
+    definitions
+}
+
+/// The files `*.toml` of a folder in the order of their names, hidden ones left out: editors
+/// leave such behind.
+fn definition_files(folder: &Path, findings: &Findings) -> Vec<PathBuf> {
+    let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(entries) => entries,
+        Err(error) => {
+            findings.fault(Fault::of_file(folder, format!("cannot be read: {error}")));
+            return Vec::new();
+        }
+    };
+    let shown = |path: &PathBuf| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|extension| extension == "toml")
+    };
+    let mut files: Vec<_> = entries.into_iter().map(|e| e.path()).filter(shown).collect();
+    files.sort();
+    files
+}
+
+/// Faults for definitions whose jobs could not be told apart.
+fn check_ids(definitions: &[Definition], findings: &Findings) {
+    for (index, definition) in definitions.iter().enumerate() {
+        for other in &definitions[..index] {
+            if let Some(fault) = clash(definition, other) {
+                findings.fault(fault);
+            }
+        }
+    }
+}
+
+fn clash(definition: &Definition, other: &Definition) -> Option<Fault> {
+    let (file, position) = other.place();
+    let place = format!("{}:{}", file.display(), position.line);
+    let (id, other) = (&definition.id, &other.id);
+    let message = if id == other {
+        format!("definition {id} is already there, at {place}")
+    } else if id.collides_with(other) {
+        format!("jobs of {id} and of {other}, at {place}, could bear the same job id")
+    } else {
+        return None;
+    };
+    Some(definition.fault(definition.position, "id", message).hint("give one of them another id"))
+}
+
+#[cfg(test)]
+mod tests;
