@@ -1,1 +1,19 @@
-//! stub
+//! What the tests of Ferryway as a whole stand on: real FTP servers, real
+//! processes that can be killed and frozen, disks that fill up and vanish, and
+//! files whose every byte is known.
+//!
+//! Nothing here uses a fixed port or waits by sleeping. What a machine cannot
+//! offer (a server that is not installed, a mount without rights) is an
+//! [`Unavailable`]; [`Unavailable::skip`] makes it a visible skip on a
+//! developer's machine and a failure where the environment variable `CI` is set.
+
+pub mod content;
+pub mod disk;
+pub mod host;
+pub mod process;
+pub mod raw_ftp;
+pub mod servers;
+mod unavailable;
+pub mod wait;
+
+pub use unavailable::Unavailable;

@@ -1,0 +1,175 @@
+//! Small disks that fill up, turn read-only, or vanish under a running server.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::Unavailable;
+
+/// A file system of a size of our own, mounted in a folder of our own; unmounted
+/// when dropped. Mounting needs root.
+#[derive(Debug)]
+pub struct SmallDisk {
+    folder: TempDir,
+    // The file behind a loop device, for a disk that has one.
+    image: Option<PathBuf>,
+}
+
+impl SmallDisk {
+    /// A disk in memory of `size` bytes. It has room for files of that size in
+    /// all, and loses them when it is detached.
+    ///
+    /// # Errors
+    /// This process may not mount.
+    pub fn mount(size: u64) -> Result<Self, Unavailable> {
+        let disk = Self { folder: folder()?, image: None };
+        let options = format!("size={size},mode=0777");
+        run("mount", &["-t", "tmpfs", "-o", &options, "ferryway-test"], &[disk.path()])?;
+        Ok(disk)
+    }
+
+    /// An ext4 disk of `size` bytes, its own book-keeping included, on a loop
+    /// device. It keeps its files when it is detached and attached again.
+    ///
+    /// # Errors
+    /// There are no loop devices or no `mkfs.ext4`, or this process may not mount.
+    pub fn mount_ext4(size: u64) -> Result<Self, Unavailable> {
+        // Not in the folder: that is covered by the mount.
+        let image = folder()?.keep().join("disk.img");
+        let disk = Self { folder: folder()?, image: Some(image.clone()) };
+        let sized = File::create(&image).and_then(|file| file.set_len(size));
+        sized.map_err(|error| Unavailable::new("a disk image", error))?;
+        run("mkfs.ext4", &["-q", "-m", "0", "-E", "root_owner"], &[&image])?;
+        disk.attach()?;
+        Ok(disk)
+    }
+
+    /// Like [`SmallDisk::mount`]; where it cannot be the test is skipped visibly
+    /// (`None`), or fails where `CI` is set.
+    pub fn mount_or_skip(size: u64) -> Option<Self> {
+        Self::mount(size).inspect_err(Unavailable::skip).ok()
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Refuses writes from now on, as a disk with errors does.
+    ///
+    /// # Errors
+    /// A file is open for writing on it, among others.
+    pub fn make_read_only(&self) -> Result<(), Unavailable> {
+        run("mount", &["-o", "remount,ro"], &[self.path()])
+    }
+
+    /// Allows writes again.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn make_writable(&self) -> Result<(), Unavailable> {
+        run("mount", &["-o", "remount,rw"], &[self.path()])
+    }
+
+    /// Takes it away, even from under open files: who looks at its path finds an
+    /// empty folder, while open files go on as if nothing had happened.
+    ///
+    /// # Errors
+    /// It is not attached.
+    pub fn detach(&self) -> Result<(), Unavailable> {
+        run("umount", &["-l"], &[self.path()])
+    }
+
+    /// Brings a detached ext4 disk back.
+    ///
+    /// # Errors
+    /// It has no image, or the system refuses.
+    pub fn attach(&self) -> Result<(), Unavailable> {
+        match &self.image {
+            Some(image) => run("mount", &["-o", "loop"], &[image, self.path()]),
+            None => Err(Unavailable::new("a detached disk", "it was in memory only")),
+        }
+    }
+
+    fn is_attached(&self) -> bool {
+        // The device number differs from the parent's where something is mounted.
+        use std::os::unix::fs::MetadataExt;
+        let device = |path: &Path| path.metadata().map(|data| data.dev()).ok();
+        self.path().parent().is_some_and(|parent| device(parent) != device(self.path()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if self.is_attached() {
+            // What cannot be unmounted is left to the operating system.
+            self.detach().ok();
+        }
+        if let Some(folder) = self.image.as_deref().and_then(Path::parent) {
+            std::fs::remove_dir_all(folder).ok();
+        }
+    }
+}
+
+fn folder() -> Result<TempDir, Unavailable> {
+    let folder = tempfile::Builder::new().prefix("ferryway-disk-").tempdir();
+    folder.map_err(|error| Unavailable::new("a folder to mount on", error))
+}
+
+fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> Result<(), Unavailable> {
+    let what = format!("{program} {}", arguments.join(" "));
+    let output: io::Result<_> = Command::new(program)
+        .args(arguments)
+        .args(paths)
+        // mkfs is in no user's PATH.
+        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin")
+        .output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(Unavailable::new(what, String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(Unavailable::new(what, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_small_disk_fills_up_turns_read_only_and_goes_with_its_owner() {
+        let Some(disk) = SmallDisk::mount_or_skip(1 << 20) else { return };
+        let path = disk.path().join("file");
+        let full = fs::write(&path, vec![1; 2 << 20]).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+        disk.make_read_only().unwrap();
+        let refused = fs::write(&path, b"x").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ReadOnlyFilesystem);
+        disk.make_writable().unwrap();
+        fs::write(&path, b"x").unwrap();
+
+        let folder = disk.path().to_owned();
+        drop(disk);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn an_ext4_disk_comes_back_with_its_files() {
+        let disk = match SmallDisk::mount_ext4(8 << 20) {
+            Ok(disk) => disk,
+            Err(reason) => return reason.skip(),
+        };
+        let path = disk.path().join("file");
+        fs::write(&path, b"kept").unwrap();
+        disk.detach().unwrap();
+        assert!(!path.exists());
+        disk.attach().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"kept");
+    }
+}

@@ -1,0 +1,238 @@
+//! A program under test with everything it started.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::wait::{LIMIT, holds_within};
+
+/// Ends the group when standard input closes, which it does however this
+/// process ends: an aborted test leaves nothing running. The program takes the
+/// shell's place, so its process id is the one we know.
+const GUARD: &str = r#"exec 3<&0 </dev/null
+(cat <&3 >/dev/null 2>&1; kill -KILL 0) &
+exec 3<&-
+exec "$@""#;
+
+/// A running program and all its descendants, killed when dropped.
+///
+/// Some servers put each session into a process group of its own, so the tree
+/// is found by parentage. A process that has outlived its parent is out of reach.
+#[derive(Debug)]
+pub struct ProcessTree {
+    child: Child,
+    killed: bool,
+}
+
+impl ProcessTree {
+    /// Starts a program; what it prints goes to the end of the file `log`.
+    ///
+    /// Program, arguments, environment and folder are taken from `command`.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or there is no shell. That `command` itself
+    /// cannot be run shows as its end, with the reason in the log.
+    pub fn spawn(command: &Command, log: &Path) -> io::Result<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        let mut guarded = Command::new("/bin/sh");
+        guarded.arg("-c").arg(GUARD).arg("sh").arg(command.get_program()).args(command.get_args());
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => guarded.env(key, value),
+                None => guarded.env_remove(key),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            guarded.current_dir(folder);
+        }
+        guarded.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        Ok(Self { child: guarded.spawn()?, killed: false })
+    }
+
+    /// The program's process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How the program ended, or `None` while it runs.
+    ///
+    /// # Errors
+    /// Those of waiting for a child.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Waits for the program's end; `None` when `limit` passes first.
+    ///
+    /// # Errors
+    /// Those of waiting for a child.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let mut ended = Ok(None);
+        holds_within(limit, || {
+            ended = self.child.try_wait();
+            !matches!(ended, Ok(None))
+        });
+        ended
+    }
+
+    /// Sends a signal to the program alone.
+    ///
+    /// # Errors
+    /// It has ended and was waited for.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Stops the whole tree as a suspended machine would be: connections stay
+    /// open and silent, locks stay held. On `Ok` no process of it runs any more.
+    ///
+    /// # Errors
+    /// A process did not stop within a time limit.
+    pub fn freeze(&self) -> io::Result<()> {
+        // A process may have started another before it stopped: look again.
+        let stopped = holds_within(LIMIT, || {
+            let running: Vec<_> = self.members().into_iter().filter(|p| p.runs()).collect();
+            running.iter().for_each(|process| process.signal(Signal::STOP));
+            running.is_empty()
+        });
+        if stopped { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    /// Lets a frozen tree go on.
+    pub fn thaw(&self) {
+        self.members().iter().for_each(|process| process.signal(Signal::CONT));
+    }
+
+    /// Kills the whole tree at once, as a power cut would.
+    pub fn kill(&mut self) {
+        // Afterwards the process id may be another program's.
+        if std::mem::replace(&mut self.killed, true) {
+            return;
+        }
+        // A stopped tree cannot grow while it is being killed. One that does not
+        // stop in time is killed as it is: there is nothing better to be done.
+        self.freeze().ok();
+        let members = self.members();
+        members.iter().for_each(|process| process.signal(Signal::KILL));
+        // What a program left behind when it ended by itself is still in its
+        // group, which the guard keeps alive.
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
+        self.child.wait().ok();
+        let gone = |process: &Process| Process::read(process.id).is_none_or(|now| now.is_dead());
+        holds_within(LIMIT, || members.iter().all(gone));
+    }
+
+    /// The living processes of the tree.
+    fn members(&self) -> Vec<Process> {
+        let all: HashMap<i32, Process> = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(|id| Some((id, Process::read(id)?)))
+            .collect();
+        let root = Pid::from_child(&self.child).as_raw_nonzero().get();
+        let descends = |process: &Process| {
+            let mut id = process.id;
+            while id != root {
+                match all.get(&id) {
+                    Some(process) => id = process.parent,
+                    None => return false,
+                }
+            }
+            true
+        };
+        all.values().filter(|process| descends(process) && !process.is_dead()).cloned().collect()
+    }
+}
+
+impl Drop for ProcessTree {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What `/proc` says of a process.
+#[derive(Clone, Debug)]
+struct Process {
+    id: i32,
+    parent: i32,
+    state: char,
+}
+
+impl Process {
+    fn read(id: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name in parentheses may itself hold spaces and parentheses.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some(Self { id, parent: fields.next()?.parse().ok()?, state })
+    }
+
+    fn runs(&self) -> bool {
+        !self.is_dead() && self.state != 'T'
+    }
+
+    fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// A process that is gone by now needs no signal.
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.id) {
+            kill_process(pid, signal).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> (tempfile::TempDir, ProcessTree) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(script).current_dir(dir.path());
+        let tree = ProcessTree::spawn(&command, &dir.path().join("log")).unwrap();
+        (dir, tree)
+    }
+
+    #[test]
+    fn a_frozen_tree_does_nothing_until_it_is_thawed() {
+        let (dir, tree) = shell("setsid sh -c 'while :; do echo >>ticks; done'");
+        let ticks = || fs::metadata(dir.path().join("ticks")).map_or(0, |m| m.len());
+        assert!(holds_within(LIMIT, || ticks() > 0));
+        tree.freeze().unwrap();
+        let before = ticks();
+        assert!(!holds_within(Duration::from_millis(50), || ticks() > before));
+        tree.thaw();
+        assert!(holds_within(LIMIT, || ticks() > before));
+    }
+
+    #[test]
+    fn dropping_kills_descendants_in_sessions_of_their_own() {
+        let (_dir, tree) = shell("setsid sleep 1000 & sleep 1000");
+        // The shell, its guard with `cat`, and both sleeps.
+        assert!(holds_within(LIMIT, || tree.members().len() >= 5));
+        let members = tree.members();
+        drop(tree);
+        for process in members {
+            assert!(Process::read(process.id).is_none_or(|now| now.is_dead()));
+        }
+    }
+
+    #[test]
+    fn output_and_end_are_seen() {
+        let (dir, mut tree) = shell("echo said; exit 3");
+        assert_eq!(tree.wait(LIMIT).unwrap().unwrap().code(), Some(3));
+        assert_eq!(fs::read_to_string(dir.path().join("log")).unwrap(), "said\n");
+    }
+}
