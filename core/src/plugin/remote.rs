@@ -49,7 +49,9 @@ pub fn enter(host: HostContext, make: fn() -> Arc<dyn Transport>) -> Result<Arc<
             TransportError::permanent(Kind::Local, Operation::Connect, "no runtime for the plugin")
                 .caused_by(error)
         })?;
-        Ok(Arc::new(Remote(make())) as Arc<dyn Transport>)
+        let transport = make();
+        let (name, capabilities) = (transport.name(), transport.capabilities());
+        Ok(Arc::new(Remote { transport, name, capabilities }) as Arc<dyn Transport>)
     }))
     .unwrap_or_else(|panic| Err(panicked(Operation::Connect, &panic_text(&*panic))))
 }
@@ -73,30 +75,40 @@ fn panicked(operation: Operation, text: &str) -> TransportError {
 
 /// Runs every operation as a task of the plugin's runtime: tokio works there as anywhere,
 /// and stops a panic before it could unwind into the host.
-struct Remote(Arc<dyn Transport>);
+struct Remote {
+    transport: Arc<dyn Transport>,
+    /// Asked for once, where a panic is caught.
+    name: &'static str,
+    capabilities: Capabilities,
+}
 
 #[async_trait]
 impl Transport for Remote {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.name
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
+        self.capabilities.clone()
     }
 
     fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
-        catch_unwind(AssertUnwindSafe(|| self.0.check_config(settings))).unwrap_or_else(|panic| {
-            let message = format!("the plugin panicked: {}", panic_text(&*panic));
-            vec![ConfigFault { key: "transport".to_owned(), message }]
-        })
+        catch_unwind(AssertUnwindSafe(|| self.transport.check_config(settings))).unwrap_or_else(
+            |panic| {
+                let message = format!("the plugin panicked: {}", panic_text(&*panic));
+                vec![ConfigFault { key: "transport".to_owned(), message }]
+            },
+        )
     }
 
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
-        let transport = Arc::clone(&self.0);
-        let connect = async move { transport.connect(partner).await };
-        let session = run(Operation::Connect, connect).await??;
-        let capabilities = session.capabilities();
+        let transport = Arc::clone(&self.transport);
+        let connect = async move {
+            let session = transport.connect(partner).await?;
+            let capabilities = session.capabilities();
+            Ok((session, capabilities))
+        };
+        let (session, capabilities) = run(Operation::Connect, connect).await??;
         Ok(Box::new(RemoteSession { session: Some(session), capabilities }))
     }
 }
@@ -118,12 +130,13 @@ impl RemoteSession {
         call: impl for<'a> FnOnce(&'a mut dyn Session) -> Call<'a, T> + Send + 'static,
     ) -> Result<T> {
         let mut session = self.session.take().ok_or_else(|| TransportError::closed(operation))?;
-        let (session, result) = run(operation, async move {
+        let (session, capabilities, result) = run(operation, async move {
             let result = call(&mut *session).await;
-            (session, result)
+            let capabilities = session.capabilities();
+            (session, capabilities, result)
         })
         .await?;
-        self.capabilities = session.capabilities();
+        self.capabilities = capabilities;
         self.session = Some(session);
         result
     }
