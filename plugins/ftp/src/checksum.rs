@@ -71,16 +71,26 @@ impl Wire {
         }
         let answer = answer.done()?;
         let mut fields = answer.body().splitn(4, ' ');
-        let (named, digits) = (fields.next(), fields.nth(1));
-        if named.is_none_or(|named| !named.eq_ignore_ascii_case(name)) {
+        let (named, hashed) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        if !named.eq_ignore_ascii_case(name) {
             return Err(Failure::Protocol(format!("no {name} in `{}`", answer.text)));
         }
-        value(algorithm, digits.unwrap_or(""), &answer.text)
+        if !whole && !covers(hashed, length) {
+            return Err(Failure::Unsupported("the partner hashes whole files only"));
+        }
+        value(algorithm, fields.next().unwrap_or(""), &answer.text)
     }
 
     fn patience(&self, length: u64) -> Duration {
         self.control.limits().step + Duration::from_secs(length / SLOWEST)
     }
+}
+
+/// Whether a range such as `0-49` is the first `length` bytes. Servers differ in whether the
+/// end counts; a hash of one byte too many or too few would not match anyway.
+fn covers(range: &str, length: u64) -> bool {
+    let Some(("0", end)) = range.split_once('-') else { return false };
+    end.parse().is_ok_and(|end: u64| end == length || end + 1 == length)
 }
 
 fn value(algorithm: Algorithm, digits: &str, text: &str) -> Result<Digest, Failure> {

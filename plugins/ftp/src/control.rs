@@ -37,9 +37,10 @@ impl Answer {
         is_unknown_command(self.code)
     }
 
-    /// The text after the code of a one-line answer.
+    /// The text after the code of the last line, which is where results stand.
     pub(crate) fn body(&self) -> &str {
-        self.text.get(4..).unwrap_or("").trim()
+        let last = self.text.lines().next_back().unwrap_or("");
+        last.get(4..).unwrap_or("").trim()
     }
 
     /// The answer on one line, without its codes.
@@ -125,8 +126,13 @@ impl Control {
 
     /// Waits for the final answer to a command that was begun.
     pub(crate) async fn end(&mut self) -> Result<Answer, Failure> {
+        self.end_within(self.limits.step).await
+    }
+
+    /// The same with a time limit of its own.
+    pub(crate) async fn end_within(&mut self, limit: Duration) -> Result<Answer, Failure> {
         loop {
-            let answer = bounded(self.limits.step, self.ftp.read_response_in(&[])).await?;
+            let answer = bounded(limit, self.ftp.read_response_in(&[])).await?;
             if !answer.is_preliminary() {
                 return Ok(answer);
             }

@@ -60,7 +60,10 @@ impl Wire {
         };
         match sent {
             Ok(sent) => match stream.finish_sending(limit).await {
-                Ok(()) => self.completed().await.map(|()| sent),
+                Ok(()) => {
+                    self.control.end_within(limit + draining(sent)).await?.done()?;
+                    Ok(sent)
+                }
                 Err(error) => Err(self.broken(error).await),
             },
             Err(stop) => Err(self.stopped(stop, stream).await),
@@ -98,7 +101,8 @@ impl Wire {
         match received {
             Ok(received) => {
                 drop(stream);
-                self.completed().await.map(|()| received)
+                self.control.end().await?.done()?;
+                Ok(received)
             }
             Err(stop) => Err(self.stopped(stop, stream).await),
         }
@@ -224,11 +228,6 @@ impl Wire {
         self.control.peer().ip().to_canonical().is_ipv6()
     }
 
-    /// Waits for the partner's word on a transfer whose bytes have moved.
-    async fn completed(&mut self) -> Result<(), Failure> {
-        self.control.end().await?.done().map(|_| ())
-    }
-
     /// What a failed data connection means: what the partner says about it, if it still says
     /// anything, else what we saw.
     async fn broken(&mut self, error: io::Error) -> Failure {
@@ -288,3 +287,11 @@ impl Stream {
 
 /// How long an upload over TLS waits for the partner to close its side.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the last bytes of an upload may take from the buffers of both systems, which hold
+/// some megabytes, to the disk of a slow partner; nothing shows their progress.
+fn draining(sent: u64) -> Duration {
+    const BUFFERED_BYTES: u64 = 8 * 1024 * 1024;
+    const SLOWEST_BYTES_PER_S: u64 = 256 * 1024;
+    Duration::from_secs(sent.min(BUFFERED_BYTES) / SLOWEST_BYTES_PER_S)
+}
