@@ -1,0 +1,219 @@
+//! Every message with its code and texts.
+//!
+//! Codes by their hundreds: 00 the host and its ownership, 01 configuration and plugins,
+//! 02 jobs, 03 partners and what they hold, 04 the journal and the disk.
+
+use super::{Entry, Language};
+use crate::{Epoch, JobId, PartnerName};
+
+/// A template that lacks a field of its message, or names another, does not compile.
+macro_rules! catalogue {
+    ($($name:ident { $($field:ident: $type:ty),* } $code:literal $english:literal $japanese:literal)+) => {
+        /// What the operator is told.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Message {
+            $(
+                #[doc = concat!($code, ": ", $english)]
+                $name {
+                    $(#[doc = concat!("The `", stringify!($field), "` of the text.")] $field: $type,)*
+                },
+            )+
+        }
+
+        impl Message {
+            /// Every message, in the order of the codes.
+            pub const CATALOGUE: &'static [Entry] =
+                &[$(Entry { code: $code, english: $english, japanese: $japanese }),+];
+
+            /// The message's line of the catalogue.
+            pub fn entry(&self) -> Entry {
+                match self {
+                    $(Self::$name { .. } => {
+                        Entry { code: $code, english: $english, japanese: $japanese }
+                    })+
+                }
+            }
+
+            /// What happened and, where somebody must act, what to do.
+            pub fn text(&self, language: Language) -> String {
+                match (self, language) {
+                    $(
+                        (Self::$name { $($field),* }, Language::English) => {
+                            format!($english, $($field = $field),*)
+                        }
+                        (Self::$name { $($field),* }, Language::Japanese) => {
+                            format!($japanese, $($field = $field),*)
+                        }
+                    )+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    HostStarted { host: String, node: String, epoch: Epoch } "0001I"
+        "Host started. Host({host}) Node({node}) Epoch({epoch})"
+        "ホストを開始しました。ホスト({host}) ノード({node}) エポック({epoch})"
+    HostReady { restarted: usize, settled: usize } "0002I"
+        "Host is ready. Jobs restarted({restarted}) Jobs to settle({settled})"
+        "ホストの準備が完了しました。再起動ジョブ({restarted}) 確認対象ジョブ({settled})"
+    HostStopping { jobs: usize } "0003I"
+        "Host is stopping. Jobs moving({jobs})"
+        "ホストを停止しています。転送中ジョブ({jobs})"
+    HostStopped {} "0004I"
+        "Host stopped."
+        "ホストを停止しました。"
+    StopTimedOut { jobs: usize, seconds: u64 } "0005W"
+        "Running attempts were cut at the stop. They are resumed at the next start; raise limits.stop_timeout_s to let them end. Jobs({jobs}) Waited({seconds} s)"
+        "停止時に実行中の転送を打ち切りました。次回開始時に再開します。完了を待つには limits.stop_timeout_s を増やしてください。ジョブ({jobs}) 待ち時間({seconds} 秒)"
+    TakenOver { node: String, epoch: Epoch, previous: Epoch } "0006I"
+        "Instance taken over. Node({node}) Epoch({epoch}) Previous({previous})"
+        "インスタンスを引き継ぎました。ノード({node}) エポック({epoch}) 前エポック({previous})"
+    Fenced { owner: String, epoch: Epoch } "0007E"
+        "Another node owns the instance: this host ends and touches nothing more. Nothing to do if the switch was intended; else look at the cluster's log. Owner({owner}) Epoch({epoch})"
+        "他ノードがインスタンスを所有しているため、このホストは何も変更せず終了します。意図した切替えなら対処は不要です。それ以外はクラスタのログを確認してください。所有ノード({owner}) エポック({epoch})"
+    SelfFenced { cause: String } "0008E"
+        "This host can no longer be sure of its ownership and ends. Remove the cause, then let the cluster start it again. Cause({cause})"
+        "所有権を確認できないため、このホストは終了します。原因を取り除いてから、クラスタにより再開始してください。原因({cause})"
+    LockHeld { node: String } "0009W"
+        "The predecessor's lock is still held: it may be alive. Make sure that the cluster fences it; the instance is taken over all the same. Node({node})"
+        "前ノードのロックが残っており、動作中の可能性があります。引継ぎは続行しますが、クラスタによる隔離を確認してください。ノード({node})"
+    SourceAddressChanged { address: String } "0010I"
+        "Source address changed. Address({address})"
+        "ソースアドレスを変更しました。アドレス({address})"
+    SourceAddressRefused { address: String, reason: String } "0011W"
+        "The source address cannot be used and the one before stays in force. Correct tools/master/SrcAdr.dat or the configuration. Address({address}) Reason({reason})"
+        "ソースアドレスを使用できないため、以前の設定を使用します。tools/master/SrcAdr.dat または設定を修正してください。アドレス({address}) 理由({reason})"
+
+    PluginLoaded { file: String, transport: String } "0101I"
+        "Plugin loaded. File({file}) Transport({transport})"
+        "プラグインを読み込みました。ファイル({file}) トランスポート({transport})"
+    PluginRefused { file: String, reason: String } "0102E"
+        "Plugin refused; partners that need it cannot be reached. Put a plugin of the same build as the host there; `ferryway plugins` shows both sides. File({file}) Reason({reason})"
+        "プラグインを拒否しました。これを使用する相手とは通信できません。ホストと同じビルドのプラグインを配置してください。詳細は `ferryway plugins` で確認できます。ファイル({file}) 理由({reason})"
+    PartnerUnusable { partner: PartnerName, reason: String } "0103E"
+        "Partner cannot be used; its jobs wait. Correct its settings, then reload. Partner({partner}) Reason({reason})"
+        "相手を使用できないため、ジョブは待機します。設定を修正して再読込みしてください。相手({partner}) 理由({reason})"
+    ConfigReloaded { partners: usize, definitions: usize } "0104I"
+        "Configuration reloaded. Partners({partners}) Definitions({definitions})"
+        "設定を再読込みしました。相手({partners}) 定義({definitions})"
+    ConfigRefused { faults: usize, first: String } "0105E"
+        "The new configuration has faults and the old one stays in force. `ferryway check` lists all of them; correct them and reload. Faults({faults}) First({first})"
+        "新しい設定に誤りがあるため、以前の設定を使用します。`ferryway check` ですべての誤りを確認し、修正して再読込みしてください。件数({faults}) 先頭({first})"
+    ConfigWarning { warning: String } "0106W"
+        "The configuration works but should be looked at. `ferryway check` says more. Warning({warning})"
+        "設定は有効ですが、確認が必要です。詳細は `ferryway check` で確認できます。警告({warning})"
+
+    JobAccepted { job: JobId, partner: PartnerName } "0201I"
+        "Job accepted. Job({job}) Partner({partner})"
+        "ジョブを受け付けました。ジョブ({job}) 相手({partner})"
+    JobStarted { job: JobId, attempt: u32 } "0202I"
+        "Job started. Job({job}) Attempt({attempt})"
+        "ジョブを開始しました。ジョブ({job}) 試行({attempt})"
+    JobCompleted { job: JobId, bytes: u64 } "0203I"
+        "Job completed. Job({job}) Bytes({bytes})"
+        "ジョブが正常終了しました。ジョブ({job}) バイト数({bytes})"
+    AttemptFailed { job: JobId, attempt: u32, reason: String } "0204W"
+        "Attempt failed. The job is tried again or suspended, as its next message says. Job({job}) Attempt({attempt}) Reason({reason})"
+        "試行が失敗しました。再試行または保留については次のメッセージを参照してください。ジョブ({job}) 試行({attempt}) 理由({reason})"
+    RetryAt { job: JobId, time: String, attempt: u32 } "0205I"
+        "Job will be tried again. Job({job}) At({time}) Attempt({attempt})"
+        "ジョブを再試行します。ジョブ({job}) 時刻({time}) 試行({attempt})"
+    JobFailed { job: JobId, reason: String } "0206E"
+        "Job failed. Remove the cause, then `ftprel restart {job}`. Job({job}) Reason({reason})"
+        "ジョブが異常終了しました。原因を取り除いてから `ftprel restart {job}` を実行してください。ジョブ({job}) 理由({reason})"
+    JobSuspended { job: JobId, reason: String } "0207E"
+        "Job suspended: its retries are used up. Remove the cause, then `ftprel restart {job}`. Job({job}) Reason({reason})"
+        "再試行回数の上限に達したため、ジョブを保留しました。原因を取り除いてから `ftprel restart {job}` を実行してください。ジョブ({job}) 理由({reason})"
+    JobHeld { job: JobId } "0208I"
+        "Job held by the operator. Job({job})"
+        "オペレータがジョブを保留しました。ジョブ({job})"
+    JobReleased { job: JobId } "0209I"
+        "Job released by the operator. Job({job})"
+        "オペレータがジョブの保留を解除しました。ジョブ({job})"
+    JobCancelled { job: JobId } "0210I"
+        "Job cancelled by the operator. Job({job})"
+        "オペレータがジョブを取り消しました。ジョブ({job})"
+    JobRestarted { job: JobId } "0211I"
+        "Job restarted by the operator. Job({job})"
+        "オペレータがジョブを再起動しました。ジョブ({job})"
+    JobForced { job: JobId } "0212W"
+        "Job restarted by force. Make sure that its former attempt is over, and look at the target afterwards. Job({job})"
+        "ジョブを強制起動しました。以前の試行が終了していることを確認し、転送後のファイルを確認してください。ジョブ({job})"
+    ResumedFrom { job: JobId, offset: u64, size: u64 } "0213I"
+        "Transfer resumed. Job({job}) Offset({offset}) Size({size})"
+        "転送を途中から再開しました。ジョブ({job}) オフセット({offset}) サイズ({size})"
+    Recovering { job: JobId, status: String } "0214I"
+        "Unfinished job restarted at the takeover. Job({job}) Status({status})"
+        "仕掛りジョブを再起動しました。ジョブ({job}) ステータス({status})"
+    CannotRecover { job: JobId } "0215E"
+        "Job can not recovery!! Job({job})"
+        "ジョブを再起動できません!! ジョブ({job})"
+    SourceMissing { job: JobId, path: String } "0216E"
+        "There is no source file. Provide it, then `ftprel restart {job}`. Job({job}) Path({path})"
+        "送信元ファイルがありません。ファイルを用意してから `ftprel restart {job}` を実行してください。ジョブ({job}) パス({path})"
+    SourceChanged { job: JobId, path: String } "0217W"
+        "The source changed while it was sent; the attempt is void. Let its writer finish before the job is submitted; the job is tried again. Job({job}) Path({path})"
+        "転送中に送信元ファイルが変更されたため、試行を無効にしました。再試行します。書込み完了後に依頼してください。ジョブ({job}) パス({path})"
+
+    FoundPublished { job: JobId, target: String } "0301I"
+        "Settled: the target is already published and is not sent again. Job({job}) Target({target})"
+        "確認の結果、公開済みのため再送しません。ジョブ({job}) 対象({target})"
+    PublishedAtSettle { job: JobId, target: String } "0302I"
+        "Settled: the recorded publish was carried out. Job({job}) Target({target})"
+        "確認の結果、記録済みの公開処理を完了しました。ジョブ({job}) 対象({target})"
+    PartialAdopted { job: JobId, partial: String, bytes: u64 } "0303I"
+        "Partial file of an earlier owner adopted. Job({job}) Partial({partial}) Bytes({bytes})"
+        "以前の所有ノードの一時ファイルを引き継ぎました。ジョブ({job}) 一時ファイル({partial}) バイト数({bytes})"
+    FreshStart { job: JobId, reason: String } "0304I"
+        "Transfer starts from the first byte. Job({job}) Reason({reason})"
+        "転送を先頭から開始します。ジョブ({job}) 理由({reason})"
+    StagingRevoked { partner: PartnerName, epoch: Epoch } "0305I"
+        "Staging folder of an earlier owner revoked. Partner({partner}) Epoch({epoch})"
+        "以前の所有ノードの作業フォルダを無効にしました。相手({partner}) エポック({epoch})"
+    StagingNotRevoked { partner: PartnerName, folder: String, reason: String } "0306W"
+        "The staging folder of an earlier owner cannot be revoked yet; jobs go on under a fresh one. If this stays, end the dead session on the partner's server. Partner({partner}) Folder({folder}) Reason({reason})"
+        "以前の所有ノードの作業フォルダを無効にできないため、新しいフォルダで続行します。解消しない場合は、相手サーバに残ったセッションを終了してください。相手({partner}) フォルダ({folder}) 理由({reason})"
+    LeftoverRemoved { partner: PartnerName, path: String } "0307I"
+        "Leftover file removed. Partner({partner}) Path({path})"
+        "残存ファイルを削除しました。相手({partner}) パス({path})"
+    LeftoverKept { partner: PartnerName, path: String, reason: String } "0308W"
+        "A leftover file cannot be removed and is tried again later. Remove it on the partner if this stays. Partner({partner}) Path({path}) Reason({reason})"
+        "残存ファイルを削除できません。後で再度試みます。解消しない場合は相手側で削除してください。相手({partner}) パス({path}) 理由({reason})"
+    TargetLocked { job: JobId, path: String } "0309W"
+        "Another session holds the file on the partner. The job is tried again; if this stays, end that session on the partner's server. Job({job}) Path({path})"
+        "相手側で他のセッションがファイルをロックしています。再試行します。解消しない場合は相手サーバでそのセッションを終了してください。ジョブ({job}) パス({path})"
+    LockBehaviour { partner: PartnerName, behaviour: String } "0310I"
+        "Behaviour of the partner's server seen. Partner({partner}) Behaviour({behaviour})"
+        "相手サーバの動作を確認しました。相手({partner}) 動作({behaviour})"
+    PublishLost { job: JobId, target: String } "0311W"
+        "The target was gone when it was looked at again; it is sent once more. Ask the partner whether it lost power or removes files early. Job({job}) Target({target})"
+        "再確認時に対象ファイルがなかったため、再送します。相手側の停電やファイル削除の有無を確認してください。ジョブ({job}) 対象({target})"
+
+    JournalFailed { reason: String } "0401E"
+        "The journal failed and the host ends; nothing acknowledged is lost. Look at the shared disk, then start the host. Reason({reason})"
+        "ジャーナルに障害が発生したため、ホストを終了します。受付済みの依頼は失われません。共有ディスクを確認してから開始してください。理由({reason})"
+    JournalNewer { found: u32, known: u32 } "0402E"
+        "The journal was written by a newer release and is left untouched. Start that release. Version({found}) Known({known})"
+        "ジャーナルは新しい版で作成されているため、変更しません。その版のホストを開始してください。版({found}) 対応版({known})"
+    DiskFull { path: String } "0403E"
+        "The disk is full. Make space; jobs wait until then. Path({path})"
+        "ディスクに空きがありません。空き容量を確保してください。それまでジョブは待機します。パス({path})"
+    NoMultiMountProtection { path: String } "0404W"
+        "The file system of the install directory has no multi-mount protection. Switch it on with `tune2fs -O mmp` while unmounted. Path({path})"
+        "インストールディレクトリのファイルシステムに多重マウント保護がありません。アンマウント中に `tune2fs -O mmp` で有効にしてください。パス({path})"
+    NetworkFileSystem { path: String, kind: String } "0405I"
+        "The journal lies on a network or cluster file system and is written in the mode for it. Path({path}) Kind({kind})"
+        "ジャーナルはネットワークまたはクラスタファイルシステム上にあるため、対応する方式で書き込みます。パス({path}) 種別({kind})"
+    JournalCopied { jobs: usize, milliseconds: u64 } "0406I"
+        "Journal of the earlier owner copied. Jobs in flight({jobs}) Milliseconds({milliseconds})"
+        "以前の所有ノードのジャーナルを複写しました。仕掛りジョブ({jobs}) ミリ秒({milliseconds})"
+    HistoryPruned { jobs: u64, before: String } "0407I"
+        "History pruned. Jobs({jobs}) Before({before})"
+        "履歴を整理しました。ジョブ({jobs}) 対象日以前({before})"
+    LogLost { lines: u64 } "0408W"
+        "Lines of this log could not be written and are lost. Look at the disk of the logs folder. Lines({lines})"
+        "このログの一部を書き込めず、失われました。ログフォルダのディスクを確認してください。行数({lines})"
+}
