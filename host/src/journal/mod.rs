@@ -4,7 +4,21 @@
 //! epoch still being ours; after a write that was refused or failed, every further one fails
 //! with the same cause, and the host ends.
 
+mod copy;
+mod current;
+mod fault;
+mod filesystem;
+mod lock;
+pub mod reader;
 pub mod record;
+mod sqlite;
+mod takeover;
+
+pub use current::Owner;
+pub use fault::{Hook, Point};
+pub use filesystem::Durability;
+pub use sqlite::{Clock, Options, SqliteJournal, Takeover};
+pub use takeover::Warning;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -111,7 +125,9 @@ impl<T> Future for Receipt<T> {
         mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|result| result.unwrap_or(Err(JournalError::Closed)))
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|result| result.unwrap_or(Err(JournalError::Closed)))
     }
 }
 

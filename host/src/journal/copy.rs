@@ -1,0 +1,134 @@
+//! Copies of a database that its owner may still be writing to, without its locks.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The files of a database, in the order in which they must be copied.
+///
+/// The write-ahead log comes after the database: whatever a checkpoint moved into the
+/// database meanwhile is still in the log, as long as the log's header (with its salts) is
+/// the same. So does the rollback journal: it has the old content of every page that was
+/// changed, as long as its transaction has not ended, and an end changes the journal's
+/// header and the change counter in the database's.
+const SUFFIXES: [&str; 3] = ["", "-wal", "-journal"];
+
+/// What a database's files look like: enough to tell whether a commit or a checkpoint ended
+/// between two looks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Look([Option<Face>; 3]);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Face {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    header: Vec<u8>,
+}
+
+impl Look {
+    pub(super) fn at(database: &Path) -> io::Result<Self> {
+        let [main, log, journal] = SUFFIXES.map(|suffix| face(&with_suffix(database, suffix)));
+        Ok(Self([main?, log?, journal?]))
+    }
+
+    /// Whether the database has content that is not in its main file, or a transaction whose
+    /// end nobody saw.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let [_, log, journal] = &self.0;
+        log.as_ref().is_some_and(|log| log.size > 0)
+            || journal.as_ref().is_some_and(|journal| {
+                // A journal that is over is empty, or its header is zero.
+                journal.header.first().is_some_and(|&byte| byte != 0)
+            })
+    }
+
+    /// Whether there is no such database.
+    pub(super) fn is_absent(&self) -> bool {
+        self.0[0].is_none()
+    }
+}
+
+/// Copies a database with its log and journal, as of one moment, waiting for its owner to
+/// come to rest. An owner that was fenced writes at most once more; so this ends soon.
+///
+/// # Errors
+/// The last failure, after some seconds of trying.
+pub(super) fn copy_database(from: &Path, to: &Path) -> io::Result<()> {
+    const TRIES: u32 = 60;
+    let mut tries = 1;
+    loop {
+        // Any error may be the owner's doing, such as a log removed between look and copy, or
+        // a stale handle on NFS.
+        match copy_once(from, to) {
+            Ok(true) => return Ok(()),
+            Ok(false) if tries < TRIES => {}
+            Ok(false) => {
+                return Err(io::Error::other("the file keeps changing: its owner still runs"));
+            }
+            Err(error) if tries >= TRIES || error.kind() == io::ErrorKind::StorageFull => {
+                return Err(error);
+            }
+            Err(_) => {}
+        }
+        let pause = (2 * u64::from(tries)).min(100);
+        std::thread::sleep(Duration::from_millis(pause + fastrand::u64(..=pause)));
+        tries += 1;
+    }
+}
+
+/// Removes a database with everything that belongs to it.
+pub(super) fn remove_database(database: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-journal", "-shm"] {
+        match fs::remove_file(with_suffix(database, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy_once(from: &Path, to: &Path) -> io::Result<bool> {
+    remove_database(to)?;
+    let before = Look::at(from)?;
+    if before.is_absent() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    for (suffix, face) in SUFFIXES.iter().zip(&before.0) {
+        if face.is_some() {
+            let mut source = File::open(with_suffix(from, suffix))?;
+            let mut copy = File::create(with_suffix(to, suffix))?;
+            io::copy(&mut source, &mut copy)?;
+        }
+    }
+    Ok(Look::at(from)? == before)
+}
+
+fn face(path: &Path) -> io::Result<Option<Face>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // The database's header has 100 bytes with the change counter, the log's 32 with the
+    // salts, the journal's 28.
+    let mut header = Vec::with_capacity(100);
+    (&file).take(100).read_to_end(&mut header)?;
+    let facts = file.metadata()?;
+    Ok(Some(Face {
+        inode: facts.ino(),
+        size: facts.size(),
+        modified: (facts.mtime(), facts.mtime_nsec()),
+        header,
+    }))
+}
+
+fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(suffix);
+    name.into()
+}

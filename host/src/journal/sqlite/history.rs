@@ -1,0 +1,376 @@
+//! The history: finished jobs in files of a month and an epoch.
+//!
+//! A file is written by its epoch's owner alone. A frozen former owner may still be in the
+//! middle of a transaction on its file, and no lock says so; therefore a file of another
+//! epoch is read without locks and without changing it, between two looks that must find it
+//! whole and the same. What such an owner adds late is nothing new: it moves only jobs whose
+//! end was acknowledged, and every successor has those.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferryway_core::Epoch;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
+
+use crate::journal::{
+    Hook, Point, Result,
+    copy::{Look, copy_database, remove_database},
+    current::{Ownership, sync_folder},
+    fault::{failed, refused},
+    record::Job,
+};
+
+use super::{
+    rows::{self, BY_KEY, Stored, columns},
+    schema::{self, ARCHIVE},
+};
+
+/// The folder of the history files, as one owner or onlooker sees it.
+#[derive(Clone, Debug)]
+pub(in crate::journal) struct Archive {
+    folder: PathBuf,
+    /// The epoch whose files are read with locks: its owner is this process, or one on this
+    /// node.
+    owner: Epoch,
+}
+
+/// A file of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ArchiveFile {
+    /// Year and month in UTC, as in 202403.
+    pub(super) month: i32,
+    pub(super) epoch: Epoch,
+    pub(super) path: PathBuf,
+}
+
+impl Archive {
+    pub(in crate::journal) fn new(journal: &Path, owner: Epoch) -> Self {
+        Self { folder: journal.join("hist"), owner }
+    }
+
+    /// The files that are there, the newest first.
+    pub(super) fn files(&self) -> Result<Vec<ArchiveFile>> {
+        let list = || -> std::io::Result<Vec<ArchiveFile>> {
+            let mut files = Vec::new();
+            for entry in fs::read_dir(&self.folder)? {
+                let path = entry?.path();
+                files.extend(parse(&path).map(|(month, epoch)| ArchiveFile { month, epoch, path }));
+            }
+            Ok(files)
+        };
+        let mut files = list().map_err(|error| failed(&self.folder, "list the history", error))?;
+        files.sort_by_key(|file| std::cmp::Reverse((file.month, file.epoch)));
+        Ok(files)
+    }
+
+    /// Reads from a file; `None` when it was pruned meanwhile. `read` may run several times.
+    pub(super) fn read<T>(
+        &self,
+        file: &ArchiveFile,
+        read: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        const TRIES: u64 = 8;
+        let path = &file.path;
+        let query = |connection: &Connection| {
+            read(connection).map_err(|error| refused(path, "read the history", error))
+        };
+        if file.epoch == self.owner {
+            match schema::open_reader(path).and_then(|connection| query(&connection)) {
+                Ok(value) => return Ok(Some(value)),
+                Err(_) if !path.exists() => return Ok(None),
+                // Its owner died in the middle of a transaction.
+                Err(_) => {}
+            }
+        }
+        let look = || Look::at(path).map_err(|error| failed(path, "look at the file", error));
+        for tries in 1..=TRIES {
+            let before = look()?;
+            if before.is_absent() {
+                return Ok(None);
+            }
+            if !before.is_unfinished() {
+                let result = schema::identify(path, &ARCHIVE)
+                    .and_then(|_| schema::open_immutable(path))
+                    .and_then(|connection| query(&connection));
+                if look()? == before {
+                    return result.map(Some);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5 * tries + fastrand::u64(..5)));
+        }
+        let workshop = tempfile::tempdir()
+            .map_err(|error| failed(path, "make room for a copy of the file", error))?;
+        let copy = workshop.path().join("copy.db");
+        recover(path, &copy)?;
+        schema::open_reader(&copy).and_then(|connection| query(&connection)).map(Some)
+    }
+
+    /// Finds a job in the files; of several copies the newest.
+    pub(super) fn find(
+        &self,
+        find: impl Fn(&Connection) -> rusqlite::Result<Option<Stored>>,
+    ) -> Result<Option<(Stored, ArchiveFile)>> {
+        let mut best: Option<(Stored, ArchiveFile)> = None;
+        for file in self.files()? {
+            if let Some(stored) = self.read(&file, &find)?.flatten() {
+                let rank = |stored: &Stored, file: &ArchiveFile| (file.epoch, stored.job.version);
+                if best.as_ref().is_none_or(|(s, f)| rank(s, f) < rank(&stored, &file)) {
+                    best = Some((stored, file));
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    /// Removes the files of the months that were over before a time, and counts the jobs in
+    /// them, except those out of date: `revived` has their sequence and the version from
+    /// which on they are not.
+    pub(super) fn prune(
+        &self,
+        before: Timestamp,
+        revived: &[(i64, i64)],
+        mover: &mut Mover,
+    ) -> Result<u64> {
+        let mut pruned = 0;
+        for file in self.files()? {
+            if end_of_month(file.month).is_none_or(|end| end > before) {
+                continue;
+            }
+            let count = self.read(&file, |connection| {
+                let mut count: i64 =
+                    connection.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0))?;
+                let mut outdated = connection
+                    .prepare_cached("SELECT 1 FROM jobs WHERE sequence = ? AND version < ?")?;
+                for &(sequence, version) in revived {
+                    count -= i64::from(outdated.exists([sequence, version])?);
+                }
+                Ok(count)
+            })?;
+            mover.close(&file);
+            remove_database(&file.path)
+                .and_then(|()| sync_folder(&self.folder))
+                .map_err(|error| failed(&file.path, "remove a month of the history", error))?;
+            pruned += count.unwrap_or_default().cast_unsigned();
+        }
+        Ok(pruned)
+    }
+
+    /// Makes files whole that a former owner left in the middle of a transaction, under a new
+    /// name: the old one may not be changed, its writer may only be frozen.
+    pub(super) fn mend(&self, ownership: &Arc<Ownership>) -> Result<()> {
+        for file in self.files()? {
+            let look = Look::at(&file.path)
+                .map_err(|error| failed(&file.path, "look at the file", error))?;
+            if file.epoch == self.owner || !look.is_unfinished() {
+                continue;
+            }
+            let new = self.folder.join(format!("mend.{}", self.owner));
+            let name = format!("{}.{}-{}.db", file.month, file.epoch, self.owner);
+            recover(&file.path, &new)?;
+            ownership.check()?;
+            let publish = || {
+                fs::File::open(&new)?.sync_all()?;
+                fs::rename(&new, self.folder.join(name))?;
+                sync_folder(&self.folder)?;
+                // The database goes before its rollback journal: without that, it would pass
+                // for whole.
+                remove_database(&file.path)?;
+                sync_folder(&self.folder)
+            };
+            publish().map_err(|error| failed(&file.path, "mend the file", error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves finished jobs out of the hot database; one per owner.
+#[derive(Debug)]
+pub(super) struct Mover {
+    archive: Archive,
+    hook: Hook,
+    /// This epoch's files, by month.
+    open: HashMap<i32, Connection>,
+}
+
+impl Mover {
+    /// How many jobs are moved at a time.
+    pub(super) const BATCH: u64 = 256;
+
+    pub(super) fn new(archive: Archive, hook: Hook) -> Self {
+        Self { archive, hook, open: HashMap::new() }
+    }
+
+    /// Moves the jobs that ended first, and tells how many. They are durable in a file before
+    /// they leave the hot database; a job found in both is the same in both.
+    pub(super) fn move_oldest(
+        &mut self,
+        hot: &mut Connection,
+        database: &Path,
+        limit: u64,
+    ) -> Result<u64> {
+        let sql = |action| move |error| refused(database, action, error);
+        let mut months: HashMap<i32, Vec<u64>> = HashMap::new();
+        let oldest = oldest(hot, limit).map_err(sql("list the finished jobs"))?;
+        let moved = oldest.len() as u64;
+        for (sequence, ended_at) in oldest {
+            months.entry(month_of(ended_at)).or_default().push(sequence);
+        }
+        for (&month, sequences) in &months {
+            let path = self.path(month);
+            let target = self.file(month)?;
+            let mut store = || -> rusqlite::Result<()> {
+                let transaction = Transaction::new(target, TransactionBehavior::Immediate)?;
+                for &sequence in sequences {
+                    copy_job(hot, &transaction, sequence)?;
+                }
+                transaction.commit()
+            };
+            store().map_err(|error| refused(&path, "move finished jobs to the history", error))?;
+        }
+        self.hook.pass(Point::Archived, database)?;
+        let remove = || -> rusqlite::Result<()> {
+            let transaction = Transaction::new(hot, TransactionBehavior::Immediate)?;
+            for sequence in months.into_values().flatten() {
+                let sequence = [sequence.cast_signed()];
+                for table in ["entries", "jobs"] {
+                    let sql = format!("DELETE FROM {table} WHERE sequence = ?");
+                    transaction.prepare_cached(&sql)?.execute(sequence)?;
+                }
+            }
+            transaction.commit()
+        };
+        remove().map_err(sql("remove jobs that are in the history"))?;
+        Ok(moved)
+    }
+
+    /// Finds a job by its key in this epoch's files.
+    pub(super) fn find_key(&self, key: &str) -> Result<Option<Job>> {
+        for (&month, connection) in &self.open {
+            let found = rows::find(connection, BY_KEY, [key])
+                .map_err(|error| refused(&self.path(month), "look for a request's key", error))?;
+            if let Some(stored) = found {
+                return Ok(Some(stored.job));
+            }
+        }
+        Ok(None)
+    }
+
+    fn close(&mut self, file: &ArchiveFile) {
+        if file.epoch == self.archive.owner {
+            self.open.remove(&file.month);
+        }
+    }
+
+    fn file(&mut self, month: i32) -> Result<&mut Connection> {
+        use std::collections::hash_map::Entry;
+        let path = self.path(month);
+        match self.open.entry(month) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(vacant) => {
+                let connection = schema::open_archive(&path)?;
+                sync_folder(&self.archive.folder)
+                    .map_err(|error| failed(&path, "make a month of the history", error))?;
+                Ok(vacant.insert(connection))
+            }
+        }
+    }
+
+    fn path(&self, month: i32) -> PathBuf {
+        self.archive.folder.join(format!("{month}.{}.db", self.archive.owner))
+    }
+}
+
+/// Copies a job and its record from one database to another.
+pub(super) fn copy_job(from: &Connection, to: &Connection, sequence: u64) -> rusqlite::Result<()> {
+    const JOB: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE sequence = ?");
+    const NEW_JOB: &str = concat!(
+        "INSERT OR REPLACE INTO jobs (",
+        columns!(),
+        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    );
+    const ENTRIES: &str = "SELECT sequence, number, at, epoch, event, status, note FROM entries \
+                           WHERE sequence = ?";
+    const NEW_ENTRY: &str = "INSERT OR REPLACE INTO entries \
+                             (sequence, number, at, epoch, event, status, note) \
+                             VALUES (?, ?, ?, ?, ?, ?, ?)";
+    for (select, insert) in [(JOB, NEW_JOB), (ENTRIES, NEW_ENTRY)] {
+        let mut select = from.prepare_cached(select)?;
+        let mut insert = to.prepare_cached(insert)?;
+        let width = select.column_count();
+        let mut rows = select.query([sequence.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let values =
+                (0..width).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
+            insert.execute(params_from_iter(values))?;
+        }
+    }
+    Ok(())
+}
+
+/// The month, in UTC, of a time.
+fn month_of(time: Timestamp) -> i32 {
+    let date = time.to_zoned(TimeZone::UTC).date();
+    i32::from(date.year()) * 100 + i32::from(date.month())
+}
+
+/// The first moment after a month.
+fn end_of_month(month: i32) -> Option<Timestamp> {
+    let year = i16::try_from(month / 100).ok()?;
+    let first = Date::new(year, i8::try_from(month % 100).ok()?, 1).ok()?;
+    let next = first.last_of_month().tomorrow().ok()?;
+    Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The month and the epoch in the name of a history file, `<yyyymm>.<epoch>.db`, or
+/// `<yyyymm>.<epoch>-<mended by>.db`.
+fn parse(path: &Path) -> Option<(i32, Epoch)> {
+    let (month, epoch) = path.file_name()?.to_str()?.strip_suffix(".db")?.split_once('.')?;
+    let epoch = epoch.split_once('-').map_or(epoch, |(epoch, _)| epoch);
+    Some((month.parse().ok()?, Epoch::new(epoch.parse().ok()?)?))
+}
+
+fn oldest(hot: &Connection, limit: u64) -> rusqlite::Result<Vec<(u64, Timestamp)>> {
+    hot.prepare_cached(
+        "SELECT sequence, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?",
+    )?
+    .query_map([limit.cast_signed()], |row| {
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), rows::time(row, 1)?))
+    })?
+    .collect()
+}
+
+/// Copies a database and finishes what its writer left unfinished in the copy.
+fn recover(path: &Path, copy: &Path) -> Result<()> {
+    copy_database(path, copy).map_err(|error| failed(path, "copy the file", error))?;
+    schema::identify(copy, &ARCHIVE)?;
+    schema::open_archive(copy).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_s_name_tells_its_month_and_epoch() {
+        let epoch = Epoch::new(7).unwrap();
+        assert_eq!(parse(Path::new("/h/202403.7.db")), Some((202_403, epoch)));
+        assert_eq!(parse(Path::new("/h/202403.7-12.db")), Some((202_403, epoch)));
+        for name in ["202403.7.db-journal", "mend.7", "202403.db", "202403.0.db", "x.7.db"] {
+            assert_eq!(parse(Path::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_month_ends_where_the_next_begins() {
+        let end: Timestamp = "2025-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(end_of_month(202_412), Some(end));
+        assert_eq!(month_of(end), 202_501);
+        assert_eq!(end_of_month(202_413), None);
+    }
+}

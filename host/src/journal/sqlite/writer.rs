@@ -1,0 +1,142 @@
+//! The one thread that writes.
+//!
+//! For each batch: look at `CURRENT`, commit, look again, answer. An answer therefore says
+//! that the write was durable at a moment when no successor had been published.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use ferryway_core::JobId;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use crate::journal::{
+    Hook, JournalError, Point, Result,
+    current::Ownership,
+    fault::{damaged, refused},
+    lock::Lock,
+    record::Checkpoint,
+};
+
+use super::{
+    Clock,
+    history::{Archive, Mover},
+    line::{Answer, Line, Turn, Write},
+    writes::{Batch, Change},
+};
+
+/// How often an owner without work looks whether it still is the owner.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    pub(super) line: Arc<Line>,
+    pub(super) connection: Connection,
+    pub(super) database: PathBuf,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) archive: Archive,
+    pub(super) mover: Mover,
+    /// Finished jobs in the hot database.
+    pub(super) finished: u64,
+    /// How many of them may stay.
+    pub(super) keep: u64,
+    pub(super) hook: Hook,
+    pub(super) clock: Clock,
+    /// Released when the writer ends.
+    pub(super) lock: Lock,
+}
+
+impl Writer {
+    /// Writes until the line ends or something fails.
+    pub(super) fn run(mut self) {
+        // Also when this thread panics, whoever waits must learn that nobody writes any more.
+        let _closed_at_the_end = FailOnDrop(Arc::clone(&self.line));
+        let cause = loop {
+            let turn = match self.line.take(LOOK_EVERY) {
+                Turn::Write(writes, checkpoints) => self.commit(writes, &checkpoints),
+                Turn::Idle => self.ownership.check(),
+                Turn::End => break JournalError::Closed,
+            };
+            if let Err(cause) = turn.and_then(|()| self.tidy()) {
+                break cause;
+            }
+        };
+        let Self { line, connection, mover, lock, .. } = self;
+        if !matches!(cause, JournalError::Closed) {
+            // Closing may hang on the same disk, so the callers come first.
+            line.fail(&cause);
+        }
+        drop(mover);
+        drop(connection);
+        drop(lock);
+        line.fail(&cause);
+    }
+
+    fn commit(
+        &mut self,
+        writes: Vec<Write>,
+        checkpoints: &std::collections::HashMap<JobId, Checkpoint>,
+    ) -> Result<()> {
+        self.ownership.check()?;
+        let database = &self.database;
+        let epoch = self.ownership.owner().epoch;
+        let sql = |action| move |error| refused(database, action, error);
+        let transaction = Transaction::new(&mut self.connection, TransactionBehavior::Immediate)
+            .map_err(sql("begin to write"))?;
+        check_epoch(&transaction, epoch.number()).map_err(sql("read the epoch"))?.ok_or_else(
+            || damaged(database, "it carries another epoch than its owner; keep a copy of it"),
+        )?;
+        let mut batch = Batch {
+            connection: &transaction,
+            database,
+            archive: &self.archive,
+            mover: &mut self.mover,
+            epoch,
+            now: self.clock.now(),
+            change: Change::default(),
+        };
+        let mut answers: Vec<Result<Answer>> = Vec::with_capacity(writes.len());
+        for write in writes {
+            match batch.perform(write) {
+                Err(error) if error.is_fatal() => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        batch.checkpoints(checkpoints)?;
+        let Change { ended, revived, pruned } = batch.change;
+        self.hook.pass(Point::Executed, database)?;
+        transaction.commit().map_err(sql("commit"))?;
+        self.hook.pass(Point::Committed, database)?;
+        self.ownership.check()?;
+        self.finished = (self.finished + ended).saturating_sub(revived + pruned);
+        self.line.settle(answers);
+        Ok(())
+    }
+
+    /// Moves finished jobs out of the hot database, a batch between two commits, while nobody
+    /// waits, or when many have piled up. Every job there was looked at by [`Self::commit`]
+    /// after it became durable, so what a history file holds was acknowledged, and a successor
+    /// has it as well.
+    fn tidy(&mut self) -> Result<()> {
+        let batch = Mover::BATCH.min(self.keep).max(1);
+        let pressing = self.finished > 8 * (self.keep + batch);
+        if self.finished >= self.keep + batch && (pressing || !self.line.has_waiting()) {
+            let moved = self.mover.move_oldest(&mut self.connection, &self.database, batch)?;
+            self.finished = self.finished.saturating_sub(moved);
+        }
+        Ok(())
+    }
+}
+
+fn check_epoch(transaction: &Transaction<'_>, ours: u64) -> rusqlite::Result<Option<()>> {
+    let on_record: Option<i64> = transaction
+        .prepare_cached("SELECT epoch FROM meta")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok((on_record == Some(ours.cast_signed())).then_some(()))
+}
+
+struct FailOnDrop(Arc<Line>);
+
+impl Drop for FailOnDrop {
+    fn drop(&mut self) {
+        self.0.fail(&JournalError::Closed);
+    }
+}

@@ -1,0 +1,309 @@
+//! The writes of one batch, inside its transaction. A write that is refused has changed
+//! nothing; any other failure ends the journal, so nothing is ever rolled back singly.
+
+use std::{collections::HashMap, path::Path};
+
+use ferryway_core::{Epoch, JobId, RunNumber, Status, apply};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use crate::journal::{
+    JournalError, Result,
+    fault::refused,
+    record::{Checkpoint, Entry, Job, JobState, Leftover, Staging, Step},
+};
+
+use super::{
+    history::{Archive, Mover, copy_job},
+    line::{Answer, Request, Write},
+    rows::{self, BY_ID, BY_KEY, Stored, Texts, nanoseconds, text},
+};
+
+pub(super) struct Batch<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) database: &'a Path,
+    pub(super) archive: &'a Archive,
+    pub(super) mover: &'a mut Mover,
+    pub(super) epoch: Epoch,
+    pub(super) now: Timestamp,
+    pub(super) change: Change,
+}
+
+/// How a batch changes the number of finished jobs in the hot database.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// Jobs that ended, or came back from the history.
+    pub(super) ended: u64,
+    /// Jobs that go on after their end.
+    pub(super) revived: u64,
+    pub(super) pruned: u64,
+}
+
+impl Batch<'_> {
+    pub(super) fn perform(&mut self, write: Write) -> Result<Answer> {
+        match write {
+            Write::Accept(requests) => requests
+                .into_iter()
+                .map(|request| self.accept(request))
+                .collect::<Result<_>>()
+                .map(Answer::Jobs),
+            Write::Step(step, state) => self.step(*step, &state).map(|job| Answer::Job(job.into())),
+            Write::PutStaging(staging) => {
+                self.sql(|c| put_staging(c, &staging)).map(|()| Answer::Done)
+            }
+            Write::PutLeftover(leftover) => self
+                .sql(|c| {
+                    let sql = "INSERT OR IGNORE INTO leftovers (partner, path, job) \
+                               VALUES (?, ?, ?)";
+                    leftover_row(c, sql, &leftover)
+                })
+                .map(|()| Answer::Done),
+            Write::ForgetLeftover(leftover) => self
+                .sql(|c| {
+                    let sql = "DELETE FROM leftovers WHERE partner = ? AND path = ? AND job = ?";
+                    leftover_row(c, sql, &leftover)
+                })
+                .map(|()| Answer::Done),
+            Write::Prune(before) => self.prune(before).map(Answer::Count),
+        }
+    }
+
+    /// Records how far jobs got that have not ended. A checkpoint of an older attempt is late.
+    pub(super) fn checkpoints(&self, checkpoints: &HashMap<JobId, Checkpoint>) -> Result<()> {
+        const SQL: &str = "UPDATE jobs SET checkpoint_attempt = ?2, checkpoint_offset = ?3, \
+                           checkpoint_moved = ?4 WHERE id = ?1 AND ended_at IS NULL \
+                           AND coalesce(checkpoint_attempt, 0) <= ?2";
+        self.sql(|c| {
+            let mut update = c.prepare_cached(SQL)?;
+            for (job, checkpoint) in checkpoints {
+                update.execute(params![
+                    job.as_str(),
+                    checkpoint.attempt,
+                    checkpoint.offset.cast_signed(),
+                    checkpoint.moved_bytes.cast_signed(),
+                ])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn accept(&mut self, request: Request) -> Result<Job> {
+        let Request { spec, text: spec_text, known } = request;
+        if let Some(key) = &spec.key {
+            if let Some(stored) = self.sql(|c| rows::find(c, BY_KEY, [key]))? {
+                return Ok(stored.job);
+            }
+            // Older epochs' history was searched before this turn, and only loses jobs. Ours
+            // may have got the job since.
+            if let Some(job) = self.mover.find_key(key)? {
+                return Ok(job);
+            }
+            if let Some(job) = known {
+                return Ok(*job);
+            }
+        }
+        let (run, id) = self.sql(|c| next_run(c, &spec.definition))?;
+        let sequence: i64 = self.sql(|c| {
+            c.prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?
+                .query_row([], |row| row.get(0))
+        })?;
+        let job = Job {
+            id,
+            run,
+            sequence: sequence.cast_unsigned(),
+            spec,
+            status: Status::Accepted,
+            version: 1,
+            epoch: self.epoch,
+            accepted_at: self.now,
+            updated_at: self.now,
+            state: JobState::default(),
+            checkpoint: None,
+        };
+        self.sql(|c| {
+            let texts = Texts { spec: &spec_text, state: &text(&job.state)? };
+            let stored = Stored { job, ended_at: None };
+            rows::insert(c, &stored, &texts)?;
+            self.append(c, &stored.job, [None], None)?;
+            Ok(stored.job)
+        })
+    }
+
+    fn step(&mut self, step: Step, state: &str) -> Result<Job> {
+        let hot = self.sql(|c| rows::find(c, BY_ID, [step.job.as_str()]))?;
+        let (stored, file) = match hot {
+            Some(stored) => (stored, None),
+            // A job that ended long ago goes on: it comes back.
+            None => match self.archive.find(|c| rows::find(c, BY_ID, [step.job.as_str()]))? {
+                Some((stored, file)) => (stored, Some(file)),
+                None => return Err(JournalError::Unknown(step.job)),
+            },
+        };
+        let Stored { mut job, ended_at } = stored;
+        if job.version != step.version {
+            let (expected, found) = (step.version, job.version);
+            return Err(JournalError::Stale { job: step.job, expected, found });
+        }
+        let mut statuses = Vec::with_capacity(step.events.len());
+        for &event in &step.events {
+            job.status = apply(job.status, event)?;
+            statuses.push((event, job.status));
+        }
+        if let Some(file) = file {
+            self.archive.read(&file, |old| copy_job(old, self.connection, job.sequence))?;
+            self.change.ended += 1;
+        }
+        job.version += 1;
+        job.epoch = self.epoch;
+        job.updated_at = self.now;
+        job.state = step.state;
+        self.sql(|c| {
+            update(c, &job, state)?;
+            if statuses.is_empty() {
+                return self.append(c, &job, [None], step.note);
+            }
+            self.append(c, &job, statuses.into_iter().map(Some), step.note)
+        })?;
+        self.end_or_revive(&job, ended_at)?;
+        Ok(job)
+    }
+
+    /// Keeps the time of a job's end in step with its status.
+    fn end_or_revive(&mut self, job: &Job, ended_at: Option<Timestamp>) -> Result<()> {
+        let sequence = job.sequence.cast_signed();
+        match (ended_at, job.status.in_flight()) {
+            (None, true) | (Some(_), false) => Ok(()),
+            (None, false) => {
+                self.change.ended += 1;
+                self.sql(|c| {
+                    c.prepare_cached("UPDATE jobs SET ended_at = ? WHERE sequence = ?")?
+                        .execute([nanoseconds(self.now), sequence])
+                        .map(drop)
+                })
+            }
+            (Some(_), true) => {
+                self.change.revived += 1;
+                self.sql(|c| {
+                    c.prepare_cached("UPDATE jobs SET ended_at = NULL WHERE sequence = ?")?
+                        .execute([sequence])?;
+                    c.prepare_cached("INSERT OR REPLACE INTO revived VALUES (?, ?)")?
+                        .execute([sequence, job.version.cast_signed()])
+                        .map(drop)
+                })
+            }
+        }
+    }
+
+    /// Adds the entries of one write to the job's record; the note goes with the last.
+    fn append(
+        &self,
+        connection: &Connection,
+        job: &Job,
+        events: impl IntoIterator<Item = Option<(ferryway_core::Event, Status)>>,
+        mut note: Option<String>,
+    ) -> rusqlite::Result<()> {
+        let mut events = events.into_iter().peekable();
+        // The version orders the writes, the lower bits the entries of one.
+        let mut number = job.version.cast_signed() << 16;
+        while let Some(event) = events.next() {
+            let entry = Entry {
+                at: self.now,
+                epoch: self.epoch,
+                event: event.map(|(event, _)| event),
+                status: event.map_or(job.status, |(_, status)| status),
+                note: if events.peek().is_none() { note.take() } else { None },
+            };
+            rows::append(connection, job, number, &entry)?;
+            number += 1;
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self, before: Timestamp) -> Result<u64> {
+        let revived: Vec<(i64, i64)> = self.sql(|c| {
+            c.prepare_cached("SELECT sequence, version FROM revived")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })?;
+        let archived = self.archive.prune(before, &revived, self.mover)?;
+        let hot = self.sql(|c| {
+            c.execute(
+                "DELETE FROM entries WHERE sequence IN \
+                 (SELECT sequence FROM jobs WHERE ended_at < ?)",
+                [nanoseconds(before)],
+            )?;
+            c.execute("DELETE FROM jobs WHERE ended_at < ?", [nanoseconds(before)])
+        })? as u64;
+        self.change.pruned += hot;
+        Ok(archived + hot)
+    }
+
+    fn sql<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        run(self.connection).map_err(|error| refused(self.database, "write", error))
+    }
+}
+
+/// The next run of a definition. A number whose id belongs to a job of another definition is
+/// passed over: the configuration refuses such a pair, but it may have changed.
+fn next_run(
+    connection: &Connection,
+    definition: &ferryway_core::DefinitionId,
+) -> rusqlite::Result<(RunNumber, JobId)> {
+    loop {
+        let run: i64 = connection
+            .prepare_cached(
+                "INSERT INTO runs VALUES (?, 1) \
+                 ON CONFLICT (definition) DO UPDATE SET last = last + 1 RETURNING last",
+            )?
+            .query_row([definition.as_str()], |row| row.get(0))?;
+        let run = RunNumber(run.cast_unsigned());
+        let id = JobId::new(definition, run);
+        let mut taken = connection.prepare_cached("SELECT 1 FROM jobs WHERE id = ?")?;
+        if !taken.exists([id.as_str()])? {
+            return Ok((run, id));
+        }
+    }
+}
+
+fn update(connection: &Connection, job: &Job, state: &str) -> rusqlite::Result<()> {
+    // No column of an index changes here; that keeps the common write short.
+    let changed = connection
+        .prepare_cached(
+            "UPDATE jobs SET status = ?3, version = ?4, epoch = ?5, updated_at = ?6, state = ?7 \
+             WHERE sequence = ?1 AND version = ?2",
+        )?
+        .execute(params![
+            job.sequence.cast_signed(),
+            job.version.cast_signed() - 1,
+            text(&job.status)?,
+            job.version.cast_signed(),
+            job.epoch.number().cast_signed(),
+            nanoseconds(job.updated_at),
+            state,
+        ])?;
+    // The row was read with this version in the same transaction.
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+}
+
+fn put_staging(connection: &Connection, staging: &Staging) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO staging (partner, base, epoch, names, state) \
+             VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            staging.partner.as_str(),
+            staging.base.as_str(),
+            staging.epoch.number().cast_signed(),
+            text(&staging.names)?,
+            text(&staging.state)?,
+        ])
+        .map(drop)
+}
+
+fn leftover_row(connection: &Connection, sql: &str, leftover: &Leftover) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(sql)?
+        .execute([leftover.partner.as_str(), leftover.path.as_str(), leftover.job.as_str()])
+        .map(drop)
+}

@@ -1,0 +1,471 @@
+//! The conformance suite: what the trait promises, whichever engine is behind it.
+
+use std::{sync::Arc, time::Duration};
+
+use ferryway_core::{Epoch, Event, Outcome, RunNumber, Status};
+use ferryway_host::journal::{
+    Durability, JournalError, JournalStore,
+    record::{Checkpoint, HistoryQuery, Job, Leftover, Staging, StagingState},
+};
+
+use crate::{Install, accept, finish, keyed, spec, until, walk, write};
+
+/// A journal whose owner can be replaced.
+pub(crate) trait Subject: Sync {
+    /// Makes `node` the owner, and lists what is in flight.
+    fn take_over(&self, node: &str) -> (Arc<dyn JournalStore>, Vec<Job>);
+    /// The journal's clock goes on by so many seconds.
+    fn pass(&self, seconds: i64);
+    /// The journal's time.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+impl Subject for Install {
+    fn take_over(&self, node: &str) -> (Arc<dyn JournalStore>, Vec<Job>) {
+        let (journal, takeover) = self.host(node);
+        assert_eq!(journal.epoch(), takeover.epoch);
+        (Arc::new(journal), takeover.in_flight)
+    }
+
+    fn pass(&self, seconds: i64) {
+        Install::pass(self, seconds);
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        Install::now(self)
+    }
+}
+
+macro_rules! suite {
+    ($($case:ident,)+) => {
+        mod write_ahead {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(&super::Install::new(super::Durability::WriteAhead)).await;
+            })+
+        }
+        mod rollback {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(&super::Install::new(super::Durability::Rollback)).await;
+            })+
+        }
+    };
+}
+
+suite! {
+    a_job_gets_its_id_and_its_place_in_the_order,
+    a_request_with_a_known_key_is_the_same_job,
+    thousands_are_accepted_at_once,
+    a_step_is_recorded_and_a_stale_one_refused,
+    an_illegal_step_fails_alone,
+    writes_become_durable_in_the_order_of_their_calls,
+    a_record_tells_every_event,
+    the_newest_checkpoint_survives_a_takeover,
+    ids_are_not_used_again_after_pruning,
+    the_history_is_listed_in_pages,
+    the_history_can_be_narrowed_down,
+    a_job_of_the_history_goes_on,
+    a_key_in_the_history_is_known,
+    whole_months_are_pruned,
+    staging_folders_are_known_by_partner_base_and_epoch,
+    leftovers_are_kept_until_forgotten,
+    a_former_owner_is_fenced,
+    an_idle_former_owner_notices,
+    a_closed_journal_takes_nothing,
+    takeovers_repeat,
+    a_takeover_sees_everything,
+}
+
+async fn a_job_gets_its_id_and_its_place_in_the_order(subject: &impl Subject) {
+    let (journal, in_flight) = subject.take_over("alpha");
+    assert_eq!(journal.epoch(), Epoch::FIRST);
+    assert_eq!(in_flight, []);
+    let jobs =
+        journal.accept(vec![spec("PRDY01"), spec("B"), spec("PRDY01"), spec("PRDY01")]).await;
+    let jobs = jobs.unwrap();
+    let ids: Vec<_> = jobs.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, ["PRDY011", "B1", "PRDY012", "PRDY013"]);
+    assert!(jobs.is_sorted_by(|a, b| a.sequence < b.sequence));
+    let job = &jobs[0];
+    assert_eq!((job.run, job.version, job.status), (RunNumber(1), 1, Status::Accepted));
+    assert_eq!((job.epoch, job.accepted_at), (Epoch::FIRST, subject.now()));
+    assert_eq!(job.spec, spec("PRDY01"));
+    for job in &jobs {
+        assert_eq!(journal.job(&job.id).await.unwrap().as_ref(), Some(job));
+    }
+    assert_eq!(journal.in_flight().await.unwrap(), jobs);
+    assert_eq!(journal.job(&"PRDY014".parse().unwrap()).await.unwrap(), None);
+}
+
+async fn a_request_with_a_known_key_is_the_same_job(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let first = journal.accept(vec![keyed("A", "k")]).await.unwrap().remove(0);
+    let requests = vec![keyed("A", "k"), keyed("A", "l"), keyed("A", "l"), spec("A")];
+    let jobs = journal.accept(requests).await.unwrap();
+    assert_eq!(jobs[0], first);
+    assert_eq!(jobs[1], jobs[2]);
+    let ids: Vec<_> = jobs.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, ["A1", "A2", "A2", "A3"]);
+    let (successor, _) = subject.take_over("beta");
+    assert_eq!(successor.accept(vec![keyed("A", "k")]).await.unwrap(), [first]);
+}
+
+async fn thousands_are_accepted_at_once(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let jobs = journal.accept(vec![spec("BULK"); 2000]).await.unwrap();
+    assert_eq!(jobs.len(), 2000);
+    assert_eq!(jobs[1999].id.as_str(), "BULK2000");
+    assert_eq!(journal.in_flight().await.unwrap(), jobs);
+    assert_eq!(subject.take_over("beta").1, jobs);
+}
+
+async fn a_step_is_recorded_and_a_stale_one_refused(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    subject.pass(5);
+    let (next, step) = job.step(&[Event::Prepare], None, |state| state.attempts = 3).unwrap();
+    let written = write(&*journal, step.clone()).await.unwrap();
+    assert_eq!(written, Job { updated_at: subject.now(), ..next });
+    assert_eq!(journal.job(&job.id).await.unwrap(), Some(written.clone()));
+    let error = write(&*journal, step.clone()).await.unwrap_err();
+    let JournalError::Stale { expected: 1, found: 2, .. } = error else { panic!("{error}") };
+    assert!(!error.is_fatal());
+    let mut strange = step;
+    strange.job = "A9".parse().unwrap();
+    let error = write(&*journal, strange).await.unwrap_err();
+    assert!(matches!(error, JournalError::Unknown(_)), "{error}");
+    assert_eq!(journal.job(&job.id).await.unwrap(), Some(written));
+}
+
+async fn an_illegal_step_fails_alone(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let jobs = journal.accept(vec![spec("A"); 3]).await.unwrap();
+    let mut receipts = Vec::new();
+    for (job, event) in jobs.iter().zip([Event::Prepare, Event::Published, Event::Prepare]) {
+        let (_, mut step) = job.step(&[], None, |_| {}).unwrap();
+        step.events = vec![Event::Prepare, event];
+        if event == Event::Prepare {
+            step.events.pop();
+        }
+        receipts.push(journal.queue(step).await.unwrap());
+    }
+    let mut results = Vec::new();
+    for receipt in receipts {
+        results.push(receipt.await);
+    }
+    assert_eq!(results[0].as_ref().unwrap().status, Status::Preparing);
+    assert!(matches!(results[1], Err(JournalError::Illegal(_))), "{:?}", results[1]);
+    assert_eq!(results[2].as_ref().unwrap().status, Status::Preparing);
+    // The event before the illegal one has not happened either.
+    assert_eq!(journal.job(&jobs[1].id).await.unwrap().as_ref(), Some(&jobs[1]));
+    assert_eq!(journal.entries(&jobs[1].id).await.unwrap().len(), 1);
+}
+
+async fn writes_become_durable_in_the_order_of_their_calls(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let mut job = accept(&*journal, "A").await;
+    let mut receipts = Vec::new();
+    for count in 1..=3000 {
+        let (next, step) = job.step(&[], None, |state| state.failures = count).unwrap();
+        receipts.push(journal.queue(step).await.unwrap());
+        job = next;
+    }
+    let last = receipts.pop().unwrap().await.unwrap();
+    assert_eq!((last.state.failures, last.version), (3000, 3001));
+    // Earlier writes are durable as soon as a later one is.
+    for receipt in receipts {
+        tokio::time::timeout(Duration::from_secs(5), receipt).await.unwrap().unwrap();
+    }
+}
+
+async fn a_record_tells_every_event(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    subject.pass(1);
+    let events = [Event::Prepare, Event::Connect];
+    let (_, step) = job.step(&events, Some("on our way".into()), |_| {}).unwrap();
+    let job = write(&*journal, step).await.unwrap();
+    let (_, step) = job.step(&[], Some("waiting".into()), |_| {}).unwrap();
+    write(&*journal, step).await.unwrap();
+    let record = journal.entries(&job.id).await.unwrap();
+    let lines: Vec<_> =
+        record.iter().map(|entry| (entry.event, entry.status, entry.note.as_deref())).collect();
+    assert_eq!(
+        lines,
+        [
+            (None, Status::Accepted, None),
+            (Some(Event::Prepare), Status::Preparing, None),
+            (Some(Event::Connect), Status::Connecting, Some("on our way")),
+            (None, Status::Connecting, Some("waiting")),
+        ]
+    );
+    assert_eq!(record[1].at, subject.now());
+    assert_eq!(record[1].epoch, Epoch::FIRST);
+    assert_eq!(journal.entries(&"A7".parse().unwrap()).await.unwrap(), []);
+}
+
+async fn the_newest_checkpoint_survives_a_takeover(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    let checkpoint = |attempt, offset| Checkpoint { attempt, offset, moved_bytes: offset + 1 };
+    for offset in 0..10_000 {
+        journal.checkpoint(&job.id, checkpoint(2, offset));
+    }
+    // Late news of an attempt that is over, and of a job that does not exist.
+    journal.checkpoint(&job.id, checkpoint(1, 99_999));
+    journal.checkpoint(&"A9".parse().unwrap(), checkpoint(1, 1));
+    let expected = Some(checkpoint(2, 9999));
+    until("the checkpoint", async || {
+        journal.job(&job.id).await.unwrap().unwrap().checkpoint == expected
+    })
+    .await;
+    let job = journal.job(&job.id).await.unwrap().unwrap();
+    assert_eq!(job.version, 1, "a checkpoint is no write of the job");
+    assert_eq!(subject.take_over("beta").1, [job]);
+}
+
+async fn ids_are_not_used_again_after_pruning(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    finish(&*journal, &job).await;
+    subject.pass(1);
+    assert_eq!(journal.prune(subject.now()).await.unwrap(), 1);
+    assert_eq!(journal.job(&job.id).await.unwrap(), None);
+    assert_eq!(journal.entries(&job.id).await.unwrap(), []);
+    let (successor, _) = subject.take_over("beta");
+    let next = accept(&*successor, "A").await;
+    assert_eq!(next.id.as_str(), "A2");
+    assert!(next.sequence > job.sequence);
+}
+
+/// Ends `count` jobs of two definitions, a day apart.
+async fn fill(subject: &impl Subject, journal: &dyn JournalStore, count: usize) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for number in 0..count {
+        let job = accept(journal, if number % 3 == 0 { "A" } else { "B" }).await;
+        jobs.push(finish(journal, &job).await);
+        subject.pass(86_400);
+    }
+    jobs
+}
+
+async fn the_history_is_listed_in_pages(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let mut expected = fill(subject, &*journal, 300).await;
+    let (journal, _) = subject.take_over("beta");
+    expected.extend(fill(subject, &*journal, 300).await);
+    accept(&*journal, "A").await;
+    expected.reverse();
+    let mut listed: Vec<Job> = Vec::new();
+    loop {
+        let query = HistoryQuery {
+            limit: 64,
+            before_sequence: listed.last().map(|job| job.sequence),
+            ..HistoryQuery::default()
+        };
+        let page = journal.history(query).await.unwrap();
+        assert!(page.len() <= 64);
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page);
+    }
+    assert_eq!(listed, expected);
+    for job in [&expected[0], &expected[599]] {
+        assert_eq!(journal.job(&job.id).await.unwrap().as_ref(), Some(job));
+        assert_eq!(journal.entries(&job.id).await.unwrap().len(), 8);
+    }
+}
+
+async fn the_history_can_be_narrowed_down(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let jobs = fill(subject, &*journal, 400).await;
+    let (since, until) = (jobs[20].updated_at, jobs[380].updated_at);
+    let query = HistoryQuery {
+        definition: Some("A".parse().unwrap()),
+        since: Some(since),
+        until: Some(until),
+        limit: 1000,
+        before_sequence: None,
+    };
+    let listed = journal.history(query.clone()).await.unwrap();
+    let mut expected: Vec<Job> = jobs[20..380].to_vec();
+    expected.retain(|job| job.spec.definition.as_str() == "A");
+    expected.reverse();
+    assert_eq!(listed, expected);
+    assert_eq!(journal.history(HistoryQuery { limit: 0, ..query }).await.unwrap(), []);
+}
+
+async fn a_job_of_the_history_goes_on(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let first = fill(subject, &*journal, 300).await.remove(0);
+    let (journal, _) = subject.take_over("beta");
+    let again = walk(&*journal, &first, &[Event::ForceRestart]).await;
+    assert_eq!((again.status, again.sequence), (Status::Accepted, first.sequence));
+    assert_eq!(journal.in_flight().await.unwrap(), [again.clone()]);
+    let all = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+    let history = journal.history(all.clone()).await.unwrap();
+    assert!(history.iter().all(|job| job.id != first.id), "it has not ended");
+    assert_eq!(journal.entries(&first.id).await.unwrap().len(), 9);
+
+    let ended = finish(&*journal, &again).await;
+    fill(subject, &*journal, 300).await;
+    let history = journal.history(all.clone()).await.unwrap();
+    let found: Vec<_> = history.iter().filter(|job| job.id == first.id).collect();
+    assert_eq!(found, [&ended], "once, as it ended the second time");
+    assert_eq!(journal.entries(&first.id).await.unwrap().len(), 16);
+    // In the time of its first end there is nothing of it any more.
+    let until = Some(first.updated_at + jiff::SignedDuration::from_secs(1));
+    let then = journal.history(HistoryQuery { until, ..all }).await.unwrap();
+    assert_eq!(then, []);
+}
+
+async fn a_key_in_the_history_is_known(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = journal.accept(vec![keyed("A", "old")]).await.unwrap().remove(0);
+    let job = finish(&*journal, &job).await;
+    fill(subject, &*journal, 300).await;
+    let ask = async |journal: &dyn JournalStore| {
+        journal.accept(vec![keyed("A", "old")]).await.unwrap().remove(0)
+    };
+    assert_eq!(ask(&*journal).await, job);
+    let (journal, _) = subject.take_over("beta");
+    assert_eq!(ask(&*journal).await, job);
+}
+
+async fn whole_months_are_pruned(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let jobs = fill(subject, &*journal, 400).await;
+    let before = jobs[200].updated_at;
+    let pruned = journal.prune(before).await.unwrap();
+    let all = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+    let kept = journal.history(all).await.unwrap();
+    assert_eq!(kept.len() as u64 + pruned, 400);
+    assert!((1..=200).contains(&pruned), "{pruned}");
+    for job in &jobs[200..] {
+        assert!(kept.contains(job), "{} is newer than that", job.id);
+    }
+    // All jobs of months that were over are gone.
+    assert!(pruned >= 200 - 31, "{pruned}");
+}
+
+async fn staging_folders_are_known_by_partner_base_and_epoch(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let folder = |partner: &str, base: &str, state| Staging {
+        partner: partner.parse().unwrap(),
+        base: base.parse().unwrap(),
+        epoch: Epoch::FIRST,
+        names: vec![format!("{base}/e1").parse().unwrap(), format!("{base}/r1").parse().unwrap()],
+        state,
+    };
+    let osaka = "osaka".parse().unwrap();
+    let folders = [
+        folder("osaka", "in/a", StagingState::Open),
+        folder("osaka", "in/b", StagingState::Revoked),
+    ];
+    for folder in &folders {
+        journal.put_staging(folder.clone()).await.unwrap();
+    }
+    journal.put_staging(folder("kyoto", "in/a", StagingState::Open)).await.unwrap();
+    assert_eq!(journal.staging(&osaka).await.unwrap(), folders);
+    journal.put_staging(folder("osaka", "in/a", StagingState::Removed)).await.unwrap();
+    let (successor, _) = subject.take_over("beta");
+    assert_eq!(successor.staging(&osaka).await.unwrap(), folders[1..]);
+}
+
+async fn leftovers_are_kept_until_forgotten(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let osaka = "osaka".parse().unwrap();
+    let leftover = |path: &str| Leftover {
+        partner: "osaka".parse().unwrap(),
+        path: path.parse().unwrap(),
+        job: "A1".parse().unwrap(),
+    };
+    for path in ["in/x", "in/y", "in/x"] {
+        journal.put_leftover(leftover(path)).await.unwrap();
+    }
+    assert_eq!(journal.leftovers(&osaka).await.unwrap(), [leftover("in/x"), leftover("in/y")]);
+    journal.forget_leftover(leftover("in/x")).await.unwrap();
+    journal.forget_leftover(leftover("in/z")).await.unwrap();
+    let (successor, _) = subject.take_over("beta");
+    assert_eq!(successor.leftovers(&osaka).await.unwrap(), [leftover("in/y")]);
+}
+
+async fn a_former_owner_is_fenced(subject: &impl Subject) {
+    let (zombie, _) = subject.take_over("alpha");
+    let job = accept(&*zombie, "A").await;
+    zombie.check_ownership().await.unwrap();
+    let (owner, in_flight) = subject.take_over("beta");
+    assert_eq!(in_flight, [job.clone()]);
+    let fenced = |error: &JournalError| {
+        matches!(error, JournalError::Fenced { ours, current, owner }
+            if ours.number() == 1 && current.number() == 2 && owner == "beta")
+    };
+    let error = zombie.check_ownership().await.unwrap_err();
+    assert!(fenced(&error) && error.is_fatal(), "{error}");
+    let error = zombie.accept(vec![spec("A")]).await.unwrap_err();
+    assert!(fenced(&error), "{error}");
+    let (_, step) = job.step(&[Event::Prepare], None, |_| {}).unwrap();
+    let error = write(&*zombie, step).await.unwrap_err();
+    assert!(fenced(&error), "{error}");
+    let closed = tokio::time::timeout(Duration::from_secs(5), zombie.closed()).await.unwrap();
+    assert!(fenced(&closed), "{closed}");
+    owner.check_ownership().await.unwrap();
+    assert_eq!(owner.in_flight().await.unwrap(), [job]);
+}
+
+async fn an_idle_former_owner_notices(subject: &impl Subject) {
+    let (zombie, _) = subject.take_over("alpha");
+    let (_owner, _) = subject.take_over("beta");
+    let closed = tokio::time::timeout(Duration::from_secs(10), zombie.closed()).await.unwrap();
+    assert!(matches!(closed, JournalError::Fenced { .. }), "{closed}");
+}
+
+async fn a_closed_journal_takes_nothing(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    let (_, step) = job.step(&[Event::Prepare], None, |_| {}).unwrap();
+    let receipt = journal.queue(step.clone()).await.unwrap();
+    journal.close().await.unwrap();
+    // What was in line is written.
+    receipt.await.unwrap();
+    assert!(matches!(journal.queue(step).await, Err(JournalError::Closed)));
+    assert!(matches!(journal.closed().await, JournalError::Closed));
+    let (_, in_flight) = subject.take_over("alpha");
+    assert_eq!(in_flight[0].status, Status::Preparing);
+}
+
+async fn takeovers_repeat(subject: &impl Subject) {
+    let mut expected: Vec<Job> = Vec::new();
+    for epoch in 1..=12 {
+        let node = if epoch % 2 == 0 { "alpha" } else { "beta" };
+        let (journal, in_flight) = subject.take_over(node);
+        assert_eq!(journal.epoch().number(), epoch);
+        assert_eq!(in_flight, expected);
+        expected.push(accept(&*journal, "A").await);
+        if epoch % 2 == 0 {
+            journal.close().await.unwrap();
+        }
+    }
+}
+
+async fn a_takeover_sees_everything(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let job = accept(&*journal, "A").await;
+    let (_, step) = job
+        .step(&[Event::Fail], Some("no such file".into()), |state| {
+            state.last_error = Some("消えた".into());
+            state.not_before = Some(subject.now());
+        })
+        .unwrap();
+    let failed = write(&*journal, step).await.unwrap();
+    assert_eq!(failed.status, Status::Idle(Outcome::Failed));
+    let record = journal.entries(&job.id).await.unwrap();
+    let (successor, in_flight) = subject.take_over("beta");
+    assert_eq!(in_flight, []);
+    assert_eq!(successor.job(&job.id).await.unwrap().as_ref(), Some(&failed));
+    assert_eq!(successor.entries(&job.id).await.unwrap(), record);
+    let restarted = walk(&*successor, &failed, &[Event::Restart]).await;
+    assert_eq!(restarted.epoch.number(), 2);
+}
