@@ -18,23 +18,44 @@ impl Wire {
         length: u64,
     ) -> Result<Digest, Failure> {
         let whole = self.stat(path).await?.size == Some(length);
-        if self.features.hash.contains(&algorithm) {
-            return self.hash(path, algorithm, length, whole).await;
-        }
+        let features = &self.features;
         let command = match algorithm {
-            Algorithm::Sha256 if self.features.xsha256 => "XSHA256",
-            Algorithm::Crc32 if self.features.xcrc => "XCRC",
-            _ => return Err(Failure::Unsupported("the partner does not compute this hash")),
+            Algorithm::Sha256 if features.xsha256 => Some("XSHA256"),
+            Algorithm::Crc32 if features.xcrc => Some("XCRC"),
+            _ => None,
         };
+        if length == 0 && !whole {
+            return Err(Failure::Unsupported("there is no range without a byte"));
+        }
+        let has_hash = features.hash.contains(&algorithm);
+        match command {
+            _ if has_hash && whole => self.hash(path, algorithm, length, whole).await,
+            // One command with its range is better than a range that a server may keep for the
+            // next transfer.
+            Some(command) => self.hash_by_extra(command, path, algorithm, length, whole).await,
+            None if has_hash && features.range => self.hash(path, algorithm, length, whole).await,
+            None if has_hash => Err(Failure::Unsupported("the partner hashes whole files only")),
+            None => Err(Failure::Unsupported("the partner does not compute this hash")),
+        }
+    }
+
+    /// `XCRC "name" 0 50`, where the end does not count, as proftpd's mod_digest has it.
+    async fn hash_by_extra(
+        &mut self,
+        command: &str,
+        path: &RemotePath,
+        algorithm: Algorithm,
+        length: u64,
+        whole: bool,
+    ) -> Result<Digest, Failure> {
         // Quotes hold a name with spaces together; how to quote a quote is not agreed upon.
         if path.as_str().contains('"') {
             return Err(Failure::Unsupported("the partner cannot hash a name with a quote"));
         }
-        let command = match (whole, length) {
-            (true, _) => format!("{command} \"{path}\""),
-            (false, 0) => return Err(Failure::Unsupported("there is no hash of nothing")),
-            (false, _) => format!("{command} \"{path}\" 0 {length}"),
-        };
+        let mut command = format!("{command} \"{path}\"");
+        if !whole {
+            command += &format!(" 0 {length}");
+        }
         let answer = self.control.ask_within(&command, self.patience(length)).await?.done()?;
         value(algorithm, answer.body(), &answer.text)
     }
@@ -54,9 +75,6 @@ impl Wire {
         };
         self.control.ask(&format!("OPTS HASH {name}")).await?.done()?;
         if !whole {
-            if !self.features.range || length == 0 {
-                return Err(Failure::Unsupported("the partner hashes whole files only"));
-            }
             let range = format!("RANG 0 {}", length - 1);
             let answer = self.control.ask(&range).await?;
             if !answer.is_intermediate() {
@@ -65,8 +83,9 @@ impl Wire {
         }
         let command = format!("HASH {path}");
         let answer = self.control.ask_within(&command, self.patience(length)).await?;
-        if !whole && !answer.is_done() {
-            // The range would cut the next transfer. This range is none.
+        if !whole {
+            // proftpd hashes the whole file all the same, and would cut the next download to
+            // the range. This one is none.
             self.control.ask("RANG 1 0").await?;
         }
         let answer = answer.done()?;
@@ -76,6 +95,7 @@ impl Wire {
             return Err(Failure::Protocol(format!("no {name} in `{}`", answer.text)));
         }
         if !whole && !covers(hashed, length) {
+            self.features.range = false;
             return Err(Failure::Unsupported("the partner hashes whole files only"));
         }
         value(algorithm, fields.next().unwrap_or(""), &answer.text)

@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     LocalAndLost(io::Error),
     /// Beyond the partner.
     Unsupported(&'static str),
+    /// A listing of its folder lacks the path.
+    NotFound,
     /// The path may or may not be there.
     Unavailable(&'static str),
     /// The source address is not one of this machine's.
@@ -97,6 +99,10 @@ impl Failure {
                 TransportError::local(operation, error)
             }
             Self::Unsupported(message) => TransportError::unsupported(operation, message),
+            Self::NotFound => {
+                let message = "the folder does not have it";
+                TransportError::permanent(Kind::NotFound, operation, message)
+            }
             Self::Unavailable(message) => {
                 TransportError::permanent(Kind::Unavailable, operation, message)
             }

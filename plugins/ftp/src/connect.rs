@@ -116,7 +116,8 @@ async fn prepare(control: &mut Control) -> Result<Features, Failure> {
     } else if answer.code == 421 {
         return Err(Failure::Reply(answer.reply()));
     } else {
-        Features::unknown()
+        let restart = control.ask("REST 0").await?.is_intermediate();
+        Features { restart, ..Features::unknown() }
     };
     if features.utf8 {
         // A server that refuses this speaks UTF-8 all the same (RFC 2640 section 3.1).

@@ -117,10 +117,14 @@ impl Wire {
         if offset > 0 {
             // REST comes right before the command that it is for (RFC 3659 section 5.3).
             let answer = self.control.ask(&format!("REST {offset}")).await?;
-            match answer.code {
-                421 => return Err(Failure::Reply(answer.reply())),
-                _ if !answer.is_intermediate() => return Err(Failure::Restart(answer.reply())),
-                _ => {}
+            if answer.code == 421 {
+                return Err(Failure::Reply(answer.reply()));
+            }
+            if !answer.is_intermediate() {
+                // FEAT may offer what the server's configuration forbids (proftpd
+                // `HiddenStores`). 554 is about this offset only.
+                self.features.restart &= answer.code == 554;
+                return Err(Failure::Restart(answer.reply()));
             }
         }
         let answer = match self.control.begin(command).await {

@@ -23,7 +23,7 @@ impl Features {
     /// What to assume of a server without FEAT: the commands that nearly every server has,
     /// each until it is refused.
     pub(crate) fn unknown() -> Self {
-        Self { size: true, modified: true, restart: true, ..Self::default() }
+        Self { size: true, modified: true, ..Self::default() }
     }
 
     /// Reads the lines between the first and the last of the reply.

@@ -22,8 +22,8 @@ use crate::{
 const LISTING_LIMIT: usize = 256 * 1024 * 1024;
 
 impl Wire {
-    /// Looks at one path. FTP cannot tell absence from denial, so nothing here says
-    /// `NotFound`; listing the folder can.
+    /// Looks at one path. The replies of FTP do not tell absence from denial, so `NotFound`
+    /// comes only where a listing was needed anyway.
     pub(crate) async fn stat(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
         if self.features.mlst {
             match self.stat_by_facts(path).await? {
@@ -77,10 +77,38 @@ impl Wire {
             }
         }
         if size.is_none() && modified.is_none() {
-            let none = Failure::Unsupported("the partner has neither MLST nor SIZE nor MDTM");
-            return self.folder_or(path, none).await;
+            return self.stat_by_listing(path).await;
         }
         Ok(Stat { kind: EntryKind::File, size, modified })
+    }
+
+    /// Where no command looks at a path: what can be entered is a folder, and what else its
+    /// folder lists is a file.
+    async fn stat_by_listing(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
+        let names = match path.parent() {
+            None if path.as_str().starts_with('/') => {
+                return Err(Failure::Unsupported("the partner cannot look at a path"));
+            }
+            parent => self.list(parent.as_ref()).await?,
+        };
+        let hidden = path.name().starts_with('.') && !self.lists_hidden();
+        let absent = match hidden {
+            true => Failure::Unavailable("the partner does not list hidden names"),
+            false => Failure::NotFound,
+        };
+        if names.iter().any(|name| name == path.name()) {
+            let file = Stat { kind: EntryKind::File, size: None, modified: None };
+            return match self.folder_or(path, absent).await {
+                Err(Failure::NotFound | Failure::Unavailable(_)) => Ok(file),
+                folder => folder,
+            };
+        }
+        Err(absent)
+    }
+
+    /// Whether a listing shows names that start with a dot, as far as this was seen.
+    pub(crate) fn lists_hidden(&self) -> bool {
+        self.features.mlst || self.nlst_shows_hidden == Some(true)
     }
 
     /// The path is a folder when the session can go there; else `failure` stands.

@@ -75,7 +75,7 @@ fn capabilities(wire: &Wire) -> Capabilities {
         rename: Rename::Unknown,
         size: features.size || features.mlst,
         folders: true,
-        lists_hidden: features.mlst || wire.nlst_shows_hidden == Some(true),
+        lists_hidden: wire.lists_hidden(),
         checksums: features.checksums(),
         epoch_fencing: false,
     }

@@ -99,6 +99,17 @@ async fn a_server_without_restart_refuses_offsets_only() {
 }
 
 #[tokio::test]
+async fn a_promise_of_restart_is_believed_until_it_is_broken() {
+    let lab = Lab::new(Behaviour::proftpd_hidden_stores()).await;
+    let mut session = lab.session().await;
+    assert_eq!(session.capabilities().resume, Resume::AtOffset);
+    let error = session.store(upload("a", 5, b"x")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert_eq!(session.capabilities().resume, Resume::Unsupported);
+    session.store(upload("a", 0, b"x")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failing_local_file_ends_the_transfer_and_not_the_session() {
     let lab = Lab::new(Behaviour::default()).await;
     let mut session = lab.session().await;
