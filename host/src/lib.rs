@@ -1,6 +1,7 @@
 //! The Ferryway service: configuration, plugins, journal, recovery, scheduler and control API.
 
 pub mod attempt;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod digest;
@@ -8,5 +9,8 @@ pub mod install;
 pub mod journal;
 pub mod loader;
 pub mod log;
+pub mod notices;
 pub mod partner;
+pub mod recovery;
 pub mod scheduler;
+pub mod service;

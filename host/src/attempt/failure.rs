@@ -1,6 +1,6 @@
 //! Why a try ended before its job was delivered.
 
-use ferryway_core::{Class, Kind, Operation, TransportError, path::InvalidPath};
+use ferryway_core::{Class, Operation, TransportError, path::InvalidPath};
 
 use crate::journal::JournalError;
 
@@ -57,10 +57,9 @@ impl Failure {
             Self::LocalFile(_) | Self::Path(_) => Verdict::Fail,
             Self::Transport(error) => match error.class() {
                 Class::Fenced => Verdict::Fenced,
-                Class::Permanent => match error.kind() {
-                    Kind::Login | Kind::Tls | Kind::Config => Verdict::Suspend,
-                    _ => Verdict::Fail,
-                },
+                // Who cannot connect has nothing against this job in particular.
+                Class::Permanent if error.operation() == Operation::Connect => Verdict::Suspend,
+                Class::Permanent => Verdict::Fail,
                 Class::Retryable { .. } | Class::Locked => match error.operation() {
                     Operation::Connect => Verdict::PartnerOut,
                     _ => Verdict::Retry,

@@ -18,7 +18,7 @@ mod source;
 pub mod stream;
 mod verify;
 
-pub use failure::Failure;
+pub use failure::{Failure, Verdict};
 pub use run::{Context, Moving, Run};
 
 use ferryway_core::{

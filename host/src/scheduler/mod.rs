@@ -1,2 +1,306 @@
-//! Moves the jobs.
+//! Moves the jobs: one task that knows them all decides which goes next, starts a task for
+//! each try, and hears of its end.
+
+mod attempt_task;
+mod desk;
+mod operations;
+mod orders;
+mod partners;
 pub mod queue;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use ferryway_core::{Event, JobId, PartnerName, Status};
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+use crate::{
+    attempt::{Context, Run},
+    config::Config,
+    control::api::JobView,
+    journal::{JournalError, JournalStore, record::Job},
+    loader::Plugins,
+    notices::Notices,
+    partner::PartnerState,
+};
+use attempt_task::{Ended, Next};
+pub use operations::Desk;
+use orders::Order;
+use queue::Queue;
+
+/// Orders that may wait for the scheduler.
+const ORDERS: usize = 1024;
+
+/// What the scheduler and its desk share.
+pub struct Shared {
+    /// The configuration in force.
+    pub config: RwLock<Arc<Config>>,
+    /// The transports.
+    pub plugins: Arc<Plugins>,
+    /// The journal.
+    pub journal: Arc<dyn JournalStore>,
+    /// Tells the operator.
+    pub notices: Arc<Notices>,
+    /// This node's name.
+    pub node: String,
+    /// When the host started.
+    pub started_at: Timestamp,
+}
+
+/// The task that moves the jobs.
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    context: Arc<Context>,
+    orders: mpsc::Receiver<Order>,
+    partners: BTreeMap<PartnerName, Arc<PartnerState>>,
+    queue: Queue,
+    jobs: HashMap<JobId, InFlight>,
+    tasks: JoinSet<Ended>,
+    chores: JoinSet<PartnerName>,
+    /// Partners that were tidied since their last job.
+    tidy: HashSet<PartnerName>,
+    waiters: Vec<Waiter>,
+}
+
+struct InFlight {
+    job: Arc<Mutex<Job>>,
+    attempt: Option<Attempt>,
+}
+
+struct Attempt {
+    run: Run,
+    stop: Option<oneshot::Sender<()>>,
+    /// What to do with the job when the try has stopped.
+    then: Vec<desk::Ordered>,
+}
+
+struct Waiter {
+    remaining: HashSet<JobId>,
+    done: oneshot::Sender<()>,
+}
+
+/// Why the scheduler ended.
+pub type End = Result<(), JournalError>;
+
+impl Shared {
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Scheduler {
+    /// A scheduler of the jobs in flight, as recovery left them, and the desk that takes its
+    /// orders.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn new(shared: Arc<Shared>, jobs: Vec<Job>) -> Result<(Self, Desk), JournalError> {
+        let (sender, orders) = mpsc::channel(ORDERS);
+        let roots = shared.config().roots.clone();
+        let context = Arc::new(Context { journal: Arc::clone(&shared.journal), roots });
+        let desk = Desk::new(Arc::clone(&shared), sender);
+        let mut scheduler = Self {
+            shared,
+            context,
+            orders,
+            partners: BTreeMap::new(),
+            queue: Queue::default(),
+            jobs: HashMap::with_capacity(jobs.len()),
+            tasks: JoinSet::new(),
+            chores: JoinSet::new(),
+            tidy: HashSet::new(),
+            waiters: Vec::new(),
+        };
+        scheduler.open_partners().await?;
+        for job in jobs {
+            scheduler.take_in(job);
+        }
+        Ok((scheduler, desk))
+    }
+
+    /// Moves jobs until told to stop or the journal closes.
+    ///
+    /// # Errors
+    /// Why the journal closed: the host must end at once.
+    pub async fn run(mut self) -> End {
+        let journal = Arc::clone(&self.shared.journal);
+        let closed = journal.closed();
+        tokio::pin!(closed);
+        loop {
+            self.start_what_may_go();
+            self.tidy_up();
+            let next_due = self.until_next_due();
+            tokio::select! {
+                biased;
+                error = &mut closed => return Err(error),
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    match ended {
+                        Ok(ended) => self.ended(ended).await?,
+                        Err(error) => tracing::error!(%error, "the task of a try broke"),
+                    }
+                }
+                Some(partner) = self.chores.join_next(), if !self.chores.is_empty() => {
+                    if let Err(error) = partner {
+                        tracing::error!(%error, "the task that tidies a partner broke");
+                    }
+                }
+                order = self.orders.recv() => match order {
+                    None => return self.stop(None).await,
+                    Some(Order::Stop { done }) => return self.stop(Some(done)).await,
+                    Some(order) => self.carry_out(order).await?,
+                },
+                () = tokio::time::sleep(next_due) => {}
+            }
+        }
+    }
+
+    /// Takes a job in flight into the lines.
+    fn take_in(&mut self, job: Job) {
+        if self.jobs.contains_key(&job.id) {
+            // A second request with the key of a job in flight.
+            return;
+        }
+        let due = match job.status {
+            Status::Suspended | Status::PostExit => None,
+            _ => Some(job.state.not_before.unwrap_or(Timestamp::UNIX_EPOCH)),
+        };
+        self.queue.insert(&job, due);
+        self.tidy.remove(&job.spec.partner);
+        let in_flight = InFlight { job: Arc::new(Mutex::new(job.clone())), attempt: None };
+        self.jobs.insert(job.id, in_flight);
+    }
+
+    fn start_what_may_go(&mut self) {
+        let config = self.shared.config();
+        loop {
+            let partners = &self.partners;
+            let limit = |name: &PartnerName| {
+                // A job of an unknown partner starts at once, to be suspended with its reason.
+                partners.get(name).map_or(1, |partner| partner.config.jobs)
+            };
+            let next = self.queue.start_next(Timestamp::now(), config.limits.jobs, limit);
+            let Some(id) = next else { return };
+            self.start(&id);
+        }
+    }
+
+    fn start(&mut self, id: &JobId) {
+        let Some(in_flight) = self.jobs.get_mut(id) else { return };
+        let partner = lock(&in_flight.job).spec.partner.clone();
+        let Some(partner) = self.partners.get(&partner) else {
+            self.tasks.spawn(attempt_task::without_partner(
+                Arc::clone(&self.context),
+                Arc::clone(&in_flight.job),
+                Arc::clone(&self.shared.notices),
+            ));
+            return;
+        };
+        let run =
+            Run::new(Arc::clone(&self.context), Arc::clone(partner), Arc::clone(&in_flight.job));
+        let (stop, stopped) = oneshot::channel();
+        in_flight.attempt = Some(Attempt { run: run.clone(), stop: Some(stop), then: Vec::new() });
+        self.tasks.spawn(attempt_task::run(run, stopped, Arc::clone(&self.shared.notices)));
+    }
+
+    /// Hears of the end of a try.
+    async fn ended(&mut self, ended: Ended) -> End {
+        let Ended { id, next } = ended;
+        let Some(in_flight) = self.jobs.get_mut(&id) else { return Ok(()) };
+        let attempt = in_flight.attempt.take();
+        let then = attempt.map(|attempt| attempt.then).unwrap_or_default();
+        match next {
+            Next::Fatal(error) => return Err(error),
+            Next::Done => self.leave_out(&id),
+            Next::Again(due) => self.queue.put_back(&id, Some(due)),
+            Next::Suspended => {
+                self.queue.put_back(&id, None);
+                self.tell_waiters(&id);
+            }
+            Next::Parked => self.queue.put_back(&id, Some(Timestamp::now())),
+            Next::PartnerOut(delay) => {
+                let until = Timestamp::now() + delay;
+                let partner = lock(&in_flight.job).spec.partner.clone();
+                self.queue.partner_out(&partner, until);
+                self.queue.put_back(&id, Some(Timestamp::now()));
+            }
+        }
+        for ordered in then {
+            self.command(ordered).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a job that ended.
+    fn leave_out(&mut self, id: &JobId) {
+        self.queue.remove(id);
+        self.jobs.remove(id);
+        self.tell_waiters(id);
+    }
+
+    fn tell_waiters(&mut self, id: &JobId) {
+        for waiter in &mut self.waiters {
+            waiter.remaining.remove(id);
+        }
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.remaining.is_empty()) {
+            // Who waited may have gone.
+            let _gone = waiter.done.send(());
+        }
+    }
+
+    fn until_next_due(&self) -> Duration {
+        let now = Timestamp::now();
+        let due = self.queue.next_due(now).map(|due| due.duration_since(now));
+        let due = due.and_then(|due| Duration::try_from(due).ok());
+        // A clock that is set back must not make a job wait for hours.
+        due.unwrap_or(Duration::from_secs(60)).clamp(Duration::from_millis(1), Duration::from_secs(60))
+    }
+
+    fn view(&self, in_flight: &InFlight) -> JobView {
+        let job = lock(&in_flight.job).clone();
+        let progress = in_flight.attempt.as_ref().and_then(|a| a.run.moving.progress());
+        let waits_for = self.queue.waits_for(&job.id).cloned();
+        JobView { job, progress, waits_for }
+    }
+
+    /// Stops all tries, parks their jobs, and says good-bye to the partners.
+    async fn stop(mut self, done: Option<oneshot::Sender<()>>) -> End {
+        for in_flight in self.jobs.values_mut() {
+            if let Some(stop) = in_flight.attempt.as_mut().and_then(|a| a.stop.take()) {
+                // The try may have ended by itself.
+                let _ended = stop.send(());
+            }
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok(Ended { next: Next::Fatal(error), .. }) = ended {
+                return Err(error);
+            }
+        }
+        self.leave_partners().await;
+        if let Some(done) = done {
+            let _gone = done.send(());
+        }
+        Ok(())
+    }
+}
+
+/// The events that bring a job of a former owner to where it is taken up; none when it stays
+/// as it is.
+pub fn events_at_takeover(status: Status) -> &'static [Event] {
+    match ferryway_core::apply(status, Event::TakeOver) {
+        Ok(next) if next != status => &[Event::TakeOver],
+        _ => &[],
+    }
+}
+
+/// A job behind such a lock is whole after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

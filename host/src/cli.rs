@@ -1,0 +1,132 @@
+//! The command line of `ferryway`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, Fault},
+    loader::{Loader, plugins_report},
+    service::{self, RunOptions, ServiceError},
+};
+
+/// Managed file transfer that survives the death of the machine it runs on.
+#[derive(Debug, Parser)]
+#[command(name = "ferryway", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or stopped as told
+  1  the configuration has faults, or the demo's verdict is not ok
+  2  the command line is wrong
+  3  another host owns the instance now
+  4  the journal refused or failed
+  5  the system refused something else";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Checks the configuration and says all that is wrong with it.
+    Check(Install),
+    /// Runs the host: takes the instance over, moves its jobs, until SIGTERM.
+    Run {
+        #[command(flatten)]
+        install: Install,
+        /// This node's name in the journal; the own host name when not given.
+        #[arg(long)]
+        node: Option<String>,
+        /// Replace a host of this node that still runs.
+        #[arg(long)]
+        takeover: bool,
+    },
+    /// Lists the plugins that load, and why the others do not.
+    Plugins {
+        #[command(flatten)]
+        install: Install,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Install {
+    /// The install directory.
+    #[arg(default_value = ".", env = "FERRYWAY_DIR")]
+    dir: PathBuf,
+}
+
+/// Runs the command and tells the process's exit code.
+pub async fn main(cli: Cli) -> ExitCode {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_env("FERRYWAY_LOG")).with_writer(std::io::stderr).init();
+    match cli.command {
+        Command::Check(install) => check(&install.dir),
+        Command::Run { install, node, takeover } => {
+            let options = RunOptions { install: install.dir, node, take_over: takeover };
+            finish(service::run(options).await)
+        }
+        Command::Plugins { install, json } => plugins(&install.dir, json),
+    }
+}
+
+fn check(dir: &std::path::Path) -> ExitCode {
+    let config = match Config::load(dir) {
+        Ok(config) => config,
+        Err(faults) => return finish(Err(ServiceError::Config(faults))),
+    };
+    let plugins = Loader::of_installation(dir).load();
+    match service::check_partners(&config, &plugins) {
+        Ok(warnings) => {
+            print_faults("warning", config.warnings.iter().chain(&warnings));
+            println!(
+                "{}: ok, instance {}, {} partners, {} definitions",
+                config.install.config_file().display(),
+                config.instance,
+                config.partners.len(),
+                config.definitions.len()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => finish(Err(error)),
+    }
+}
+
+fn plugins(dir: &std::path::Path, json: bool) -> ExitCode {
+    let report = plugins_report(&Loader::of_installation(dir).load());
+    if json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => println!("{text}"),
+            Err(error) => eprintln!("ferryway: {error}"),
+        }
+    } else {
+        print!("{report}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn finish(result: Result<(), ServiceError>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if let ServiceError::Config(faults) = &error {
+        print_faults("error", faults);
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    eprintln!("ferryway: {text}");
+    ExitCode::from(error.exit_code())
+}
+
+fn print_faults<'a>(severity: &str, faults: impl IntoIterator<Item = &'a Fault>) {
+    for fault in faults {
+        eprintln!("{severity}: {fault}");
+    }
+}

@@ -1,0 +1,208 @@
+//! One try as a task: runs it, stops it when told, and records how it ended.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ferryway_core::{Event, JobId, Status};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::{
+    attempt::{CHECKPOINT_BYTES, Context, Failure, Run, Verdict, deliver},
+    journal::{
+        JournalError,
+        record::{Job, JobState, Leftover},
+    },
+    notices::Notices,
+    partner::backoff,
+};
+
+/// How a try ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) id: JobId,
+    pub(super) next: Next,
+}
+
+/// What follows a try.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The job has ended.
+    Done,
+    /// Another try, not before this time.
+    Again(Timestamp),
+    /// The partner cannot be reached: nothing starts with it for so long.
+    PartnerOut(Duration),
+    /// An operator has to say so.
+    Suspended,
+    /// It was told to stop, and its record says where it is.
+    Parked,
+    /// The host must end.
+    Fatal(JournalError),
+}
+
+/// Runs one try to its end, or until told to stop.
+pub(super) async fn run(run: Run, stop: oneshot::Receiver<()>, notices: Arc<Notices>) -> Ended {
+    let job = run.job();
+    let mut result = tokio::select! {
+        result = deliver(&run) => Some(result),
+        // An error means that the scheduler is gone, which is a stop as well.
+        _ = stop => None,
+    };
+    if let Some(Ok(())) = result {
+        notices.completed(&run.job());
+        return Ended { id: job.id, next: Next::Done };
+    }
+    let failure = result.take().and_then(Result::err);
+    let next = match failure {
+        None => park(&run).await,
+        Some(failure) => fail(&run, &failure, &notices).await,
+    };
+    let next = next.unwrap_or_else(|failure| match failure {
+        Failure::Journal(error) if error.is_fatal() => Next::Fatal(error),
+        other => {
+            // The record could not be changed as planned: it is as it was, and is tried again.
+            tracing::error!(job = %job.id, error = other.chain(), "a failed try was not recorded");
+            Next::Again(Timestamp::now() + Duration::from_secs(60))
+        }
+    });
+    Ended { id: job.id, next }
+}
+
+async fn park(run: &Run) -> Result<Next, Failure> {
+    if run.job().status.outcome().is_some() {
+        return Ok(Next::Done);
+    }
+    if matches!(run.job().status, Status::PostExit) {
+        return Ok(Next::Parked);
+    }
+    run.record(&[Event::Retry], Some("stopped on the way".to_owned()), |_| {}).await?;
+    Ok(Next::Parked)
+}
+
+/// Records a failed try and decides what follows.
+async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, Failure> {
+    let reason = failure.chain();
+    let job = run.job();
+    tracing::debug!(job = %job.id, partner = %job.spec.partner, reason, "a try failed");
+    match failure.verdict() {
+        Verdict::Fenced => {
+            let Failure::Journal(error) = failure else { return Ok(Next::Suspended) };
+            Ok(Next::Fatal(error.clone()))
+        }
+        Verdict::PartnerOut => {
+            let delay = run.partner.went_out();
+            notices.partner_out(&job, &reason, delay);
+            run.record(&[Event::Retry], Some(reason.clone()), |state| {
+                state.last_error = Some(reason);
+            })
+            .await?;
+            Ok(Next::PartnerOut(delay))
+        }
+        Verdict::Retry => retry(run, failure, reason, notices).await,
+        Verdict::Fail if can_fail(job.status) => {
+            run.record(&[Event::Fail], Some(reason.clone()), |state| {
+                state.last_error = Some(reason.clone());
+            })
+            .await?;
+            note_leftovers(run).await?;
+            notices.failed(&job, &reason);
+            Ok(Next::Done)
+        }
+        Verdict::Fail | Verdict::Suspend => suspend(run, reason, notices).await,
+    }
+}
+
+async fn retry(
+    run: &Run,
+    failure: &Failure,
+    reason: String,
+    notices: &Notices,
+) -> Result<Next, Failure> {
+    let job = run.job();
+    // A try that got far is no sign of a hopeless job: a long file over a line that breaks
+    // every hour must come to its end.
+    let got_far = run.moving.progress().is_some_and(|p| p.done - p.resumed_at > CHECKPOINT_BYTES);
+    let failures = if got_far { 1 } else { job.state.failures + 1 };
+    let policy = &run.partner.config.retry;
+    if policy.delay(failures).is_none() {
+        return suspend(run, reason, notices).await;
+    }
+    let delay = backoff(policy, failures).max(failure.after().unwrap_or_default());
+    let due = Timestamp::now() + delay;
+    run.record(&[Event::Retry], Some(reason.clone()), |state| {
+        state.failures = failures;
+        state.not_before = Some(due);
+        state.last_error = Some(reason.clone());
+    })
+    .await?;
+    notices.retry(&job, failures, delay, &reason);
+    Ok(Next::Again(due))
+}
+
+async fn suspend(run: &Run, reason: String, notices: &Notices) -> Result<Next, Failure> {
+    let job = run.job();
+    run.record(&[Event::Suspend], Some(reason.clone()), |state| {
+        state.held = false;
+        state.last_error = Some(reason.clone());
+    })
+    .await?;
+    notices.suspended(&job, &reason);
+    Ok(Next::Suspended)
+}
+
+/// An open intent is never left behind in the history: its token still has to be moved at
+/// every takeover.
+fn can_fail(status: Status) -> bool {
+    ferryway_core::apply(status, Event::Fail).is_ok()
+}
+
+/// Notes what an ended job may have left on its partner.
+pub(super) async fn note_leftovers(run: &Run) -> Result<(), Failure> {
+    let job = run.job();
+    if job.spec.direction == ferryway_core::policy::Direction::Fetch
+        || job.spec.publish == ferryway_core::policy::Publish::Direct
+    {
+        return Ok(());
+    }
+    for name in job.state.attempt.iter().flat_map(|attempt| &attempt.names) {
+        if let Ok(path) = name.parse() {
+            let leftover =
+                Leftover { partner: run.partner.name.clone(), path, job: job.id.clone() };
+            run.context.journal.put_leftover(leftover).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Suspends a job whose partner is not configured any more, or has no transport.
+pub(super) async fn without_partner(
+    context: Arc<Context>,
+    job: Arc<Mutex<Job>>,
+    notices: Arc<Notices>,
+) -> Ended {
+    let current = job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let reason = format!(
+        "partner {} is not configured, or its transport is not loaded (`ferryway check` says \
+         which); put it back, reload, and release the job",
+        current.spec.partner
+    );
+    let change = |state: &mut JobState| state.last_error = Some(reason.clone());
+    let suspended = async {
+        let (next, step) = current.step(&[Event::Suspend], Some(reason.clone()), change)?;
+        context.journal.queue(step).await?.await?;
+        Ok::<_, JournalError>(next)
+    };
+    let next = match suspended.await {
+        Ok(next) => {
+            notices.suspended(&next, &reason);
+            *job.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            Next::Suspended
+        }
+        Err(error) if error.is_fatal() => Next::Fatal(error),
+        Err(_) => Next::Again(Timestamp::now() + Duration::from_secs(60)),
+    };
+    Ended { id: current.id, next }
+}

@@ -1,0 +1,236 @@
+//! The scheduler's side of its orders: what becomes of a job when an operator says so.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
+use ferryway_core::{Event, JobId, Status};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::{End, Scheduler, Waiter, attempt_task, lock, orders::Order};
+use crate::{
+    attempt::{Failure, Run},
+    control::api::{Command, Reason, Refusal},
+    journal::{
+        JournalError,
+        record::{Job, JobState},
+    },
+};
+
+/// An operator's order, and where its answer goes.
+pub(super) struct Ordered {
+    pub(super) job: JobId,
+    pub(super) command: Command,
+    pub(super) reply: oneshot::Sender<Result<Job, Refusal>>,
+}
+
+impl Scheduler {
+    pub(super) async fn carry_out(&mut self, order: Order) -> End {
+        // Whoever asked may have gone; then nobody misses the answer.
+        match order {
+            Order::Add(jobs) => jobs.into_iter().for_each(|job| self.take_in(job)),
+            Order::Command(ordered) => self.command(ordered).await?,
+            Order::View { reply } => {
+                let mut views: Vec<_> = self.jobs.values().map(|job| self.view(job)).collect();
+                views.sort_by_key(|view| view.job.sequence);
+                let _gone = reply.send(views);
+            }
+            Order::ViewOne { id, reply } => {
+                let _gone = reply.send(self.jobs.get(&id).map(|job| self.view(job)));
+            }
+            Order::Wait { jobs, done } => self.wait(jobs, done),
+            Order::Count { reply } => {
+                let _gone = reply.send((self.queue.moving(), self.jobs.len()));
+            }
+            Order::Reloaded => self.open_partners().await?,
+            Order::Stop { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, jobs: Vec<JobId>, done: oneshot::Sender<()>) {
+        let at_rest = |id: &JobId| {
+            let status = self.jobs.get(id).map(|job| lock(&job.job).status);
+            matches!(status, None | Some(Status::Suspended | Status::PostExit))
+        };
+        let remaining: HashSet<_> = jobs.into_iter().filter(|id| !at_rest(id)).collect();
+        if remaining.is_empty() {
+            let _gone = done.send(());
+        } else {
+            self.waiters.retain(|waiter| !waiter.done.is_closed());
+            self.waiters.push(Waiter { remaining, done });
+        }
+    }
+
+    /// Carries out an operator's order, at once or when the job's try has stopped.
+    pub(super) async fn command(&mut self, ordered: Ordered) -> End {
+        if let Some(in_flight) = self.jobs.get_mut(&ordered.job)
+            && let Some(attempt) = &mut in_flight.attempt
+        {
+            if let Command::Restart { .. } = ordered.command {
+                let refusal = conflict(format!("job {} is moving already", ordered.job));
+                let _gone = ordered.reply.send(Err(refusal));
+                return Ok(());
+            }
+            if let Some(stop) = attempt.stop.take() {
+                // The try may end by itself in this moment; then its end is what it stops at.
+                let _ended = stop.send(());
+            }
+            attempt.then.push(ordered);
+            return Ok(());
+        }
+        let Ordered { job: id, command, reply } = ordered;
+        let result = match self.jobs.get(&id).map(|in_flight| lock(&in_flight.job).clone()) {
+            Some(job) => self.command_in_flight(job, command).await,
+            None => self.command_ended(&id, command).await,
+        };
+        let answer = match result {
+            Ok(job) => Ok(job),
+            Err(Trouble::Refused(refusal)) => Err(refusal),
+            Err(Trouble::Journal(error)) if error.is_fatal() => {
+                let _gone = reply.send(Err(unavailable(&error)));
+                return Err(error);
+            }
+            Err(Trouble::Journal(error)) => Err(conflict(error.to_string())),
+        };
+        let _gone = reply.send(answer);
+        Ok(())
+    }
+
+    async fn command_in_flight(&mut self, job: Job, command: Command) -> Result<Job, Trouble> {
+        let (event, note) = match command {
+            Command::Hold => (Event::Suspend, "held by an operator"),
+            Command::Release => (Event::Release, "released by an operator"),
+            Command::Restart { force: false } if job.status == Status::PostExit => {
+                // No post-exit is configured any more that could be run again.
+                (Event::Complete, "ended by an operator after its post-exit")
+            }
+            Command::Restart { force } => (restart(force), "restarted by an operator"),
+            Command::Cancel => (Event::Cancel, "cancelled by an operator"),
+        };
+        if command == Command::Cancel && job.state.intent.is_some() {
+            return Err(Trouble::Refused(conflict(format!(
+                "job {} may have been published already; `ftprel restart {}` finds out, then it \
+                 ends by itself",
+                job.id, job.id
+            ))));
+        }
+        let next = self.write(&job, event, note, command).await?;
+        if command == Command::Cancel {
+            self.note_leftovers(&job).await?;
+        }
+        if next.status.in_flight() {
+            if let Some(in_flight) = self.jobs.get_mut(&job.id) {
+                *lock(&in_flight.job) = next.clone();
+            }
+            let due = (next.status != Status::Suspended).then(Timestamp::now);
+            self.queue.put_back(&job.id, due);
+            if due.is_none() {
+                self.tell_waiters(&job.id);
+            }
+        } else {
+            self.leave_out(&job.id);
+        }
+        Ok(next)
+    }
+
+    async fn command_ended(&mut self, id: &JobId, command: Command) -> Result<Job, Trouble> {
+        let Some(job) = self.shared.journal.job(id).await? else {
+            let message = format!("there is no job {id}; `ftprel list --all` shows those there are");
+            return Err(Trouble::Refused(Refusal::new(Reason::NotFound, message)));
+        };
+        let Command::Restart { force } = command else {
+            let message = format!("job {id} has ended ({})", job.status);
+            return Err(Trouble::Refused(conflict(message)));
+        };
+        if !force {
+            self.refuse_overtaken(&job).await?;
+        }
+        let next = self.write(&job, restart(force), "restarted by an operator", command).await?;
+        self.take_in(next.clone());
+        Ok(next)
+    }
+
+    /// Refuses to put an older file over a newer one that was delivered since.
+    async fn refuse_overtaken(&self, job: &Job) -> Result<(), Trouble> {
+        let target = super::queue::Target::of(job);
+        let query = crate::journal::record::HistoryQuery {
+            limit: 1000,
+            ..Default::default()
+        };
+        let newer = self.shared.journal.history(query).await?.into_iter().find(|other| {
+            other.sequence > job.sequence
+                && other.state.published > 0
+                && super::queue::Target::of(other) == target
+        });
+        match newer {
+            None => Ok(()),
+            Some(newer) => Err(Trouble::Refused(conflict(format!(
+                "the newer job {} was delivered to the same target since; `ftprel restart {} \
+                 --force` puts the older file over it",
+                newer.id, job.id
+            )))),
+        }
+    }
+
+    async fn write(
+        &self,
+        job: &Job,
+        event: Event,
+        note: &str,
+        command: Command,
+    ) -> Result<Job, JournalError> {
+        let forced = command == Command::Restart { force: true };
+        let change = |state: &mut JobState| {
+            state.failures = 0;
+            state.not_before = None;
+            state.held = command == Command::Hold;
+            if forced {
+                // It delivers once more, whatever an earlier intent came to.
+                state.intent = None;
+            }
+        };
+        let (_, step) = job.step(&[event], Some(note.to_owned()), change)?;
+        let job = self.shared.journal.queue(step).await?.await?;
+        self.shared.notices.ordered(&job, command);
+        Ok(job)
+    }
+
+    async fn note_leftovers(&self, job: &Job) -> Result<(), JournalError> {
+        let Some(partner) = self.partners.get(&job.spec.partner) else { return Ok(()) };
+        let run = Run::new(
+            Arc::clone(&self.context),
+            Arc::clone(partner),
+            Arc::new(Mutex::new(job.clone())),
+        );
+        match attempt_task::note_leftovers(&run).await {
+            Err(Failure::Journal(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn restart(force: bool) -> Event {
+    if force { Event::ForceRestart } else { Event::Restart }
+}
+
+enum Trouble {
+    Refused(Refusal),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Trouble {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+fn conflict(message: String) -> Refusal {
+    Refusal::new(Reason::Conflict, message)
+}
+
+pub(super) fn unavailable(error: &JournalError) -> Refusal {
+    Refusal::new(Reason::Unavailable, error.to_string())
+}

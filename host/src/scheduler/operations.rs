@@ -1,0 +1,219 @@
+//! The desk: what the control API asks of the host, on the caller's own task where it can.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use ferryway_core::{JobId, RemotePath, Status};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Shared, desk::Ordered, orders::Order};
+use crate::{
+    config::Config,
+    control::{
+        Operations,
+        api::{Command, Health, JobView, Reason, Refusal, SubmitRequest},
+    },
+    journal::{
+        JournalError,
+        record::{Entry, HistoryQuery, Job, JobSpec},
+    },
+};
+
+/// Takes orders for the scheduler.
+#[derive(Clone)]
+pub struct Desk {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>, orders: mpsc::Sender<Order>) -> Self {
+        Self { shared, orders }
+    }
+
+    /// Parks all jobs and ends the scheduler; returns when that is done, or it has ended.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.orders.send(Order::Stop { done }).await.is_ok() {
+            // A scheduler that ended otherwise drops the sender, which is an end as well.
+            let _ended = stopped.await;
+        }
+    }
+
+    async fn accept(&self, specs: Vec<JobSpec>) -> Result<Vec<Job>, Refusal> {
+        let jobs = self.shared.journal.accept(specs).await.map_err(|error| refuse(&error))?;
+        self.shared.notices.accepted(&jobs);
+        let fresh = jobs.iter().filter(|job| job.status == Status::Accepted).cloned().collect();
+        // A scheduler that is gone leaves the jobs to its successor: they are on record.
+        let _ended = self.orders.send(Order::Add(fresh)).await;
+        Ok(jobs)
+    }
+
+    async fn ask<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = |_| Refusal::new(Reason::Unavailable, "the host is stopping");
+        self.orders.send(order(reply)).await.map_err(|_| stopping(()))?;
+        answer.await.map_err(|_| stopping(()))
+    }
+}
+
+#[async_trait]
+impl Operations for Desk {
+    async fn submit(&self, requests: Vec<SubmitRequest>) -> Result<Vec<Job>, Refusal> {
+        let config = self.shared.config();
+        let specs = requests.iter().map(|request| spec(&config, request)).collect::<Result<_, _>>()?;
+        // A task of its own: a caller that goes away between the two steps must not leave a
+        // job on record that nobody moves.
+        let desk = self.clone();
+        let accepted = tokio::spawn(async move { desk.accept(specs).await }).await;
+        accepted.unwrap_or_else(|error| Err(Refusal::new(Reason::Unavailable, error.to_string())))
+    }
+
+    async fn command(&self, job: &JobId, command: Command) -> Result<Job, Refusal> {
+        let job = job.clone();
+        self.ask(|reply| Order::Command(Ordered { job, command, reply })).await?
+    }
+
+    async fn jobs(&self) -> Result<Vec<JobView>, Refusal> {
+        self.ask(|reply| Order::View { reply }).await
+    }
+
+    async fn job(&self, id: &JobId) -> Result<JobView, Refusal> {
+        let asked = id.clone();
+        if let Some(view) = self.ask(|reply| Order::ViewOne { id: asked, reply }).await? {
+            return Ok(view);
+        }
+        match self.shared.journal.job(id).await.map_err(|error| refuse(&error))? {
+            Some(job) => Ok(JobView { job, progress: None, waits_for: None }),
+            None => Err(Refusal::new(Reason::NotFound, format!("there is no job {id}"))),
+        }
+    }
+
+    async fn entries(&self, id: &JobId) -> Result<Vec<Entry>, Refusal> {
+        self.shared.journal.entries(id).await.map_err(|error| refuse(&error))
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>, Refusal> {
+        self.shared.journal.history(query).await.map_err(|error| refuse(&error))
+    }
+
+    async fn wait(&self, jobs: Vec<JobId>, limit: Duration) -> Result<Vec<Job>, Refusal> {
+        let (done, ended) = oneshot::channel();
+        let order = Order::Wait { jobs: jobs.clone(), done };
+        if self.orders.send(order).await.is_ok() {
+            // The time being over is no error: the answer shows how the jobs are then.
+            let _in_time = tokio::time::timeout(limit, ended).await;
+        }
+        let mut found = Vec::with_capacity(jobs.len());
+        for id in &jobs {
+            found.push(self.job(id).await?.job);
+        }
+        Ok(found)
+    }
+
+    async fn health(&self) -> Health {
+        let (moving, in_flight) =
+            self.ask(|reply| Order::Count { reply }).await.unwrap_or_default();
+        Health {
+            instance: self.shared.config().instance.clone(),
+            epoch: self.shared.journal.epoch(),
+            node: self.shared.node.clone(),
+            pid: std::process::id(),
+            started_at: self.shared.started_at,
+            recovered: true,
+            moving,
+            in_flight,
+        }
+    }
+
+    async fn reload(&self) -> Result<String, Refusal> {
+        let install = self.shared.config().install.path().to_owned();
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&install)).await;
+        let loaded = loaded.map_err(|error| Refusal::new(Reason::Unavailable, error.to_string()))?;
+        let config = loaded.map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            self.shared.notices.reload_refused(&faults);
+            let message =
+                format!("the old configuration stays in force:\n{}", faults.join("\n"));
+            Refusal::new(Reason::Invalid, message)
+        })?;
+        let text = format!(
+            "{} partners and {} definitions are in force",
+            config.partners.len(),
+            config.definitions.len()
+        );
+        {
+            let mut current =
+                self.shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *current = Arc::new(config);
+        }
+        self.shared.notices.reloaded(&text);
+        self.orders
+            .send(Order::Reloaded)
+            .await
+            .map_err(|_| Refusal::new(Reason::Unavailable, "the host is stopping"))?;
+        Ok(text)
+    }
+}
+
+/// What a request asks for, by the definition as it stands.
+fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
+    let invalid = |message: String| Refusal::new(Reason::Invalid, message);
+    let Some(definition) = config.definitions.get(&request.definition) else {
+        let message = format!(
+            "there is no definition {}; `ferryway check` lists those in force",
+            request.definition
+        );
+        return Err(Refusal::new(Reason::NotFound, message));
+    };
+    let local = match (&request.local, &definition.local) {
+        (Some(local), _) => {
+            let file = config.roots.resolve(local, definition.direction);
+            let file = file.map_err(|error| invalid(format!("{}: {error}", definition.id)))?;
+            escape(&file.path().display().to_string())
+        }
+        (None, Some(template)) => template.as_str().to_owned(),
+        (None, None) => {
+            return Err(invalid(format!(
+                "definition {} names no local file: name one in the request",
+                definition.id
+            )));
+        }
+    };
+    let remote = match &request.remote {
+        Some(remote) => {
+            let path = remote.parse::<RemotePath>();
+            let path = path.map_err(|error| invalid(format!("{}: {error}", definition.id)))?;
+            escape(path.as_str())
+        }
+        None => definition.remote.as_str().to_owned(),
+    };
+    Ok(JobSpec {
+        definition: definition.id.clone(),
+        partner: definition.partner.clone(),
+        direction: definition.direction,
+        local,
+        remote,
+        priority: definition.priority,
+        publish: definition.publish,
+        resume: definition.resume,
+        settle_delay_s: definition.settle_delay.as_secs(),
+        key: request.key.clone(),
+    })
+}
+
+/// The template that stands for a text as it is.
+fn escape(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
+}
+
+fn refuse(error: &JournalError) -> Refusal {
+    match error {
+        JournalError::Unknown(_) => Refusal::new(Reason::NotFound, error.to_string()),
+        error if error.is_fatal() => super::desk::unavailable(error),
+        error => Refusal::new(Reason::Conflict, error.to_string()),
+    }
+}

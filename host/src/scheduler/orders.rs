@@ -1,0 +1,27 @@
+//! What the scheduler can be asked.
+
+use ferryway_core::JobId;
+use tokio::sync::oneshot;
+
+use super::desk::Ordered;
+use crate::{control::api::JobView, journal::record::Job};
+
+/// An order to the scheduler.
+pub(super) enum Order {
+    /// Takes in jobs that were accepted.
+    Add(Vec<Job>),
+    /// Does what an operator says with a job.
+    Command(Ordered),
+    /// Shows all jobs in flight.
+    View { reply: oneshot::Sender<Vec<JobView>> },
+    /// Shows one job, if it is in flight.
+    ViewOne { id: JobId, reply: oneshot::Sender<Option<JobView>> },
+    /// Says when all of these jobs have ended or are suspended.
+    Wait { jobs: Vec<JobId>, done: oneshot::Sender<()> },
+    /// Tells how many jobs move, and how many are in flight.
+    Count { reply: oneshot::Sender<(usize, usize)> },
+    /// Takes up a changed configuration.
+    Reloaded,
+    /// Stops all tries and ends.
+    Stop { done: oneshot::Sender<()> },
+}

@@ -1,0 +1,138 @@
+//! The scheduler's partners: opened at the start and when the configuration changes, tidied
+//! when nothing moves with them, left at the end.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{End, Scheduler, lock};
+use crate::{
+    attempt::Failure,
+    journal::{JournalStore, record::StagingState},
+    partner::{PartnerState, pool::Pool, staging::locations},
+};
+
+/// How long a good-bye to a partner may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+
+impl Scheduler {
+    /// Opens the partners of the configuration in force that are not open yet, and gives the
+    /// others their current settings.
+    pub(super) async fn open_partners(&mut self) -> End {
+        let config = self.shared.config();
+        for (name, partner) in &config.partners {
+            let connection = match config.connection(partner, config.source_address) {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.shared.notices.partner_unusable(name, &error.to_string());
+                    continue;
+                }
+            };
+            if let Some(open) = self.partners.get(name) {
+                open.pool.change(connection);
+                continue;
+            }
+            let Some(transport) = self.shared.plugins.transport(&partner.transport) else {
+                let reason = format!("no plugin provides the transport `{}`", partner.transport);
+                self.shared.notices.partner_unusable(name, &reason);
+                continue;
+            };
+            let open = PartnerState::open(
+                name.clone(),
+                partner.clone(),
+                transport,
+                connection,
+                config.instance.clone(),
+                Arc::clone(&self.shared.journal),
+            );
+            self.partners.insert(name.clone(), open.await?);
+        }
+        Ok(())
+    }
+
+    /// Removes what lies about on partners with which nothing moves.
+    pub(super) fn tidy_up(&mut self) {
+        for (name, partner) in &self.partners {
+            if self.queue.moving_with(name) > 0 {
+                self.tidy.remove(name);
+                continue;
+            }
+            if !self.tidy.insert(name.clone()) {
+                continue;
+            }
+            let ours = self.shared.journal.epoch();
+            // A job of an earlier epoch may still have a partial in a revoked folder.
+            let clear = self.jobs.values().all(|in_flight| {
+                let job = lock(&in_flight.job);
+                let state = &job.state;
+                job.spec.partner != *name
+                    || (state.intent.is_none()
+                        && state.attempt.as_ref().is_none_or(|attempt| attempt.epoch == ours))
+            });
+            let (partner, journal) = (Arc::clone(partner), Arc::clone(&self.shared.journal));
+            self.chores.spawn(async move {
+                if let Err(failure) = tidy(&partner, &*journal, clear).await {
+                    tracing::debug!(partner = %partner.name, failure = failure.chain(),
+                        "the partner is tidied later");
+                }
+                partner.name.clone()
+            });
+        }
+    }
+
+    /// Leaves no trace of an instance at rest on the partners, and closes their sessions.
+    pub(super) async fn leave_partners(&mut self) {
+        self.chores.shutdown().await;
+        for (name, partner) in &self.partners {
+            if let Err(error) = tokio::time::timeout(LEAVE_LIMIT, leave(partner)).await {
+                tracing::debug!(partner = %name, %error, "left without a good-bye");
+            }
+        }
+    }
+}
+
+/// Removes leftovers and, when `clear`, former owners' folders. Connects only when there is
+/// something to do.
+async fn tidy(
+    partner: &PartnerState,
+    journal: &dyn JournalStore,
+    clear: bool,
+) -> Result<(), Failure> {
+    let leftovers = journal.leftovers(&partner.name).await?;
+    let records = partner.staging_records().await;
+    let revoked = records.iter().any(|record| record.state == StagingState::Revoked);
+    if leftovers.is_empty() && !(clear && revoked) {
+        return Ok(());
+    }
+    let mut lease = Pool::lend(&partner.pool).await?;
+    partner.fence_former_owners(lease.session()).await?;
+    for leftover in leftovers {
+        let mut gone = true;
+        for path in locations(&records, &leftover.path) {
+            if let Err(error) = lease.session().remove(path.clone()).await {
+                gone &= crate::attempt::absence::is_absent(lease.session(), &path, None)
+                    .await
+                    .unwrap_or(false);
+                tracing::debug!(path = %path, %error, gone, "a leftover was not removed");
+            }
+        }
+        if gone {
+            journal.forget_leftover(leftover).await?;
+        }
+    }
+    if clear {
+        partner.sweep(lease.session()).await?;
+    }
+    lease.give_back();
+    Ok(())
+}
+
+async fn leave(partner: &PartnerState) {
+    let ours_open = partner.staging_records().await.iter().any(|r| r.state == StagingState::Open);
+    if ours_open && let Ok(mut lease) = Pool::lend(&partner.pool).await {
+        if let Err(failure) = partner.leave(lease.session()).await {
+            tracing::debug!(partner = %partner.name, failure = failure.chain(), "left untidy");
+        }
+        lease.give_back();
+    }
+    partner.pool.close().await;
+}
+

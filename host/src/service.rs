@@ -1,0 +1,266 @@
+//! The life of a host: takes the instance over, moves its jobs, stops when told to, and ends
+//! at once when the instance is no longer its own.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::{Span, Timestamp};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    config::{Config, Fault},
+    control::{Operations, server, socket::ControlSocket},
+    journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
+    loader::{Loader, Plugins},
+    notices::Notices,
+    recovery,
+    scheduler::{Desk, End, Scheduler, Shared},
+};
+
+/// How often finished jobs that are too old are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How to run a host.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The install directory.
+    pub install: PathBuf,
+    /// This node's name; the configured host name when it is `None`.
+    pub node: Option<String>,
+    /// Whether to replace a living host of this node.
+    pub take_over: bool,
+}
+
+/// Why a host did not start, or ended otherwise than told.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The configuration has faults.
+    #[error("the configuration has {} faults", .0.len())]
+    Config(Vec<Fault>),
+    /// The instance is another owner's now, or its journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The control API cannot be offered.
+    #[error("the control API: {0}")]
+    Control(String),
+    /// The system refused something basic.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl ServiceError {
+    /// The exit code of the process: 1 for a configuration that cannot be used, 3 when the
+    /// host lost the instance, 4 for a failed journal, 5 for anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 1,
+            Self::Journal(JournalError::Fenced { .. }) => 3,
+            Self::Journal(_) => 4,
+            Self::Control(_) | Self::System { .. } => 5,
+        }
+    }
+}
+
+/// Runs a host until SIGTERM or SIGINT, or the loss of the instance.
+///
+/// # Errors
+/// Why it did not start or had to end.
+pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
+    let config = Config::load(&options.install).map_err(ServiceError::Config)?;
+    let plugins = Loader::of_installation(&options.install).load();
+    check_partners(&config, &plugins)?;
+    let notices = Arc::new(Notices::open(&config));
+    notices.refused_plugins(&plugins);
+    let node = options.node.clone().unwrap_or_else(|| config.host_name.clone());
+    let socket = ControlSocket::bind(&config.run_dir)
+        .await
+        .map_err(|error| ServiceError::Control(error.to_string()))?;
+    let result = serve(config, plugins, socket, &options, node, &notices).await;
+    match &result {
+        Ok(()) => notices.stopped(),
+        Err(error) => notices.ended(error),
+    }
+    result
+}
+
+/// The faults that only the transports can find in the partners' settings.
+///
+/// # Errors
+/// When a partner cannot be used.
+pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, ServiceError> {
+    let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+    for partner in config.partners.values() {
+        let Some(transport) = plugins.transport(&partner.transport) else {
+            let known = plugins.loaded.iter().map(|plugin| plugin.transport.name());
+            let fault = partner.unknown_transport(known);
+            // A partner that no definition needs keeps nothing from starting.
+            let needed = config.definitions.values().any(|d| d.partner == partner.name);
+            if needed { faults.push(fault) } else { warnings.push(fault) }
+            continue;
+        };
+        let checked = config.check_partner(partner, &*transport);
+        faults.extend(checked.faults);
+        warnings.extend(checked.warnings);
+    }
+    if faults.is_empty() { Ok(warnings) } else { Err(ServiceError::Config(faults)) }
+}
+
+async fn serve(
+    config: Config,
+    plugins: Plugins,
+    socket: ControlSocket,
+    options: &RunOptions,
+    node: String,
+    notices: &Arc<Notices>,
+) -> Result<(), ServiceError> {
+    let mut signals = Signals::new()?;
+    let started_at = Timestamp::now();
+    let limits = config.limits;
+    let keep_days = config.history.keep_days;
+    let (journal, takeover) = open_journal(&config, options, &node).await?;
+    notices.took_over(&takeover, &node);
+    let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
+    let shared = Arc::new(Shared {
+        config: std::sync::RwLock::new(Arc::new(config)),
+        plugins: Arc::new(plugins),
+        journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
+        notices: Arc::clone(notices),
+        node,
+        started_at,
+    });
+    let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+    let mut scheduler = tokio::spawn(scheduler.run());
+    let (stop_control, control) = serve_control(socket, desk.clone());
+    let pruner = tokio::spawn(prune(Arc::clone(&journal), keep_days));
+    notices.started();
+    let result = tokio::select! {
+        ended = &mut scheduler => flatten(ended),
+        () = signals.until_stopped(&desk) => {
+            stop(&desk, scheduler, limits.stop_timeout, notices).await
+        }
+    };
+    pruner.abort();
+    if result.is_ok() {
+        stop_control.send_replace(true);
+        if timeout(server::GRACE, control).await.is_err() {
+            tracing::warn!("the control API did not end in time");
+        }
+        journal.close().await?;
+    }
+    Ok(result?)
+}
+
+async fn open_journal(
+    config: &Config,
+    options: &RunOptions,
+    node: &str,
+) -> Result<(Arc<SqliteJournal>, Takeover), ServiceError> {
+    let mut journal = Options::new(
+        config.install.path(),
+        NodeName(node.to_owned()),
+        config.instance.clone(),
+    );
+    journal.replace = options.take_over;
+    journal.unreachable_after = Some(config.limits.journal_unreachable);
+    let opened = tokio::task::spawn_blocking(move || SqliteJournal::take_over(journal)).await;
+    let (journal, takeover) = opened.map_err(|error| ServiceError::System {
+        what: "the takeover of the journal broke",
+        source: std::io::Error::other(error),
+    })??;
+    Ok((Arc::new(journal), takeover))
+}
+
+fn serve_control(socket: ControlSocket, desk: Desk) -> (watch::Sender<bool>, JoinHandle<()>) {
+    let (stop, mut stopped) = watch::channel(false);
+    let stopped = async move {
+        // A sender that is gone means the same.
+        let _gone = stopped.wait_for(|stop| *stop).await;
+    };
+    let operations: Arc<dyn Operations> = Arc::new(desk);
+    (stop, tokio::spawn(server::serve(socket, operations, stopped)))
+}
+
+/// Parks all jobs, within the limit.
+async fn stop(desk: &Desk, mut scheduler: JoinHandle<End>, limit: Duration, notices: &Notices) -> End {
+    notices.stopping();
+    let parked = async {
+        desk.stop().await;
+        flatten((&mut scheduler).await)
+    };
+    match timeout(limit, parked).await {
+        Ok(result) => result,
+        Err(_) => {
+            // What is on the wire is cut off; its record says where it is.
+            scheduler.abort();
+            notices.stop_took_too_long(limit);
+            Ok(())
+        }
+    }
+}
+
+async fn prune(journal: Arc<SqliteJournal>, keep_days: u32) {
+    loop {
+        let before = Timestamp::now().checked_sub(Span::new().hours(24 * i64::from(keep_days)));
+        if let Ok(before) = before {
+            match journal.prune(before).await {
+                Ok(0) => {}
+                Ok(jobs) => tracing::info!(jobs, "forgot finished jobs that are too old"),
+                Err(error) => tracing::warn!(%error, "finished jobs were not pruned"),
+            }
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
+    }
+}
+
+fn flatten(ended: Result<End, tokio::task::JoinError>) -> End {
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "the scheduler broke");
+        Err(JournalError::Closed)
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServiceError> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| ServiceError::System {
+                what: "cannot listen to signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Resolves at SIGTERM or SIGINT; reloads the configuration at each SIGHUP.
+    async fn until_stopped(&mut self, desk: &Desk) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    if let Err(refusal) = desk.reload().await {
+                        tracing::warn!(%refusal, "the configuration was not reloaded");
+                    }
+                }
+            }
+        }
+    }
+}
