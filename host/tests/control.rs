@@ -89,7 +89,7 @@ async fn every_request_comes_through_and_back() {
     let jobs = client.submit(&[named.clone(), request("PRDY02")]).await.unwrap();
     let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
     assert_eq!(ids, ["PRDY011", "PRDY021"]);
-    assert_eq!(jobs[0].spec.local, Path::new("/data/月次.csv"));
+    assert_eq!(jobs[0].local(), Path::new("/data/月次.csv"));
     let again = client.submit(&[named]).await.unwrap();
     assert_eq!(again[0].id, jobs[0].id, "the key names the job");
 

@@ -46,10 +46,11 @@ pub const PAGE_DEFAULT: usize = 100;
 pub struct SubmitRequest {
     /// The definition.
     pub definition: DefinitionId,
-    /// The file on our side, when it is not the definition's.
+    /// The file on our side, when it is not the definition's. Taken as it stands: braces are
+    /// no places to fill in.
     #[serde(default)]
     pub local: Option<PathBuf>,
-    /// The file on the partner's side, when it is not the definition's.
+    /// The file on the partner's side, when it is not the definition's; taken as it stands.
     #[serde(default)]
     pub remote: Option<String>,
     /// The submitter's own key: a second request with the same key is the same job.

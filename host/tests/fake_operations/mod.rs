@@ -1,4 +1,5 @@
 //! A host made of memory: what the control API promises, without transfers.
+#![allow(dead_code)] // Each test that uses it needs a part of it.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -80,6 +81,16 @@ impl FakeOperations {
             view.job.state.attempts = 1;
             view.progress = Some(Progress { done, total, resumed_at: 0 });
         });
+    }
+
+    /// How often the host was asked.
+    pub fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
+    /// The job that was accepted last.
+    pub fn newest(&self) -> JobId {
+        self.lock().jobs.last().expect("a job").job.id.clone()
     }
 
     /// Waits until the host was asked this often, or fails after ten seconds.
@@ -222,8 +233,12 @@ fn accept(state: &mut State, request: SubmitRequest) -> Job {
             definition: request.definition,
             partner: "bank".parse().expect("a valid name"),
             direction: Direction::Send,
-            local: request.local.unwrap_or_else(|| "/data/out.csv".into()),
+            local: request.local.map_or_else(
+                || "/data/out.csv".to_owned(),
+                |local| local.to_str().expect("UTF-8").to_owned(),
+            ),
             remote: request.remote.unwrap_or_else(|| "in/out.csv".to_owned()),
+            priority: 0,
             publish: Publish::Atomic,
             resume: ResumePolicy::Verified,
             settle_delay_s: 0,

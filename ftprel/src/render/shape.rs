@@ -1,0 +1,166 @@
+//! The JSON that the tool prints: stable, whatever becomes of the journal's own format.
+
+use std::path::PathBuf;
+
+use ferryway_core::{
+    DefinitionId, Epoch, JobId, Outcome, PartnerName, Status,
+    policy::{Direction, Publish, ResumePolicy},
+    status::Side,
+};
+use ferryway_host::{
+    control::api::{JobView, Progress},
+    journal::record::{Attempt, Checkpoint, Entry, Intent},
+};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// A job.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobShape<'a> {
+    id: &'a JobId,
+    definition: &'a DefinitionId,
+    run: u64,
+    sequence: u64,
+    partner: &'a PartnerName,
+    direction: Direction,
+    local: PathBuf,
+    remote: String,
+    priority: i32,
+    key: Option<&'a str>,
+    status: StatusShape,
+    held: bool,
+    waits_for: Option<&'a JobId>,
+    progress: Option<Progress>,
+    attempts: u32,
+    failures: u32,
+    next_try_at: Option<Timestamp>,
+    last_error: Option<&'a str>,
+    size_bytes: Option<u64>,
+    digest: Option<String>,
+    moved_bytes: u64,
+    published: u32,
+    epoch: Epoch,
+    accepted_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> From<&'a JobView> for JobShape<'a> {
+    fn from(JobView { job, progress, waits_for }: &'a JobView) -> Self {
+        let (spec, state) = (&job.spec, &job.state);
+        Self {
+            id: &job.id,
+            definition: &spec.definition,
+            run: job.run.0,
+            sequence: job.sequence,
+            partner: &spec.partner,
+            direction: spec.direction,
+            local: job.local(),
+            remote: job.remote(),
+            priority: spec.priority,
+            key: spec.key.as_deref(),
+            status: job.status.into(),
+            held: state.held,
+            waits_for: waits_for.as_ref(),
+            progress: *progress,
+            attempts: state.attempts,
+            failures: state.failures,
+            next_try_at: state.not_before.filter(|_| job.status.in_flight()),
+            last_error: state.last_error.as_deref(),
+            size_bytes: state.size,
+            digest: state.digest.as_ref().map(ToString::to_string),
+            moved_bytes: state.moved_bytes,
+            published: state.published,
+            epoch: job.epoch,
+            accepted_at: job.accepted_at,
+            updated_at: job.updated_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct StatusShape {
+    code: &'static str,
+    meaning: &'static str,
+    side: &'static str,
+    outcome: Option<&'static str>,
+}
+
+impl From<Status> for StatusShape {
+    fn from(status: Status) -> Self {
+        let row = status.row();
+        let side = match row.side {
+            Side::Sender => "sender",
+            Side::Receiver => "receiver",
+        };
+        let outcome = status.outcome().map(Outcome::as_str);
+        Self { code: row.code, meaning: row.meaning, side, outcome }
+    }
+}
+
+/// A job with all that its owner keeps about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct DetailShape<'a> {
+    #[serde(flatten)]
+    job: JobShape<'a>,
+    version: u64,
+    publish: Publish,
+    resume: ResumePolicy,
+    attempt: Option<&'a Attempt>,
+    intent: Option<&'a Intent>,
+    checkpoint: Option<&'a Checkpoint>,
+}
+
+impl<'a> From<&'a JobView> for DetailShape<'a> {
+    fn from(view: &'a JobView) -> Self {
+        let job = &view.job;
+        Self {
+            job: view.into(),
+            version: job.version,
+            publish: job.spec.publish,
+            resume: job.spec.resume,
+            attempt: job.state.attempt.as_ref(),
+            intent: job.state.intent.as_ref(),
+            checkpoint: job.checkpoint.as_ref(),
+        }
+    }
+}
+
+/// An entry of a job's record.
+#[derive(Debug, Serialize)]
+pub(crate) struct EntryShape<'a> {
+    at: Timestamp,
+    epoch: Epoch,
+    event: Option<ferryway_core::Event>,
+    status: StatusShape,
+    note: Option<&'a str>,
+}
+
+impl<'a> From<&'a Entry> for EntryShape<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        Self {
+            at: entry.at,
+            epoch: entry.epoch,
+            event: entry.event,
+            status: entry.status.into(),
+            note: entry.note.as_deref(),
+        }
+    }
+}
+
+/// A failure.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultShape<'a> {
+    exit: u8,
+    kind: &'static str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl<'a> From<&'a Failure> for FaultShape<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        let (exit, kind) = (failure.exit.code(), failure.exit.word());
+        Self { exit, kind, message: &failure.message, hint: failure.hint.as_deref() }
+    }
+}
