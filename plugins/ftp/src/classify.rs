@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Login(Reply),
     /// The partner said no to the secure channel.
     Insecure(Reply),
+    /// The partner refused a secured data connection that we could open.
+    DataRefused(Reply),
     /// A connection was lost or could not be made.
     Io(io::Error),
     /// No word, or no byte, from the partner in time.
@@ -48,49 +50,30 @@ pub(crate) enum Failure {
 impl Failure {
     /// The error of `operation`.
     pub(crate) fn into_error(self, operation: Operation) -> TransportError {
+        let retryable = |kind, message| TransportError::retryable(kind, operation, message);
+        let permanent = |kind, message| TransportError::permanent(kind, operation, message);
         match self {
-            Self::Reply(reply) => {
-                let (class, kind) = class_of(reply.code, operation);
-                TransportError::new(class, kind, operation, message(kind)).replied(reply)
-            }
-            Self::Restart(reply) => TransportError::unsupported(
-                operation,
-                "the partner does not start a transfer at an offset",
-            )
-            .replied(reply),
+            Self::Reply(reply) => refused(operation, reply),
+            Self::Restart(reply) => permanent(Kind::Unsupported, NO_RESTART).replied(reply),
             Self::Login(reply) => login(operation, reply),
+            Self::DataRefused(reply) => retryable(Kind::Connection, NOT_RESUMED).replied(reply),
             Self::Insecure(reply) => {
-                let message = "the partner does not offer FTPS; ask its operator, or set \
-                               tls = \"off\" if plain text is acceptable";
-                TransportError::new(
-                    temporary_or_permanent(reply.code),
-                    Kind::Tls,
-                    operation,
-                    message,
-                )
-                .replied(reply)
+                let class = temporary_or_permanent(reply.code);
+                TransportError::new(class, Kind::Tls, operation, NO_TLS).replied(reply)
             }
             Self::Io(error) => broken(operation, error),
-            Self::Timeout(step) => TransportError::retryable(
-                Kind::Timeout,
-                operation,
-                format!("the partner was silent for too long {step}"),
-            ),
-            Self::LockedOut => TransportError::new(
-                Class::Locked,
-                Kind::Timeout,
-                operation,
-                "the partner did not answer STOR; another session may hold a lock on the file",
-            ),
+            Self::Timeout(step) => {
+                let message = format!("the partner was silent for too long {step}");
+                TransportError::retryable(Kind::Timeout, operation, message)
+            }
+            Self::LockedOut => {
+                TransportError::new(Class::Locked, Kind::Timeout, operation, LOCKED_OUT)
+            }
+            Self::Tls(error) if refused_certificate(&error) => {
+                permanent(Kind::Tls, BAD_CERTIFICATE).caused_by(error)
+            }
             Self::Tls(error) => {
-                let (class, message) = if refused_certificate(&error) {
-                    let message = "the partner's certificate is not acceptable; check tls_ca_file \
-                                   and the name in the certificate";
-                    (Class::Permanent, message)
-                } else {
-                    (Class::Retryable { after: None }, "the secure channel could not be made")
-                };
-                TransportError::new(class, Kind::Tls, operation, message).caused_by(error)
+                retryable(Kind::Tls, "the secure channel could not be made").caused_by(error)
             }
             Self::Protocol(message) => {
                 TransportError::retryable(Kind::Protocol, operation, message)
@@ -98,26 +81,30 @@ impl Failure {
             Self::Local(error) | Self::LocalAndLost(error) => {
                 TransportError::local(operation, error)
             }
-            Self::Unsupported(message) => TransportError::unsupported(operation, message),
-            Self::NotFound => {
-                let message = "the folder does not have it";
-                TransportError::permanent(Kind::NotFound, operation, message)
-            }
-            Self::Unavailable(message) => {
-                TransportError::permanent(Kind::Unavailable, operation, message)
-            }
-            Self::SourceAddress(error) => {
-                let message = "the source address is not one of this machine's; correct it, or \
-                               bring the address up here first";
-                TransportError::permanent(Kind::Config, operation, message).caused_by(error)
-            }
+            Self::Unsupported(message) => permanent(Kind::Unsupported, message),
+            Self::NotFound => permanent(Kind::NotFound, "the folder does not have it"),
+            Self::Unavailable(message) => permanent(Kind::Unavailable, message),
+            // After a takeover the address may come up later than the host.
+            Self::SourceAddress(error) => retryable(Kind::Config, NOT_OURS).caused_by(error),
             Self::Config(error) => {
-                let message = "the settings of the secure channel are unusable";
-                TransportError::permanent(Kind::Config, operation, message).caused_by(error)
+                permanent(Kind::Config, "the settings of the secure channel are unusable")
+                    .caused_by(error)
             }
         }
     }
 }
+
+const NO_RESTART: &str = "the partner does not start a transfer at an offset";
+const NOT_RESUMED: &str = "the partner refused a secured data connection; if it wants TLS \
+                           sessions resumed (proftpd), tls_max = \"1.2\" helps";
+const NO_TLS: &str = "the partner does not offer FTPS; ask its operator, or set tls = \"off\" if \
+                      plain text is acceptable";
+const LOCKED_OUT: &str =
+    "the partner did not answer STOR; another session may hold a lock on the file";
+const BAD_CERTIFICATE: &str = "the partner's certificate is not acceptable; check tls_ca_file \
+                               and the name in the certificate";
+const NOT_OURS: &str = "the source address is not one of this machine's; correct it, or bring \
+                        the address up here first";
 
 /// Whether the session must not be used after an error of this kind.
 pub(crate) fn closes_session(kind: Kind) -> bool {
@@ -159,6 +146,11 @@ fn temporary_or_permanent(code: u16) -> Class {
         500..=599 => Class::Permanent,
         _ => Class::Retryable { after: None },
     }
+}
+
+fn refused(operation: Operation, reply: Reply) -> TransportError {
+    let (class, kind) = class_of(reply.code, operation);
+    TransportError::new(class, kind, operation, message(kind)).replied(reply)
 }
 
 fn login(operation: Operation, reply: Reply) -> TransportError {

@@ -21,6 +21,7 @@ use crate::{
     classify::Failure,
     config::{Mode, PassiveAddress},
     connect::{Passive, Wire},
+    control::Answer,
     endpoint,
     pump::{self, Ahead, Stop},
     source_address::{self, Role, close_by_reset},
@@ -61,8 +62,8 @@ impl Wire {
         match sent {
             Ok(sent) => match stream.finish_sending(limit).await {
                 Ok(()) => {
-                    self.control.end_within(limit + draining(sent)).await?.done()?;
-                    Ok(sent)
+                    let answer = self.control.end_within(limit + draining(sent)).await?;
+                    self.completed(answer).map(|()| sent)
                 }
                 Err(error) => Err(self.broken(error).await),
             },
@@ -101,8 +102,8 @@ impl Wire {
         match received {
             Ok(received) => {
                 drop(stream);
-                self.control.end().await?.done()?;
-                Ok(received)
+                let answer = self.control.end().await?;
+                self.completed(answer).map(|()| received)
             }
             Err(stop) => Err(self.stopped(stop, stream).await),
         }
@@ -232,12 +233,20 @@ impl Wire {
         self.control.peer().ip().to_canonical().is_ipv6()
     }
 
+    /// The partner's word on a transfer whose bytes have moved.
+    fn completed(&self, answer: Answer) -> Result<(), Failure> {
+        match answer.code {
+            425 if self.tls.is_some() => Err(Failure::DataRefused(answer.reply())),
+            _ => answer.done().map(|_| ()),
+        }
+    }
+
     /// What a failed data connection means: what the partner says about it, if it still says
     /// anything, else what we saw.
     async fn broken(&mut self, error: io::Error) -> Failure {
         match self.control.end().await {
-            Ok(answer) if !answer.is_done() => Failure::Reply(answer.reply()),
-            _ => Failure::Io(error),
+            Ok(answer) => self.completed(answer).err().unwrap_or(Failure::Io(error)),
+            Err(_) => Failure::Io(error),
         }
     }
 

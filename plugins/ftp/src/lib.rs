@@ -4,6 +4,24 @@
 //! suppaftp carries the control connection; the sockets, the data connections and the byte
 //! pump are here, so that every step has a time limit and both connections leave from the
 //! partner's source address.
+//!
+//! A partner's settings:
+//!
+//! | key | default | |
+//! |---|---|---|
+//! | `host` | | name or address of the server |
+//! | `port` | 21 | |
+//! | `user`, `password` | | the login |
+//! | `tls` | | `"explicit"` (AUTH TLS on the same port) or `"off"`; there is no default |
+//! | `tls_ca_file` | | PEM file with the certificates to trust; needed unless `tls_verify = false` |
+//! | `tls_verify` | true | false trusts any server |
+//! | `tls_server_name` | the host | the name in the server's certificate |
+//! | `tls_max` | `"1.3"` | `"1.2"` for proftpd, which loses track of resumed sessions under 1.3 |
+//! | `mode` | `"passive"` | `"active"`: the server opens the data connections |
+//! | `passive_address` | `"control"` | where the reply to PASV does not count; `"reply"`: where it does |
+//! | `timeout_s` | 30 | for every reply, and for the next byte of a transfer |
+//! | `connect_timeout_s` | 10 | for every connection |
+//! | `encoding` | `"utf-8"` | the only one |
 
 mod checksum;
 mod classify;

@@ -78,7 +78,8 @@ async fn a_foreign_source_address_is_a_fault_of_the_settings() {
     let source_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
     let partner = Partner { source_address, ..lab.partner() };
     let error = refused(Ftp::default().connect(partner).await);
-    assert_eq!((error.kind(), error.class()), (Kind::Config, Class::Permanent), "{error}");
+    assert_eq!(error.kind(), Kind::Config, "{error}");
+    assert_eq!(error.class(), Class::Retryable { after: None });
 }
 
 #[tokio::test]

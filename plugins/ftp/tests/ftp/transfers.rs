@@ -118,6 +118,9 @@ async fn a_failing_local_file_ends_the_transfer_and_not_the_session() {
     let error = session.store(upload_of).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Local, "{error}");
     session.ping().await.unwrap();
+    // The server must not take the part for the whole.
+    let transcript = lab.server.transcript().to_string();
+    assert!(transcript.contains("< 426") && !transcript.contains("< 226"), "{transcript}");
 
     session.store(upload("b", 0, &bytes(4 * CHUNK_BYTES))).await.unwrap();
     let error = session.fetch(download("b", 0, Failing(100_000))).await.unwrap_err();
