@@ -170,7 +170,7 @@ impl Follower<'_> {
         let mut found = BTreeSet::new();
         for view in self.client.jobs().await? {
             let id = view.job.id.clone();
-            if self.all && !self.known.contains_key(&id) && !self.order.contains(&id) {
+            if self.all && !self.known.contains_key(&id) {
                 self.order.push(id.clone());
             } else if !wanted.contains(&id) {
                 continue;
