@@ -4,6 +4,12 @@ use std::{fs, io, path::PathBuf};
 
 use super::{behaviour::RenameOver, listing, reply::Reply, session::Session, tree::VirtualPath};
 
+/// Commands that want a path.
+const WITH_PATH: [&str; 13] = [
+    "CWD", "XCWD", "SIZE", "MDTM", "MLST", "STAT", "DELE", "RNFR", "RNTO", "MKD", "XMKD", "RMD",
+    "XRMD",
+];
+
 // The calls here block for a look into the kernel's cache, which a mock can afford.
 impl Session {
     pub(super) fn file_command(&mut self, verb: &str, argument: &str) -> Reply {
@@ -15,14 +21,16 @@ impl Session {
             }
             "CDUP" | "XCUP" => return self.change_folder(".."),
             "MLST" if argument.is_empty() => return self.facts("."),
+            _ if !WITH_PATH.contains(&verb) => {
+                return Reply::new(500, format!("{verb} not understood."));
+            }
             _ if argument.is_empty() => return Reply::new(501, format!("{verb} wants a path.")),
             "CWD" | "XCWD" => return self.change_folder(argument),
             "SIZE" => return self.size(argument),
             "MDTM" => return self.modified(argument),
             "MLST" => return self.facts(argument),
             "STAT" => return self.status(argument),
-            "DELE" | "RNFR" | "RNTO" | "MKD" | "XMKD" | "RMD" | "XRMD" => {}
-            _ => return Reply::new(500, format!("{verb} not understood.")),
+            _ => {}
         }
         if !self.shared.disk.writable() {
             return Reply::new(550, format!("{argument}: Read-only file system."));

@@ -56,7 +56,9 @@ impl TlsConfig {
     }
 
     /// A data connection that does not resume a TLS session gets 522, as with vsftpd's
-    /// `require_ssl_reuse`.
+    /// `require_ssl_reuse`. Under TLS 1.3 the server gives two tickets a connection, each for
+    /// one use, and a client that only uploads reads none from its data connections: it runs
+    /// out of them, as with proftpd. With [`tls12_only`](Self::tls12_only) it does not.
     #[must_use]
     pub fn require_session_reuse(mut self) -> Self {
         self.session_reuse_required = true;

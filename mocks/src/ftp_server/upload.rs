@@ -5,7 +5,7 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -30,7 +30,9 @@ pub(super) enum Start {
 
 /// An upload. Dropping it, as when its session is cut, does what the server does then.
 pub(super) struct Upload {
-    file: Arc<File>,
+    /// Taken by the drop, so that a write which a thread of the disk still has to do is lost
+    /// and cannot hit the next upload of the same file.
+    file: Arc<Mutex<Option<File>>>,
     position: u64,
     cuts_behind: bool,
     /// The temporary file and the name that it gets at the end.
@@ -77,7 +79,7 @@ impl Upload {
         };
         let position = seek(shared, &file, start)?;
         Ok(Self {
-            file: Arc::new(file),
+            file: Arc::new(Mutex::new(Some(file))),
             position,
             cuts_behind: shared.behaviour.late_close == LateClose::Truncates,
             temporary,
@@ -88,7 +90,10 @@ impl Upload {
     /// Writes the first `length` bytes of `buffer` and gives it back.
     pub(super) async fn write(&mut self, buffer: Vec<u8>, length: usize) -> io::Result<Vec<u8>> {
         let file = Arc::clone(&self.file);
-        let write = move || (&*file).write_all(&buffer[..length]).map(|()| buffer);
+        let write = move || match file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(file) => file.write_all(&buffer[..length]).map(|()| buffer),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
         let buffer = tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
         self.position += length as u64;
         Ok(buffer)
@@ -105,9 +110,10 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // Nobody is left to hear of an error.
-        if self.cuts_behind {
-            let _best_effort = self.file.set_len(self.position);
+        // It waits for a write that has begun. Nobody is left to hear of an error.
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(file), true) = (file, self.cuts_behind) {
+            let _best_effort = file.set_len(self.position);
         }
         if let Some((temporary, _)) = &self.temporary {
             let _best_effort = fs::remove_file(temporary);
