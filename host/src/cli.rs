@@ -1,12 +1,18 @@
 //! The command line of `ferryway`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
+use ferryway_core::InstanceName;
 
 use crate::{
     config::{Config, Fault},
+    install,
     loader::{Loader, plugins_report},
+    log::{self, LogFormat},
     service::{self, RunOptions, ServiceError},
 };
 
@@ -14,6 +20,9 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "ferryway", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
+    /// How log events are written to standard error.
+    #[arg(long, global = true, value_name = "text|json", value_parser = log_format, default_value = "text")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -29,6 +38,14 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Makes an install directory with a commented configuration.
+    Init {
+        /// The directory, which must be empty or absent.
+        dir: PathBuf,
+        /// The instance's name: letters, digits, `-` and `_`. Partners see it in paths.
+        #[arg(long, default_value = "main")]
+        instance: InstanceName,
+    },
     /// Checks the configuration and says all that is wrong with it.
     Check(Install),
     /// Runs the host: takes the instance over, moves its jobs, until SIGTERM.
@@ -61,8 +78,12 @@ struct Install {
 
 /// Runs the command and tells the process's exit code.
 pub async fn main(cli: Cli) -> ExitCode {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_env("FERRYWAY_LOG")).with_writer(std::io::stderr).init();
+    if let Err(error) = log::set_up(cli.log_format) {
+        eprintln!("ferryway: {error}");
+        return ExitCode::from(2);
+    }
     match cli.command {
+        Command::Init { dir, instance } => init(&dir, &instance),
         Command::Check(install) => check(&install.dir),
         Command::Run { install, node, takeover } => {
             let options = RunOptions { install: install.dir, node, take_over: takeover };
@@ -72,7 +93,24 @@ pub async fn main(cli: Cli) -> ExitCode {
     }
 }
 
-fn check(dir: &std::path::Path) -> ExitCode {
+fn log_format(word: &str) -> Result<LogFormat, String> {
+    LogFormat::from_word(word).ok_or_else(|| "write `text` or `json`".to_owned())
+}
+
+fn init(dir: &Path, instance: &InstanceName) -> ExitCode {
+    match install::init(dir, instance) {
+        Ok(made) => {
+            println!("{}", install::next_steps(&made));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("ferryway: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn check(dir: &Path) -> ExitCode {
     let config = match Config::load(dir) {
         Ok(config) => config,
         Err(faults) => return finish(Err(ServiceError::Config(faults))),
@@ -94,7 +132,7 @@ fn check(dir: &std::path::Path) -> ExitCode {
     }
 }
 
-fn plugins(dir: &std::path::Path, json: bool) -> ExitCode {
+fn plugins(dir: &Path, json: bool) -> ExitCode {
     let report = plugins_report(&Loader::of_installation(dir).load());
     if json {
         match serde_json::to_string_pretty(&report) {

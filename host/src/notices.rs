@@ -1,36 +1,307 @@
 //! What the operator is told, and when: the one place where the host's events become messages
 //! of the catalogue.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
-use ferryway_core::PartnerName;
+use ferryway_core::{Epoch, JobId, PartnerName, message::Message};
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::{control::api::Command, journal::record::Job};
+use crate::{
+    config::{Config, Fault},
+    control::api::Command,
+    journal::{JournalError, Takeover, Warning, record::Job},
+    loader::Plugins,
+    log::{OperatorLog, system_clock},
+    service::ServiceError,
+};
+
+/// How long the last lines of a host may take to reach the disk.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Tells the operator.
-#[derive(Debug, Default)]
-pub struct Notices {}
+#[derive(Debug)]
+pub struct Notices {
+    log: OperatorLog,
+    /// Partners of whose outage the operator has been told: one line for each outage, not one
+    /// for each of its jobs.
+    out: Mutex<BTreeSet<PartnerName>>,
+}
 
-#[allow(missing_docs, clippy::unused_self)]
+/// The host.
 impl Notices {
-    pub fn accepted(&self, _jobs: &[Job]) {}
-    pub fn completed(&self, _job: &Job) {}
-    pub fn failed(&self, _job: &Job, _reason: &str) {}
-    pub fn retry(&self, _job: &Job, _failures: u32, _delay: Duration, _reason: &str) {}
-    pub fn suspended(&self, _job: &Job, _reason: &str) {}
-    pub fn ordered(&self, _job: &Job, _command: Command) {}
-    pub fn partner_out(&self, _job: &Job, _reason: &str, _delay: Duration) {}
-    pub fn partner_unusable(&self, _name: &PartnerName, _reason: &str) {}
-    pub fn reloaded(&self, _text: &str) {}
-    pub fn reload_refused(&self, _faults: &[String]) {}
-    pub fn open(_config: &crate::config::Config) -> Self { Self::default() }
-    pub fn refused_plugins(&self, _plugins: &crate::loader::Plugins) {}
-    pub fn took_over(&self, _takeover: &crate::journal::Takeover, _node: &str) {}
-    pub fn cannot_recover(&self, _job: &Job) {}
-    pub fn taken_up(&self, _job: &Job) {}
-    pub fn started(&self) {}
-    pub fn stopping(&self) {}
-    pub fn stop_took_too_long(&self, _limit: Duration) {}
-    pub fn stopped(&self) {}
-    pub fn ended(&self, _error: &crate::service::ServiceError) {}
+    /// Writes to the operator's log of the install directory.
+    pub fn open(config: &Config) -> Self {
+        let folder = config.install.logs();
+        let log = OperatorLog::open(&folder, config.instance.clone(), config.log, system_clock());
+        Self { log, out: Mutex::default() }
+    }
+
+    /// What loaded and what did not.
+    pub fn plugins(&self, plugins: &Plugins) {
+        for plugin in &plugins.loaded {
+            let file = plugin.path.display().to_string();
+            let transport = plugin.transport.name().to_owned();
+            self.log.host(Message::PluginLoaded { file, transport });
+        }
+        for refused in &plugins.refused {
+            let file = refused.path.display().to_string();
+            let reason = refused.refusal.to_string();
+            self.log.host(Message::PluginRefused { file, reason });
+        }
+    }
+
+    /// What the configuration leaves to be wished for.
+    pub fn config_warnings<'a>(&self, faults: impl IntoIterator<Item = &'a Fault>) {
+        for fault in faults {
+            self.log.host(Message::ConfigWarning { warning: fault.to_string() });
+        }
+    }
+
+    /// The instance is ours.
+    pub fn took_over(&self, takeover: &Takeover, host: &str, node: &str, elapsed: Duration) {
+        let (host, node, epoch) = (host.to_owned(), node.to_owned(), takeover.epoch);
+        self.log.host(Message::HostStarted { host, node: node.clone(), epoch });
+        if let Some((previous, _)) = takeover.previous {
+            self.log.host(Message::TakenOver { node, epoch, previous });
+            let jobs = takeover.in_flight.len();
+            let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            self.log.host(Message::JournalCopied { jobs, milliseconds });
+        }
+        for warning in &takeover.warnings {
+            self.log.host(journal_warning(warning));
+        }
+    }
+
+    /// The jobs of the last owner are taken up, and new ones can come.
+    pub fn ready(&self, restarted: usize, settled: usize) {
+        self.log.host(Message::HostReady { restarted, settled });
+    }
+
+    /// A stop has begun.
+    pub fn stopping(&self, jobs: usize) {
+        self.log.host(Message::HostStopping { jobs });
+    }
+
+    /// The stop took longer than allowed.
+    pub fn stop_took_too_long(&self, jobs: usize, limit: Duration) {
+        self.log.host(Message::StopTimedOut { jobs, seconds: limit.as_secs() });
+    }
+
+    /// The host ends as told.
+    pub fn stopped(&self) {
+        self.log.host(Message::HostStopped {});
+        self.log.flush(LAST_LINES);
+    }
+
+    /// The host ends for another reason.
+    pub fn ended(&self, error: &ServiceError) {
+        let message = match error {
+            ServiceError::Journal(JournalError::Fenced { current, owner, .. }) => {
+                Message::Fenced { owner: owner.clone(), epoch: *current }
+            }
+            ServiceError::Journal(error) => Message::JournalFailed { reason: chain(error) },
+            other => Message::SelfFenced { cause: chain(other) },
+        };
+        self.log.host(message);
+        self.log.flush(LAST_LINES);
+    }
+
+    /// A changed configuration is in force.
+    pub fn reloaded(&self, config: &Config) {
+        self.log.configure(config.log);
+        let (partners, definitions) = (config.partners.len(), config.definitions.len());
+        self.log.host(Message::ConfigReloaded { partners, definitions });
+    }
+
+    /// A changed configuration is not taken up.
+    pub fn reload_refused(&self, faults: &[Fault]) {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        self.log.host(Message::ConfigRefused { faults: faults.len(), first });
+    }
+
+    /// Finished jobs were forgotten.
+    pub fn pruned(&self, jobs: u64, before: Timestamp) {
+        let before = before.to_zoned(TimeZone::system()).strftime("%Y/%m/%d").to_string();
+        self.log.host(Message::HistoryPruned { jobs, before });
+    }
+}
+
+/// Partners.
+impl Notices {
+    /// A partner cannot be used.
+    pub fn partner_unusable(&self, partner: &PartnerName, reason: &str) {
+        let (partner, reason) = (partner.clone(), reason.to_owned());
+        self.log.host(Message::PartnerUnusable { partner, reason });
+    }
+
+    /// A partner cannot be reached.
+    pub fn partner_out(&self, partner: &PartnerName, reason: &str, delay: Duration) {
+        if self.out().insert(partner.clone()) {
+            let (partner, reason) = (partner.clone(), reason.to_owned());
+            let seconds = delay.as_secs();
+            self.log.host(Message::PartnerOut { partner, seconds, reason });
+        }
+    }
+
+    /// A partner answers.
+    pub fn partner_back(&self, partner: &PartnerName) {
+        if self.out().remove(partner) {
+            self.log.host(Message::PartnerBack { partner: partner.clone() });
+        }
+    }
+
+    /// A former owner's folder is out of its reach.
+    pub fn staging_revoked(&self, partner: &PartnerName, epoch: Epoch) {
+        self.log.host(Message::StagingRevoked { partner: partner.clone(), epoch });
+    }
+
+    /// A former owner's folder is still in its reach.
+    pub fn staging_not_revoked(&self, partner: &PartnerName, folder: String, reason: String) {
+        self.log.host(Message::StagingNotRevoked { partner: partner.clone(), folder, reason });
+    }
+
+    /// A partner showed a habit that decides how jobs are resumed.
+    pub fn learned(&self, partner: &PartnerName, behaviour: &str) {
+        let (partner, behaviour) = (partner.clone(), behaviour.to_owned());
+        self.log.host(Message::ServerBehaviour { partner, behaviour });
+    }
+
+    /// A leftover is gone.
+    pub fn leftover_removed(&self, partner: &PartnerName, path: String) {
+        self.log.host(Message::LeftoverRemoved { partner: partner.clone(), path });
+    }
+
+    /// A leftover stays for now.
+    pub fn leftover_kept(&self, partner: &PartnerName, path: String, reason: String) {
+        self.log.host(Message::LeftoverKept { partner: partner.clone(), path, reason });
+    }
+
+    fn out(&self) -> std::sync::MutexGuard<'_, BTreeSet<PartnerName>> {
+        self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Jobs.
+impl Notices {
+    /// Requests are on record.
+    pub fn accepted(&self, jobs: &[Job]) {
+        for job in jobs {
+            let partner = job.spec.partner.clone();
+            self.tell(job, |job| Message::JobAccepted { job, partner });
+        }
+    }
+
+    /// A try begins on the wire.
+    pub fn attempt(&self, job: &Job, attempt: u32) {
+        self.tell(job, |job| Message::JobStarted { job, attempt });
+    }
+
+    /// A try goes on where an earlier one stopped.
+    pub fn resumed(&self, job: &Job, offset: u64, size: u64) {
+        self.tell(job, |job| Message::ResumedFrom { job, offset, size });
+    }
+
+    /// A former owner's partial is ours now.
+    pub fn adopted(&self, job: &Job, partial: String, bytes: u64) {
+        self.tell(job, |job| Message::PartialAdopted { job, partial, bytes });
+    }
+
+    /// What an earlier try left is not used.
+    pub fn fresh_start(&self, job: &Job, reason: &str) {
+        let reason = reason.to_owned();
+        self.tell(job, |job| Message::FreshStart { job, reason });
+    }
+
+    /// The job is done.
+    pub fn completed(&self, job: &Job) {
+        let bytes = job.state.size.unwrap_or_default();
+        self.tell(job, |job| Message::JobCompleted { job, bytes });
+    }
+
+    /// An earlier intent had come to its end.
+    pub fn found_published(&self, job: &Job, target: String) {
+        self.tell(job, |job| Message::FoundPublished { job, target });
+    }
+
+    /// An earlier intent is brought to its end.
+    pub fn published_at_settle(&self, job: &Job, target: String) {
+        self.tell(job, |job| Message::PublishedAtSettle { job, target });
+    }
+
+    /// The target was gone when it was looked at again.
+    pub fn publish_lost(&self, job: &Job, target: String) {
+        self.tell(job, |job| Message::PublishLost { job, target });
+    }
+
+    /// The job ended without delivering.
+    pub fn failed(&self, job: &Job, reason: &str) {
+        let reason = reason.to_owned();
+        self.tell(job, |job| Message::JobFailed { job, reason });
+    }
+
+    /// A try failed and another follows.
+    pub fn retry(&self, job: &Job, due: Timestamp, reason: &str) {
+        let (attempt, reason) = (job.state.attempts, reason.to_owned());
+        self.tell(job, |job| Message::AttemptFailed { job, attempt, reason });
+        let time = due.to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M:%S").to_string();
+        self.tell(job, |job| Message::RetryAt { job, time, attempt: attempt + 1 });
+    }
+
+    /// The job waits for an operator.
+    pub fn suspended(&self, job: &Job, reason: &str) {
+        let reason = reason.to_owned();
+        self.tell(job, |job| Message::JobSuspended { job, reason });
+    }
+
+    /// An operator's order was carried out.
+    pub fn ordered(&self, job: &Job, command: Command) {
+        self.tell(job, |job| match command {
+            Command::Hold => Message::JobHeld { job },
+            Command::Release => Message::JobReleased { job },
+            Command::Restart { force: false } => Message::JobRestarted { job },
+            Command::Restart { force: true } => Message::JobForced { job },
+            Command::Cancel => Message::JobCancelled { job },
+        });
+    }
+
+    /// A job of the last owner is taken up.
+    pub fn taken_up(&self, job: &Job) {
+        let status = job.status.to_string();
+        self.tell(job, |job| Message::Recovering { job, status });
+    }
+
+    /// A job's post-exit may have run: nobody but an operator can decide.
+    pub fn cannot_recover(&self, job: &Job) {
+        self.tell(job, |job| Message::CannotRecover { job });
+    }
+
+    fn tell(&self, job: &Job, message: impl FnOnce(JobId) -> Message) {
+        self.log.job(&job.spec.definition, message(job.id.clone()));
+    }
+}
+
+fn journal_warning(warning: &Warning) -> Message {
+    match warning {
+        Warning::LockHeld { holder } => {
+            let node = holder.as_ref().map_or("unknown", |(node, _)| node).to_owned();
+            Message::LockHeld { node }
+        }
+        Warning::NoMountProtection { device } => {
+            Message::NoMultiMountProtection { path: device.clone() }
+        }
+        other => Message::JournalWarning { warning: other.to_string() },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }

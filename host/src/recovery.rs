@@ -50,3 +50,9 @@ pub async fn take_up(
     }
     Ok(taken_up)
 }
+
+/// How many jobs are restarted, and how many are settled with their partner first.
+pub fn count(jobs: &[Job]) -> (usize, usize) {
+    let of = |what| jobs.iter().filter(|job| job.status.row().at_takeover == what).count();
+    (of(AtTakeover::Restart), of(AtTakeover::Settle))
+}

@@ -77,9 +77,10 @@ impl ServiceError {
 pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     let config = Config::load(&options.install).map_err(ServiceError::Config)?;
     let plugins = Loader::of_installation(&options.install).load();
-    check_partners(&config, &plugins)?;
+    let warnings = check_partners(&config, &plugins)?;
     let notices = Arc::new(Notices::open(&config));
-    notices.refused_plugins(&plugins);
+    notices.plugins(&plugins);
+    notices.config_warnings(config.warnings.iter().chain(&warnings));
     let node = options.node.clone().unwrap_or_else(|| config.host_name.clone());
     let socket = ControlSocket::bind(&config.run_dir)
         .await
@@ -104,7 +105,11 @@ pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, 
             let fault = partner.unknown_transport(known);
             // A partner that no definition needs keeps nothing from starting.
             let needed = config.definitions.values().any(|d| d.partner == partner.name);
-            if needed { faults.push(fault) } else { warnings.push(fault) }
+            if needed {
+                faults.push(fault)
+            } else {
+                warnings.push(fault)
+            }
             continue;
         };
         let checked = config.check_partner(partner, &*transport);
@@ -126,8 +131,10 @@ async fn serve(
     let started_at = Timestamp::now();
     let limits = config.limits;
     let keep_days = config.history.keep_days;
+    let began = std::time::Instant::now();
     let (journal, takeover) = open_journal(&config, options, &node).await?;
-    notices.took_over(&takeover, &node);
+    notices.took_over(&takeover, &config.host_name, &node, began.elapsed());
+    let (restarted, settled) = recovery::count(&takeover.in_flight);
     let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
     let shared = Arc::new(Shared {
         config: std::sync::RwLock::new(Arc::new(config)),
@@ -140,8 +147,8 @@ async fn serve(
     let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
     let mut scheduler = tokio::spawn(scheduler.run());
     let (stop_control, control) = serve_control(socket, desk.clone());
-    let pruner = tokio::spawn(prune(Arc::clone(&journal), keep_days));
-    notices.started();
+    let pruner = tokio::spawn(prune(Arc::clone(&journal), keep_days, Arc::clone(notices)));
+    notices.ready(restarted, settled);
     let result = tokio::select! {
         ended = &mut scheduler => flatten(ended),
         () = signals.until_stopped(&desk) => {
@@ -164,11 +171,8 @@ async fn open_journal(
     options: &RunOptions,
     node: &str,
 ) -> Result<(Arc<SqliteJournal>, Takeover), ServiceError> {
-    let mut journal = Options::new(
-        config.install.path(),
-        NodeName(node.to_owned()),
-        config.instance.clone(),
-    );
+    let mut journal =
+        Options::new(config.install.path(), NodeName(node.to_owned()), config.instance.clone());
     journal.replace = options.take_over;
     journal.unreachable_after = Some(config.limits.journal_unreachable);
     let opened = tokio::task::spawn_blocking(move || SqliteJournal::take_over(journal)).await;
@@ -190,8 +194,14 @@ fn serve_control(socket: ControlSocket, desk: Desk) -> (watch::Sender<bool>, Joi
 }
 
 /// Parks all jobs, within the limit.
-async fn stop(desk: &Desk, mut scheduler: JoinHandle<End>, limit: Duration, notices: &Notices) -> End {
-    notices.stopping();
+async fn stop(
+    desk: &Desk,
+    mut scheduler: JoinHandle<End>,
+    limit: Duration,
+    notices: &Notices,
+) -> End {
+    let moving = desk.health().await.moving;
+    notices.stopping(moving);
     let parked = async {
         desk.stop().await;
         flatten((&mut scheduler).await)
@@ -201,19 +211,19 @@ async fn stop(desk: &Desk, mut scheduler: JoinHandle<End>, limit: Duration, noti
         Err(_) => {
             // What is on the wire is cut off; its record says where it is.
             scheduler.abort();
-            notices.stop_took_too_long(limit);
+            notices.stop_took_too_long(moving, limit);
             Ok(())
         }
     }
 }
 
-async fn prune(journal: Arc<SqliteJournal>, keep_days: u32) {
+async fn prune(journal: Arc<SqliteJournal>, keep_days: u32, notices: Arc<Notices>) {
     loop {
         let before = Timestamp::now().checked_sub(Span::new().hours(24 * i64::from(keep_days)));
         if let Ok(before) = before {
             match journal.prune(before).await {
                 Ok(0) => {}
-                Ok(jobs) => tracing::info!(jobs, "forgot finished jobs that are too old"),
+                Ok(jobs) => notices.pruned(jobs, before),
                 Err(error) => tracing::warn!(%error, "finished jobs were not pruned"),
             }
         }
@@ -237,10 +247,8 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, ServiceError> {
         let listen = |kind| {
-            signal(kind).map_err(|source| ServiceError::System {
-                what: "cannot listen to signals",
-                source,
-            })
+            signal(kind)
+                .map_err(|source| ServiceError::System { what: "cannot listen to signals", source })
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

@@ -50,6 +50,7 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
         state.attempt = Some(attempt);
     })
     .await?;
+    run.context.notices.attempt(&run.job(), number);
     run.still_owner().await?;
     let size = source.fingerprint.size;
     let meter = run.start_stream(0, size);

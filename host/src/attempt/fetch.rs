@@ -126,6 +126,7 @@ async fn begin(
         state.attempt = Some(attempt);
     })
     .await?;
+    run.context.notices.attempt(&run.job(), number);
     Ok((number, part))
 }
 
@@ -178,6 +179,7 @@ async fn open_part(
     }
     let shared = Arc::clone(hashes);
     let note = format!("resumes at byte {offset} of {}", fingerprint.size);
+    run.context.notices.resumed(&run.job(), offset, fingerprint.size);
     drop(run.queue(&[], Some(note), |_| {}).await?);
     let file = blocking(move || {
         file.set_len(offset)?;
@@ -309,7 +311,12 @@ async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
         .await?;
         for name in &token.names {
             match sibling(place, name)?.rename_to(&own) {
-                Ok(()) => return put_in_place(run, &own, place).await,
+                Ok(()) => {
+                    put_in_place(run, &own, place).await?;
+                    let target = place.path().display().to_string();
+                    run.context.notices.published_at_settle(&run.job(), target);
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(local_io(place, "look for the parts of", error.into())),
             }
@@ -319,5 +326,6 @@ async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
     blocking(move || Ok(synced.sync_folder()?))
         .await
         .map_err(|error| local_io(place, "sync the folder of", error))?;
+    run.context.notices.found_published(&run.job(), place.path().display().to_string());
     finish(run, Some("settled: the file was published before".to_owned())).await
 }

@@ -136,6 +136,7 @@ async fn look_again(
     if is_file(session, target).await? {
         return Ok(());
     }
+    run.context.notices.publish_lost(&run.job(), target.to_string());
     Err(TransportError::retryable(
         ferryway_core::Kind::NotFound,
         ferryway_core::Operation::Rename,

@@ -91,6 +91,17 @@ pub(super) async fn adopt(
             }
         }
     };
+    let (job, total) = (run.job(), source.fingerprint.size);
+    match &start {
+        Start::Proved(at) | Start::Trusted(at) => {
+            run.context.notices.adopted(&job, partial.to_string(), size);
+            run.context.notices.resumed(&job, *at, total);
+        }
+        Start::Fresh | Start::Unusable(_) => {
+            let reason = "the earlier partial is not the beginning of the source";
+            run.context.notices.fresh_start(&job, reason);
+        }
+    }
     let note = match &start {
         Start::Proved(at) => format!("resumes at byte {at} of {}, proved", source.fingerprint.size),
         Start::Trusted(at) => format!("resumes at byte {at} of {}", source.fingerprint.size),
@@ -98,7 +109,6 @@ pub(super) async fn adopt(
             "starts anew: the earlier partial is not the source's beginning".to_owned()
         }
     };
-    tracing::info!(job = %job.id, partner = %run.partner.name, "{note}");
     drop(run.queue(&[], Some(note), |_| {}).await?);
     Ok(start)
 }

@@ -18,6 +18,7 @@ use crate::{
         JournalStore, Receipt,
         record::{Checkpoint, Job, JobState},
     },
+    notices::Notices,
     partner::{
         PartnerState,
         pool::{Lease, Pool},
@@ -33,6 +34,8 @@ pub struct Context {
     pub journal: Arc<dyn JournalStore>,
     /// The local folders that jobs may touch.
     pub roots: LocalRoots,
+    /// Tells the operator.
+    pub notices: Arc<Notices>,
 }
 
 /// One try of a job.
@@ -136,6 +139,7 @@ impl Run {
     pub async fn lend(&self) -> Result<Lease, Failure> {
         let mut lease = Pool::lend(&self.partner.pool).await?;
         self.partner.came_back();
+        self.context.notices.partner_back(&self.partner.name);
         match self.partner.fence_former_owners(lease.session()).await {
             Ok(()) => Ok(lease),
             Err(failure) => {

@@ -98,6 +98,7 @@ async fn begin(
     let earlier = run.job().state.attempt;
     let (number, partial) = next_partial(run, session, target).await?;
     record_attempt(run, number, &partial, &source.fingerprint, Event::Begin).await?;
+    run.context.notices.attempt(&run.job(), number);
     let Some(earlier) = earlier else { return Ok((partial, Start::Fresh)) };
     let start = resume::adopt(run, session, &earlier, &partial, source, hashes).await?;
     if let Start::Unusable(found) = start {

@@ -47,10 +47,11 @@ pub(super) async fn settle(
             return void(run, session, &own, token.size, found).await;
         }
         publish::publish(run, session, &own, target).await?.await?;
+        run.context.notices.published_at_settle(&run.job(), target.to_string());
         return Ok(());
     }
     let note = "settled: the file was published before".to_owned();
-    tracing::info!(job = %run.job().id, partner = %run.partner.name, "{note}");
+    run.context.notices.found_published(&run.job(), target.to_string());
     publish::published(run, session, Some(note)).await?.await?;
     Ok(())
 }

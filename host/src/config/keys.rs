@@ -226,7 +226,11 @@ pub(super) static RETRY: Section = Section {
             "Retries after the first attempt before the job is suspended; 0: none.",
         ),
         key("first_s", integer(1, 86_400, 5), "Seconds before the first retry."),
-        key("max_s", integer(1, 86_400, 300), "The longest delay in seconds, at least `first_s`: a smaller number counts as that."),
+        key(
+            "max_s",
+            integer(1, 86_400, 300),
+            "The longest delay in seconds, at least `first_s`: a smaller number counts as that.",
+        ),
         key(
             "factor",
             Kind::Number { min: 1.0, max: 10.0, default: 2.0 },

@@ -49,6 +49,17 @@ pub enum ClientError {
         /// The socket.
         socket: PathBuf,
     },
+    /// Somebody else put a socket where the host's should be.
+    #[error(
+        "`{}` belongs to a process of user {user}, whom nothing is told; look who runs it, or \
+         name another run directory", socket.display()
+    )]
+    Stranger {
+        /// The socket.
+        socket: PathBuf,
+        /// The user id of the process.
+        user: u32,
+    },
     /// The host refuses.
     #[error(transparent)]
     Refused(Refusal),
@@ -216,12 +227,17 @@ impl Client {
         let connected = timeout(limit, UnixStream::connect(&self.socket))
             .await
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit })?;
-        connected.map_err(|error| match error.kind() {
+        let stream = connected.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::NotRunning { socket: self.socket.clone() }
             }
             _ => self.broken(error),
-        })
+        })?;
+        let user = stream.peer_cred().map_err(|error| self.broken(error))?.uid();
+        if !trusted(user, rustix::process::geteuid().as_raw()) {
+            return Err(ClientError::Stranger { socket: self.socket.clone(), user });
+        }
+        Ok(stream)
     }
 
     async fn exchange(
@@ -269,6 +285,12 @@ impl Client {
     }
 }
 
+/// Whether a host of `user` is one that `ours` talks to. In a folder such as `/tmp` anybody
+/// may have made the run directory first; root, who serves every instance, may ask anyone.
+fn trusted(user: u32, ours: u32) -> bool {
+    user == ours || user == 0 || ours == 0
+}
+
 /// The values are digits, capital letters and times in UTC: none needs escaping.
 fn query_string(query: &HistoryQuery) -> String {
     let HistoryQuery { definition, since, until, limit, before_sequence } = query;
@@ -285,4 +307,29 @@ fn query_string(query: &HistoryQuery) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_host_is_not_talked_to() {
+        assert!(trusted(7, 7) && trusted(0, 7) && trusted(7, 0));
+        assert!(!trusted(8, 7));
+    }
+
+    #[test]
+    fn a_query_names_only_what_is_asked_for() {
+        assert_eq!(query_string(&HistoryQuery::default()), "limit=0");
+        let query = HistoryQuery {
+            definition: Some("A1".parse().unwrap()),
+            since: Some(jiff::Timestamp::UNIX_EPOCH),
+            limit: 5,
+            before_sequence: Some(9),
+            ..HistoryQuery::default()
+        };
+        let text = "limit=5&definition=A1&since=1970-01-01T00:00:00Z&before_sequence=9";
+        assert_eq!(query_string(&query), text);
+    }
 }

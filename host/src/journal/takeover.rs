@@ -6,8 +6,9 @@
 //!
 //! 1. *claims* the lowest epoch above all that were ever claimed, by making its folder; making
 //!    a folder is atomic everywhere, so no epoch has two claimants;
-//! 2. *publishes* it in `CURRENT`, and then looks for a higher claim. If there is one, this
-//!    publication may have replaced a later one: it begins again with a still higher epoch;
+//! 2. *publishes* it in `CURRENT`, and then looks for a higher claim. If there is one, either
+//!    that was published later, and this takeover is beaten; or this publication may have
+//!    replaced it, and this takeover begins again with a still higher epoch;
 //! 3. *copies* the newest complete predecessor under a temporary name, checks and migrates the
 //!    copy, gives it the epoch and renames it to `journal.db`: only then is it complete;
 //! 4. looks at `CURRENT` once more.
@@ -181,10 +182,16 @@ fn claim_and_publish(
         options.hook.pass(Point::Claimed, folder)?;
         let predecessor = newest_complete(folder, Some(epoch))?;
         let owner = Owner::new(epoch, &options.node.0, options.clock.now(), predecessor);
-        let ownership = Ownership::publish(folder, &hot(folder, epoch), owner)?;
+        let published = Ownership::publish(folder, &hot(folder, epoch), owner);
         options.hook.pass(Point::Published, folder)?;
-        if claims(folder)?.into_iter().all(|other| other <= epoch) {
-            return Ok(ownership);
+        match published {
+            Ok(ownership) if claims(folder)?.into_iter().all(|other| other <= epoch) => {
+                return Ok(ownership);
+            }
+            Ok(ownership) => ownership.check()?,
+            // A later owner has already removed the folder as one of its predecessors'.
+            Err(error) if hot(folder, epoch).exists() => return Err(error),
+            Err(_) => {}
         }
         highest = Some(epoch);
     }

@@ -30,7 +30,7 @@ pub fn system_clock() -> Clock {
 }
 
 /// Lines that may wait for the disk. More are lost, and counted.
-const WAITING_LINES: usize = 1024;
+const WAITING_LINES: usize = 16 * 1024;
 
 /// The operator's log of an instance; clones write to the same one.
 ///

@@ -41,7 +41,11 @@ impl PartnerState {
         };
         session.remove(path.clone()).await?;
         self.learn_late_close(found);
-        tracing::info!(partner = %self.name, ?found, "learned what a late close does");
+        let behaviour = match found {
+            LateClose::Truncates => "a late close cuts a file off: nothing is resumed",
+            LateClose::Keeps | LateClose::Probe => "a late close keeps a file whole",
+        };
+        self.notices.learned(&self.name, behaviour);
         Ok(found)
     }
 }

@@ -17,6 +17,7 @@ use ferryway_core::{
 use crate::{
     config::{LateClose, PartnerConfig, RetryPolicy},
     journal::{JournalStore, Result, record::Staging},
+    notices::Notices,
 };
 use pool::Pool;
 
@@ -30,6 +31,7 @@ pub struct PartnerState {
     pub pool: Arc<Pool>,
     instance: InstanceName,
     journal: Arc<dyn JournalStore>,
+    notices: Arc<Notices>,
     /// Held while staging folders are made or revoked: one at a time.
     staging: tokio::sync::Mutex<staging::Folders>,
     late_close: Mutex<LateClose>,
@@ -54,6 +56,7 @@ impl PartnerState {
         partner: Partner,
         instance: InstanceName,
         journal: Arc<dyn JournalStore>,
+        notices: Arc<Notices>,
     ) -> Result<Arc<Self>> {
         let known = journal.staging(&name).await?;
         let folders = staging::Folders::new(known);
@@ -64,6 +67,7 @@ impl PartnerState {
             pool,
             instance,
             journal,
+            notices,
             staging: tokio::sync::Mutex::new(folders),
             late_close: Mutex::new(LateClose::Probe),
             outage: Mutex::default(),

@@ -166,13 +166,14 @@ impl PartnerState {
                 let refuge = record.base.join(&refuge)?;
                 record.names.push(refuge.clone());
                 self.journal.put_staging(record.clone()).await?;
-                session.rename(name, refuge).await?;
+                if let Err(error) = session.rename(name.clone(), refuge).await {
+                    return self.not_revoked(record, &name, error);
+                }
             }
             if bar(session, &record).await? {
                 record.state = StagingState::Revoked;
                 self.journal.put_staging(record.clone()).await?;
-                tracing::info!(partner = %self.name, epoch = %record.epoch, base = %record.base,
-                    "a former owner's staging folder is revoked");
+                self.notices.staging_revoked(&self.name, record.epoch);
                 return Ok(record);
             }
         }
@@ -183,6 +184,21 @@ impl PartnerState {
         )
         .at(&record.names[0])
         .into())
+    }
+
+    /// A folder that a server will not let go of, because a dead session has a file open in
+    /// it, must not hold up the instance: it is left, and every token in it is moved by itself.
+    fn not_revoked(
+        &self,
+        record: Staging,
+        folder: &RemotePath,
+        error: TransportError,
+    ) -> Result<Staging, Failure> {
+        if error.reply().is_none() {
+            return Err(error.into());
+        }
+        self.notices.staging_not_revoked(&self.name, folder.to_string(), error.to_string());
+        Ok(record)
     }
 
     /// Removes what former owners left in their revoked folders, and the folders. Only called

@@ -94,7 +94,7 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
         }
         Verdict::PartnerOut => {
             let delay = run.partner.went_out();
-            notices.partner_out(&job, &reason, delay);
+            notices.partner_out(&job.spec.partner, &reason, delay);
             run.record(&[Event::Retry], Some(reason.clone()), |state| {
                 state.last_error = Some(reason);
             })
@@ -138,7 +138,7 @@ async fn retry(
         state.last_error = Some(reason.clone());
     })
     .await?;
-    notices.retry(&job, failures, delay, &reason);
+    notices.retry(&run.job(), due, &reason);
     Ok(Next::Again(due))
 }
 

@@ -138,7 +138,8 @@ impl Scheduler {
 
     async fn command_ended(&mut self, id: &JobId, command: Command) -> Result<Job, Trouble> {
         let Some(job) = self.shared.journal.job(id).await? else {
-            let message = format!("there is no job {id}; `ftprel list --all` shows those there are");
+            let message =
+                format!("there is no job {id}; `ftprel list --all` shows those there are");
             return Err(Trouble::Refused(Refusal::new(Reason::NotFound, message)));
         };
         let Command::Restart { force } = command else {
@@ -156,10 +157,7 @@ impl Scheduler {
     /// Refuses to put an older file over a newer one that was delivered since.
     async fn refuse_overtaken(&self, job: &Job) -> Result<(), Trouble> {
         let target = super::queue::Target::of(job);
-        let query = crate::journal::record::HistoryQuery {
-            limit: 1000,
-            ..Default::default()
-        };
+        let query = crate::journal::record::HistoryQuery { limit: 1000, ..Default::default() };
         let newer = self.shared.journal.history(query).await?.into_iter().find(|other| {
             other.sequence > job.sequence
                 && other.state.published > 0

@@ -105,7 +105,11 @@ impl Scheduler {
     pub async fn new(shared: Arc<Shared>, jobs: Vec<Job>) -> Result<(Self, Desk), JournalError> {
         let (sender, orders) = mpsc::channel(ORDERS);
         let roots = shared.config().roots.clone();
-        let context = Arc::new(Context { journal: Arc::clone(&shared.journal), roots });
+        let context = Arc::new(Context {
+            journal: Arc::clone(&shared.journal),
+            roots,
+            notices: Arc::clone(&shared.notices),
+        });
         let desk = Desk::new(Arc::clone(&shared), sender);
         let mut scheduler = Self {
             shared,
@@ -260,7 +264,8 @@ impl Scheduler {
         let due = self.queue.next_due(now).map(|due| due.duration_since(now));
         let due = due.and_then(|due| Duration::try_from(due).ok());
         // A clock that is set back must not make a job wait for hours.
-        due.unwrap_or(Duration::from_secs(60)).clamp(Duration::from_millis(1), Duration::from_secs(60))
+        due.unwrap_or(Duration::from_secs(60))
+            .clamp(Duration::from_millis(1), Duration::from_secs(60))
     }
 
     fn view(&self, in_flight: &InFlight) -> JobView {

@@ -49,10 +49,7 @@ impl Desk {
         Ok(jobs)
     }
 
-    async fn ask<T>(
-        &self,
-        order: impl FnOnce(oneshot::Sender<T>) -> Order,
-    ) -> Result<T, Refusal> {
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let stopping = |_| Refusal::new(Reason::Unavailable, "the host is stopping");
         self.orders.send(order(reply)).await.map_err(|_| stopping(()))?;
@@ -64,7 +61,8 @@ impl Desk {
 impl Operations for Desk {
     async fn submit(&self, requests: Vec<SubmitRequest>) -> Result<Vec<Job>, Refusal> {
         let config = self.shared.config();
-        let specs = requests.iter().map(|request| spec(&config, request)).collect::<Result<_, _>>()?;
+        let specs =
+            requests.iter().map(|request| spec(&config, request)).collect::<Result<_, _>>()?;
         // A task of its own: a caller that goes away between the two steps must not leave a
         // job on record that nobody moves.
         let desk = self.clone();
@@ -132,12 +130,12 @@ impl Operations for Desk {
     async fn reload(&self) -> Result<String, Refusal> {
         let install = self.shared.config().install.path().to_owned();
         let loaded = tokio::task::spawn_blocking(move || Config::load(&install)).await;
-        let loaded = loaded.map_err(|error| Refusal::new(Reason::Unavailable, error.to_string()))?;
+        let loaded =
+            loaded.map_err(|error| Refusal::new(Reason::Unavailable, error.to_string()))?;
         let config = loaded.map_err(|faults| {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             self.shared.notices.reload_refused(&faults);
-            let message =
-                format!("the old configuration stays in force:\n{}", faults.join("\n"));
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            let message = format!("the old configuration stays in force:\n{}", faults.join("\n"));
             Refusal::new(Reason::Invalid, message)
         })?;
         let text = format!(
@@ -145,12 +143,12 @@ impl Operations for Desk {
             config.partners.len(),
             config.definitions.len()
         );
+        self.shared.notices.reloaded(&config);
         {
             let mut current =
                 self.shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             *current = Arc::new(config);
         }
-        self.shared.notices.reloaded(&text);
         self.orders
             .send(Order::Reloaded)
             .await

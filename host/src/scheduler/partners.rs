@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{End, Scheduler, lock};
 use crate::{
-    attempt::Failure,
+    attempt::{Failure, absence},
     journal::{JournalStore, record::StagingState},
+    notices::Notices,
     partner::{PartnerState, pool::Pool, staging::locations},
 };
 
@@ -42,6 +43,7 @@ impl Scheduler {
                 connection,
                 config.instance.clone(),
                 Arc::clone(&self.shared.journal),
+                Arc::clone(&self.shared.notices),
             );
             self.partners.insert(name.clone(), open.await?);
         }
@@ -67,9 +69,10 @@ impl Scheduler {
                     || (state.intent.is_none()
                         && state.attempt.as_ref().is_none_or(|attempt| attempt.epoch == ours))
             });
-            let (partner, journal) = (Arc::clone(partner), Arc::clone(&self.shared.journal));
+            let (partner, shared) = (Arc::clone(partner), Arc::clone(&self.shared));
             self.chores.spawn(async move {
-                if let Err(failure) = tidy(&partner, &*journal, clear).await {
+                if let Err(failure) = tidy(&partner, &*shared.journal, clear, &shared.notices).await
+                {
                     tracing::debug!(partner = %partner.name, failure = failure.chain(),
                         "the partner is tidied later");
                 }
@@ -95,6 +98,7 @@ async fn tidy(
     partner: &PartnerState,
     journal: &dyn JournalStore,
     clear: bool,
+    notices: &Notices,
 ) -> Result<(), Failure> {
     let leftovers = journal.leftovers(&partner.name).await?;
     let records = partner.staging_records().await;
@@ -105,17 +109,21 @@ async fn tidy(
     let mut lease = Pool::lend(&partner.pool).await?;
     partner.fence_former_owners(lease.session()).await?;
     for leftover in leftovers {
-        let mut gone = true;
+        let mut kept = None;
         for path in locations(&records, &leftover.path) {
-            if let Err(error) = lease.session().remove(path.clone()).await {
-                gone &= crate::attempt::absence::is_absent(lease.session(), &path, None)
-                    .await
-                    .unwrap_or(false);
-                tracing::debug!(path = %path, %error, gone, "a leftover was not removed");
+            if let Err(error) = lease.session().remove(path.clone()).await
+                && !absence::is_absent(lease.session(), &path, None).await.unwrap_or(false)
+            {
+                kept = Some(error.to_string());
             }
         }
-        if gone {
-            journal.forget_leftover(leftover).await?;
+        let path = leftover.path.to_string();
+        match kept {
+            Some(reason) => notices.leftover_kept(&partner.name, path, reason),
+            None => {
+                journal.forget_leftover(leftover).await?;
+                notices.leftover_removed(&partner.name, path);
+            }
         }
     }
     if clear {
@@ -135,4 +143,3 @@ async fn leave(partner: &PartnerState) {
     }
     partner.pool.close().await;
 }
-

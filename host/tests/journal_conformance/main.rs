@@ -8,10 +8,14 @@
     reason = "a failed expectation is how a test fails"
 )]
 
+mod faults;
+mod model;
+mod speed;
 mod suite;
+mod takeover;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -27,23 +31,32 @@ use jiff::Timestamp;
 
 /// An install directory that hosts take over one after the other.
 struct Install {
-    folder: tempfile::TempDir,
+    /// Removed at the end, unless it belongs to somebody else.
+    _folder: Option<tempfile::TempDir>,
+    path: PathBuf,
     durability: Durability,
     seconds: Arc<AtomicI64>,
 }
 
 impl Install {
     fn new(durability: Durability) -> Self {
+        let folder = quick_folder();
+        let install = Self::at(folder.path(), durability);
+        Self { _folder: Some(folder), ..install }
+    }
+
+    fn at(path: &Path, durability: Durability) -> Self {
         let start: Timestamp = "2024-03-05T12:00:00Z".parse().unwrap();
         Self {
-            folder: quick_folder(),
+            _folder: None,
+            path: path.to_owned(),
             durability,
             seconds: Arc::new(AtomicI64::new(start.as_second())),
         }
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 
     /// Options for a host on a node: 10 recent jobs, a clock that only [`Self::pass`] moves.
@@ -129,7 +142,7 @@ async fn finish(journal: &dyn JournalStore, job: &Job) -> Job {
 }
 
 /// Waits until a condition holds.
-async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !condition().await {
         assert!(std::time::Instant::now() < deadline, "{what} never came");

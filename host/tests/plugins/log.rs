@@ -45,7 +45,12 @@ impl Log {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line with {texts:?} in {lines:#?}");
+            if left.is_zero() {
+                let seen = lines.clone();
+                // A panic with the lock held would fail every other test, too.
+                drop(lines);
+                panic!("no line with {texts:?} in {seen:#?}");
+            }
             lines = self.grown.wait_timeout(lines, left).unwrap().0;
         }
     }

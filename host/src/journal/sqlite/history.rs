@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use ferryway_core::Epoch;
+use ferryway_core::{Epoch, JobId};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
 
@@ -27,7 +27,7 @@ use crate::journal::{
 };
 
 use super::{
-    rows::{self, BY_KEY, Stored, columns},
+    rows::{self, BY_ID, BY_KEY, Stored, columns},
     schema::{self, ARCHIVE},
 };
 
@@ -111,21 +111,59 @@ impl Archive {
         schema::open_reader(&copy).and_then(|connection| query(&connection)).map(Some)
     }
 
+    /// Reads from all files that `wanted` picks.
+    pub(super) fn read_all<T>(
+        &self,
+        wanted: impl Fn(&ArchiveFile) -> bool,
+        read: impl Fn(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<Vec<(ArchiveFile, T)>> {
+        const TRIES: u32 = 5;
+        let mut tries = 1;
+        'listing: loop {
+            let mut answers = Vec::new();
+            for file in self.files()? {
+                if !wanted(&file) {
+                    continue;
+                }
+                match self.read(&file, &read)? {
+                    Some(answer) => answers.push((file, answer)),
+                    // A file that is gone may have got another name by being mended.
+                    None if tries < TRIES => {
+                        tries += 1;
+                        continue 'listing;
+                    }
+                    None => {}
+                }
+            }
+            return Ok(answers);
+        }
+    }
+
     /// Finds a job in the files; of several copies the newest.
     pub(super) fn find(
         &self,
         find: impl Fn(&Connection) -> rusqlite::Result<Option<Stored>>,
     ) -> Result<Option<(Stored, ArchiveFile)>> {
-        let mut best: Option<(Stored, ArchiveFile)> = None;
-        for file in self.files()? {
-            if let Some(stored) = self.read(&file, &find)?.flatten() {
-                let rank = |stored: &Stored, file: &ArchiveFile| (file.epoch, stored.job.version);
-                if best.as_ref().is_none_or(|(s, f)| rank(s, f) < rank(&stored, &file)) {
-                    best = Some((stored, file));
-                }
+        let found = self.read_all(|_| true, find)?;
+        let copies = found.into_iter().filter_map(|(file, stored)| Some((stored?, file)));
+        Ok(copies.max_by_key(|(stored, file)| (file.epoch, stored.job.version)))
+    }
+
+    /// Finds a job and reads more of it from the same file.
+    pub(super) fn find_with<T>(
+        &self,
+        id: &JobId,
+        read: impl Fn(&Connection, &Stored) -> rusqlite::Result<T>,
+    ) -> Result<Option<(Stored, T)>> {
+        while let Some((stored, file)) =
+            self.find(|connection| rows::find(connection, BY_ID, [id.as_str()]))?
+        {
+            // Otherwise the file was pruned or mended in between.
+            if let Some(more) = self.read(&file, |connection| read(connection, &stored))? {
+                return Ok(Some((stored, more)));
             }
         }
-        Ok(best)
+        Ok(None)
     }
 
     /// Removes the files of the months that were over before a time, and counts the jobs in
@@ -186,6 +224,15 @@ impl Archive {
             publish().map_err(|error| failed(&file.path, "mend the file", error))?;
         }
         Ok(())
+    }
+}
+
+impl ArchiveFile {
+    /// Whether a job that ended in a span of time can be in the file.
+    pub(super) fn overlaps(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> bool {
+        let too_old = since.zip(end_of_month(self.month)).is_some_and(|(since, end)| end <= since);
+        let too_new = until.is_some_and(|until| month_of(until) < self.month);
+        !too_old && !too_new
     }
 }
 
@@ -273,10 +320,10 @@ impl Mover {
         match self.open.entry(month) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(vacant) => {
-                let connection = schema::open_archive(&path)?;
-                sync_folder(&self.archive.folder)
-                    .map_err(|error| failed(&path, "make a month of the history", error))?;
-                Ok(vacant.insert(connection))
+                if !path.exists() {
+                    schema::make_archive(&path)?;
+                }
+                Ok(vacant.insert(schema::open_archive(&path)?))
             }
         }
     }

@@ -158,6 +158,7 @@ impl SqliteJournal {
                 .spawn(work)
                 .map(drop)
                 .map_err(|error| failed(&database, "start a thread", error))
+                .inspect_err(|cause| line.fail(cause))
         };
         thread("journal", Box::new(move || writer.run()))?;
         if let Some(limit) = options.unreachable_after {
@@ -381,9 +382,12 @@ impl fmt::Debug for Clock {
 }
 
 fn find_known(view: &View<'_>, mut requests: Vec<Request>) -> Result<Vec<Request>> {
+    let keys: Vec<&str> =
+        requests.iter().filter_map(|request| request.spec.key.as_deref()).collect();
+    let known = view.by_keys(&keys)?;
     for request in &mut requests {
         if let Some(key) = &request.spec.key {
-            request.known = view.by_key(key)?.map(Box::new);
+            request.known = known.get(key).cloned().map(Box::new);
         }
     }
     Ok(requests)

@@ -1,8 +1,8 @@
 //! Questions to the journal: short reads, a page at a time.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
-use ferryway_core::{JobId, PartnerName};
+use ferryway_core::{Epoch, JobId, PartnerName};
 use rusqlite::{Connection, ToSql};
 
 use crate::journal::{
@@ -27,7 +27,7 @@ pub(in crate::journal) struct View<'a> {
 }
 
 /// What the hot database says of the history's copies: from which version on they count.
-type Revived = std::collections::HashMap<u64, u64>;
+type Revived = HashMap<u64, u64>;
 
 impl View<'_> {
     // Each question asks the hot database first: a job on its way from there to the history
@@ -41,13 +41,32 @@ impl View<'_> {
         Ok(found.map(|(stored, _)| stored.job))
     }
 
-    /// The job of an earlier request with the same key.
-    pub(super) fn by_key(&self, key: &str) -> Result<Option<Job>> {
-        if let Some(stored) = self.sql(|c| rows::find(c, BY_KEY, [key]))? {
-            return Ok(Some(stored.job));
+    /// The jobs of earlier requests, by their keys; each file is opened once for all.
+    pub(super) fn by_keys(&self, keys: &[&str]) -> Result<HashMap<String, Job>> {
+        let read = |c: &Connection| {
+            let mut found = Vec::new();
+            for key in keys {
+                found.extend(
+                    rows::find(c, BY_KEY, [key])?.map(|stored| ((*key).to_owned(), stored)),
+                );
+            }
+            Ok(found)
+        };
+        let mut newest: HashMap<String, (Option<Epoch>, Job)> = HashMap::new();
+        let mut note = |epoch: Option<Epoch>, found: Vec<(String, Stored)>| {
+            for (key, Stored { job, .. }) in found {
+                let rank = |epoch: Option<Epoch>, job: &Job| (epoch.is_none(), epoch, job.version);
+                match newest.get(&key) {
+                    Some((e, known)) if rank(*e, known) >= rank(epoch, &job) => {}
+                    _ => drop(newest.insert(key, (epoch, job))),
+                }
+            }
+        };
+        note(None, self.sql(read)?);
+        for (file, found) in self.archive.read_all(|_| true, read)? {
+            note(Some(file.epoch), found);
         }
-        let found = self.archive.find(|c| rows::find(c, BY_KEY, [key]))?;
-        Ok(found.map(|(stored, _)| stored.job))
+        Ok(newest.into_iter().map(|(key, (_, job))| (key, job)).collect())
     }
 
     pub(in crate::journal) fn in_flight(&self) -> Result<Vec<Job>> {
@@ -80,14 +99,9 @@ impl View<'_> {
                 return Ok(entries);
             }
         }
-        match self.archive.find(|c| rows::find(c, BY_ID, [id.as_str()]))? {
-            None => Ok(Vec::new()),
-            Some((stored, file)) => {
-                let entries =
-                    self.archive.read(&file, |c| rows::entries(c, stored.job.sequence))?;
-                Ok(entries.unwrap_or_default())
-            }
-        }
+        let found =
+            self.archive.find_with(id, |c, stored| rows::entries(c, stored.job.sequence))?;
+        Ok(found.map(|(_, entries)| entries).unwrap_or_default())
     }
 
     pub(in crate::journal) fn history(&self, query: &HistoryQuery) -> Result<Vec<Job>> {
@@ -98,12 +112,9 @@ impl View<'_> {
             let hot = self.sql(|c| page(c, query, before, limit))?;
             let revived = self.sql(revived)?;
             let mut pages = vec![(None, hot)];
-            for file in self.archive.files()? {
-                let read = |c: &Connection| page(c, query, before, limit);
-                if let Some(page) = self.archive.read(&file, read)? {
-                    pages.push((Some(file), page));
-                }
-            }
+            let wanted = |file: &ArchiveFile| file.overlaps(query.since, query.until);
+            let archived = self.archive.read_all(wanted, |c| page(c, query, before, limit))?;
+            pages.extend(archived.into_iter().map(|(file, page)| (Some(file), page)));
             // A full page says nothing of what lies below its last job.
             let low = pages
                 .iter()

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use crate::journal::{
     Durability, JournalError, Result,
     copy::remove_database,
+    current::sync_folder,
     fault::{RESTORE, damaged, failed, refused},
 };
 
@@ -158,27 +159,34 @@ pub(in crate::journal) fn open_writer(path: &Path, durability: Durability) -> Re
     open().map_err(|error| refused(path, "open the database", error))
 }
 
-/// Opens, or makes, a history file of the owner's epoch.
+/// Opens a history file of the owner's epoch, or a copy of another one, for writing.
 pub(in crate::journal) fn open_archive(path: &Path) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         configure(&connection)?;
         // An empty rollback journal tells every reader, without locks, that the file is whole.
         connection.execute_batch("PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = EXTRA;")?;
         Ok(connection)
     };
-    let sql = |action| move |error| refused(path, action, error);
-    let mut connection = open().map_err(sql("open the database"))?;
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(sql("open the database"))?;
-    if version == 0 {
-        connection
-            .pragma_update(None, "application_id", ARCHIVE.application_id)
-            .map_err(sql("make the database"))?;
-        migrate(&mut connection, path, &ARCHIVE)?;
-    }
-    Ok(connection)
+    open().map_err(|error| refused(path, "open the database", error))
+}
+
+/// Makes an empty history file; durable on `Ok`. It appears under its name when it is whole.
+pub(in crate::journal) fn make_archive(path: &Path) -> Result<()> {
+    let new = path.with_extension("new");
+    remove_database(&new).map_err(|error| failed(&new, "remove a half-made file", error))?;
+    let sql = |error| refused(&new, "make the database", error);
+    let mut connection = Connection::open(&new).map_err(sql)?;
+    connection.pragma_update(None, "application_id", ARCHIVE.application_id).map_err(sql)?;
+    migrate(&mut connection, &new, &ARCHIVE)?;
+    connection.close().map_err(|(_, error)| sql(error))?;
+    let publish = || {
+        File::open(&new)?.sync_all()?;
+        std::fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), sync_folder)
+    };
+    publish().map_err(|error| failed(path, "make the database", error))
 }
 
 /// Opens a database for reading.

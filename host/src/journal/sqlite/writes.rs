@@ -131,14 +131,12 @@ impl Batch<'_> {
 
     fn step(&mut self, step: Step, state: &str) -> Result<Job> {
         let hot = self.sql(|c| rows::find(c, BY_ID, [step.job.as_str()]))?;
-        let (stored, file) = match hot {
-            Some(stored) => (stored, None),
-            // A job that ended long ago goes on: it comes back.
-            None => match self.archive.find(|c| rows::find(c, BY_ID, [step.job.as_str()]))? {
-                Some((stored, file)) => (stored, Some(file)),
-                None => return Err(JournalError::Unknown(step.job)),
-            },
+        let from_history = hot.is_none();
+        let found = match hot {
+            Some(stored) => Some(stored),
+            None => self.archive.find(|c| rows::find(c, BY_ID, [step.job.as_str()]))?.map(|f| f.0),
         };
+        let Some(stored) = found else { return Err(JournalError::Unknown(step.job)) };
         let Stored { mut job, ended_at } = stored;
         if job.version != step.version {
             let (expected, found) = (step.version, job.version);
@@ -149,8 +147,14 @@ impl Batch<'_> {
             job.status = apply(job.status, event)?;
             statuses.push((event, job.status));
         }
-        if let Some(file) = file {
-            self.archive.read(&file, |old| copy_job(old, self.connection, job.sequence))?;
+        if from_history {
+            // A job that ended long ago goes on: it comes back.
+            let copy = |old: &Connection, stored: &Stored| {
+                copy_job(old, self.connection, stored.job.sequence)
+            };
+            if self.archive.find_with(&job.id, copy)?.is_none() {
+                return Err(JournalError::Unknown(job.id));
+            }
             self.change.ended += 1;
         }
         job.version += 1;
