@@ -65,7 +65,8 @@ pub type Outcome = Result<Verdict, Failure>;
 #[derive(Debug)]
 pub struct Failure(String);
 
-/// The results of a whole run.
+/// The results of a whole run; a test asserts [`is_clean`](Self::is_clean).
+#[must_use]
 #[derive(Debug, Default)]
 pub struct Report {
     /// The cases that hold.
