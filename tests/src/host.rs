@@ -336,3 +336,23 @@ fn build() -> Result<Programs, String> {
     }
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_install_directory_has_the_plugins_and_a_node_finds_the_programs() {
+        let install = Install::new("# nothing yet\n").unwrap();
+        let plugins = fs::read_dir(install.path().join("plugins")).unwrap();
+        assert_eq!(plugins.count(), 2);
+        let mode = fs::metadata(install.path().join("ferryway.toml")).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+
+        let mut node = Node::new(&install, "node1").unwrap();
+        assert!(node.programs.path("ferryway").is_file());
+        assert!(node.programs.path("ftprel").is_file());
+        // Without an instance in its configuration a host cannot start.
+        assert!(node.start().is_err());
+    }
+}
