@@ -136,8 +136,11 @@ pub(super) fn take(options: &Options) -> Result<Taken> {
     let epoch = ownership.owner().epoch;
     lock.record(epoch)?;
 
-    let origin = complete(&folder, previous.as_ref(), &ownership, options)?;
+    let completed = complete(&folder, previous.as_ref(), &ownership, options);
+    // A later owner removes the folders of earlier ones: that it is there tells more than
+    // what failed because of it.
     ownership.check()?;
+    let origin = completed?;
     remove_predecessors(&folder, epoch, origin, &mut warnings)?;
     Ok(Taken {
         database: database(&folder, epoch),

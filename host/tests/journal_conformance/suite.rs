@@ -303,7 +303,7 @@ async fn a_job_of_the_history_goes_on(subject: &impl Subject) {
     let (journal, _) = subject.take_over("beta");
     let again = walk(&*journal, &first, &[Event::ForceRestart]).await;
     assert_eq!((again.status, again.sequence), (Status::Accepted, first.sequence));
-    assert_eq!(journal.in_flight().await.unwrap(), [again.clone()]);
+    assert_eq!(journal.in_flight().await.unwrap(), std::slice::from_ref(&again));
     let all = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
     let history = journal.history(all.clone()).await.unwrap();
     assert!(history.iter().all(|job| job.id != first.id), "it has not ended");
@@ -397,7 +397,7 @@ async fn a_former_owner_is_fenced(subject: &impl Subject) {
     let job = accept(&*zombie, "A").await;
     zombie.check_ownership().await.unwrap();
     let (owner, in_flight) = subject.take_over("beta");
-    assert_eq!(in_flight, [job.clone()]);
+    assert_eq!(in_flight, std::slice::from_ref(&job));
     let fenced = |error: &JournalError| {
         matches!(error, JournalError::Fenced { ours, current, owner }
             if ours.number() == 1 && current.number() == 2 && owner == "beta")
