@@ -62,7 +62,7 @@ pub enum Lock {
     /// when its client has left meanwhile (vsftpd's default). RETR waits, too.
     BlockThenTruncate,
     /// Uploads go to `.in.<name>.` and take their name at the end; a second one gets 550
-    /// (proftpd's HiddenStores). REST and APPE are refused.
+    /// (proftpd's HiddenStores). Restarted uploads get 501 behind an accepted REST, APPE 550.
     HiddenTemporary,
     /// Every upload has a temporary file of its own, and the last one to end wins
     /// (pure-ftpd's `-0`). A restarted upload writes in place; APPE leaves only the new part.

@@ -280,10 +280,6 @@ impl Session {
 
     /// RFC 3659 section 5. In TYPE A there is no restart.
     fn set_restart(&mut self, offset: &str) -> Reply {
-        use super::behaviour::Lock;
-        if self.shared.behaviour.lock == Lock::HiddenTemporary {
-            return Reply::new(501, "REST not compatible with server configuration.");
-        }
         match offset.trim().parse() {
             Ok(_) if self.ascii => Reply::new(501, "REST is not possible in ASCII mode."),
             Ok(offset) => {

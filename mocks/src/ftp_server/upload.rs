@@ -140,10 +140,14 @@ fn admit(shared: &Shared, place: &Path, shown: &str, start: Start) -> Result<(),
     if start != Start::Empty && !behaviour.allow_store_restart {
         return Err(Reply::new(451, "Append/Restart not permitted, try again."));
     }
-    if start == Start::Append && behaviour.lock == Lock::HiddenTemporary {
-        return Err(Reply::new(550, "APPE not compatible with server configuration."));
-    }
+    let hidden = behaviour.lock == Lock::HiddenTemporary;
     match start {
+        Start::Append if hidden => {
+            Err(Reply::new(550, "APPE not compatible with server configuration."))
+        }
+        Start::At(_) if hidden => {
+            Err(Reply::new(501, "REST not compatible with server configuration."))
+        }
         Start::At(offset) if offset > length.unwrap_or(0) => refuse_beyond(shared),
         _ => Ok(()),
     }

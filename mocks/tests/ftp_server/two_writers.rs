@@ -151,7 +151,11 @@ async fn a_rename_over_the_target_wins_but_for_late_renames() {
 async fn temporaries_do_not_mix_with_restarts() {
     let (server, _folder) = serve(Behaviour::proftpd_hidden_stores()).await;
     let mut client = Client::login(&server).await;
-    assert_eq!(client.code("REST 2").await, 501);
+    assert_eq!(client.upload("STOR a", b"0123").await, 226);
+    assert_eq!(client.code("REST 2").await, 350);
+    assert_eq!(client.upload("STOR a", b"x").await, 501);
+    client.code("REST 2").await;
+    assert_eq!(client.download("RETR a").await, (b"23".to_vec(), 226));
     assert_eq!(client.upload("APPE a", b"x").await, 550);
 
     let (server, folder) = serve(Behaviour::pure_ftpd_atomic()).await;
