@@ -7,7 +7,7 @@ use std::{
 
 use ferryway_core::{JobId, Outcome, Status};
 use ferryway_host::control::api::JobView;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::{
@@ -110,11 +110,13 @@ impl Bars {
                 continue;
             }
             let bar = self.moving.entry(view.job.id.clone()).or_insert_with(|| {
-                let bar = ProgressBar::new(progress.total).with_style(style(
+                let hidden = ProgressDrawTarget::hidden();
+                let bar = ProgressBar::with_draw_target(Some(progress.total), hidden);
+                let bar = bar.with_position(progress.done).with_style(style(
                     "{prefix} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
                 ));
-                // What an earlier attempt brought across is no speed of this one.
-                bar.set_position(progress.done);
+                // What came across before we looked is no speed of now.
+                bar.tick();
                 bar.reset_eta();
                 self.all.insert_before(&self.summary, bar)
             });

@@ -204,6 +204,8 @@ async fn watching_tells_each_step_and_outlives_a_restart_of_the_host() {
     assert_eq!(line().await, None);
     let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1));
+    let reason = timeout(DEADLINE, err.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(reason.ends_with("not every job is completed: 1 completed, 1 failed"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use fake_operations::FakeOperations;
 use ferryway_core::{Event, JobId, Outcome, Status};
 use ferryway_host::{
     control::{
+        Operations,
         api::{BATCH_LIMIT, BODY_LIMIT, Command, Reason, Refusal, SubmitRequest},
         client::{Client, ClientError},
         server::{self, CONNECTION_LIMIT},
@@ -242,6 +243,27 @@ async fn odd_requests_are_answered_with_a_refusal_and_a_fitting_status() {
 }
 
 #[tokio::test]
+async fn what_a_client_asked_for_is_done_though_it_leaves() {
+    let running = start().await;
+    let gate = running.host.close_gate().await;
+    let client = running.client.clone();
+    let asking = tokio::spawn(async move { client.submit(&[request("PRDY01")]).await });
+    running.host.called(1).await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    // The server has seen the client leave when it stops without a request under way.
+    running.stop.send(()).unwrap();
+    timeout(DEADLINE, running.server).await.unwrap().unwrap();
+    drop(gate);
+    let accepted = async {
+        while running.host.jobs().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, accepted).await.unwrap();
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let running = start().await;
     let mut idle = Vec::new();
@@ -267,6 +289,13 @@ async fn the_socket_is_its_owners_alone() {
     assert_eq!((mode(&run_dir), mode(socket.path())), (0o700, 0o600));
     drop(socket);
     assert!(!socket_path(&run_dir).exists());
+
+    let replaced = ControlSocket::bind(&run_dir).await.unwrap();
+    fs::remove_file(replaced.path()).unwrap();
+    let _others = UnixListener::bind(replaced.path()).unwrap();
+    drop(replaced);
+    assert!(socket_path(&run_dir).exists(), "what is another's stays");
+    fs::remove_file(socket_path(&run_dir)).unwrap();
 
     fs::set_permissions(&run_dir, Permissions::from_mode(0o770)).unwrap();
     let error = ControlSocket::bind(&run_dir).await.unwrap_err();

@@ -213,3 +213,28 @@ async fn to_the_end<T: Send + 'static>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use http_body_util::{BodyExt, Full};
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_is_silent_is_answered_for() {
+        let limit = Duration::from_millis(1);
+        let app: Router = Router::new()
+            .route("/", get(pending::<()>))
+            .layer(middleware::from_fn(move |request, next| bounded(limit, request, next)));
+        let request = hyper::Request::new(Full::new(Bytes::new()));
+        let response = TowerToHyperService::new(app).call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap();
+        assert_eq!(refusal.reason, Reason::Unavailable);
+    }
+}

@@ -18,13 +18,14 @@ use ferryway_host::{
     journal::record::{Entry, HistoryQuery, Job, JobSpec, JobState},
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockWriteGuard, watch};
 
 /// The host. It knows every definition but `NOPE`, and every job starts as accepted and stays
 /// so until the test moves it.
 pub struct FakeOperations {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    gate: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -38,7 +39,12 @@ struct State {
 impl FakeOperations {
     /// A host without jobs.
     pub fn new() -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(0) }
+        Self { state: Mutex::default(), changed: watch::Sender::new(0), gate: RwLock::new(()) }
+    }
+
+    /// As long as this is kept, no submission gets further than to be asked for.
+    pub async fn close_gate(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().await
     }
 
     /// From now on every call that can refuse does, with this.
@@ -118,7 +124,9 @@ impl FakeOperations {
 #[async_trait]
 impl Operations for FakeOperations {
     async fn submit(&self, requests: Vec<SubmitRequest>) -> Result<Vec<Job>, Refusal> {
-        let mut state = self.enter()?;
+        drop(self.enter()?);
+        let _open = self.gate.read().await;
+        let mut state = self.lock();
         if requests.iter().any(|request| request.definition.as_str() == "NOPE") {
             return Err(Refusal::new(Reason::NotFound, "there is no definition `NOPE`"));
         }
