@@ -25,6 +25,7 @@ mod disk;
 mod faults;
 mod files;
 mod hashing;
+mod ledger;
 mod listing;
 mod locks;
 mod presets;
@@ -62,9 +63,11 @@ pub use behaviour::{
 };
 pub use disk::Disk;
 pub use faults::{Action, Cut, Fault, FaultPlan, NeverFired, Rule, When};
+pub use ledger::Transfer;
 pub use tls::{TlsConfig, TlsSetupError};
 pub use transcript::{Entry, Side, Transcript};
 
+use ledger::Ledger;
 use session::Session;
 use shared::Shared;
 
@@ -90,6 +93,7 @@ pub struct FtpServerBuilder {
     transcript: Transcript,
     disk: Disk,
     bytes_per_second: u64,
+    upload_bytes_per_second: u64,
 }
 
 /// Somebody who may log in.
@@ -122,6 +126,7 @@ impl FtpServer {
             transcript: Transcript::new(),
             disk: Disk::Normal,
             bytes_per_second: 0,
+            upload_bytes_per_second: 0,
         }
     }
 
@@ -138,6 +143,11 @@ impl FtpServer {
     /// What was said so far.
     pub fn transcript(&self) -> &Transcript {
         &self.shared.transcript
+    }
+
+    /// The transfers of files so far, running ones included, in the order of their beginning.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        self.shared.ledger.transfers()
     }
 
     /// How many control connections are open.
@@ -240,6 +250,13 @@ impl FtpServerBuilder {
         self
     }
 
+    /// Limits each upload, below the other limit if there is one (proftpd's `TransferRate STOR`).
+    #[must_use]
+    pub fn upload_bytes_per_second(mut self, limit: u64) -> Self {
+        self.upload_bytes_per_second = limit;
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1, on the caller's runtime.
     ///
     /// # Errors
@@ -265,6 +282,8 @@ impl FtpServerBuilder {
             disk: disk::DiskState::new(self.disk),
             locks: Arc::default(),
             bytes_per_second: AtomicU64::new(self.bytes_per_second),
+            upload_bytes_per_second: self.upload_bytes_per_second,
+            ledger: Ledger::default(),
             open: watch::Sender::new(0),
             cuts: watch::Sender::new((0, Cut::Fin)),
         });

@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     ascii,
     faults::{Armed, When},
+    ledger::Line,
     reply::Reply,
     session::Ended,
     shared::{Shared, Turn},
@@ -39,6 +40,8 @@ pub(super) struct Pump<'a> {
     moved: u64,
     corrupt: bool,
     pace: Pace,
+    /// For a file.
+    line: Option<Line>,
 }
 
 /// What a fault or the end of the data makes of the next chunk.
@@ -58,11 +61,19 @@ impl<'a> Pump<'a> {
         ascii: bool,
     ) -> Self {
         let pace = Pace::new(shared.bytes_per_second.load(Ordering::Relaxed));
-        Self { shared, condition, armed, wire, ascii, moved: 0, corrupt: false, pace }
+        let (moved, corrupt, line) = (0, false, None);
+        Self { shared, condition, armed, wire, ascii, moved, corrupt, pace, line }
+    }
+
+    /// Writes what passes into a line of the ledger.
+    pub(super) fn account(mut self, line: Line) -> Self {
+        self.line = Some(line);
+        self
     }
 
     /// Stores what the client sends until it ends the data connection.
     pub(super) async fn receive(&mut self, upload: &mut Upload) -> Result<Outcome, Ended> {
+        self.pace.limit(self.shared.upload_bytes_per_second);
         let mut buffer = vec![0; CHUNK];
         let mut text = ascii::FromWire::default();
         loop {
@@ -99,8 +110,7 @@ impl<'a> Pump<'a> {
             if length == 0 {
                 return Ok(Ok(()));
             }
-            self.moved += length as u64;
-            self.pace.passed(length).await;
+            self.passed(length).await;
         }
     }
 
@@ -191,9 +201,16 @@ impl<'a> Pump<'a> {
             Ok(Err(_)) => return Err(Reply::new(426, "Failure writing network stream.")),
             Err(_) => return Err(Reply::new(426, "Data connection timed out.")),
         }
-        self.moved += chunk.len() as u64;
-        self.pace.passed(chunk.len()).await;
+        self.passed(chunk.len()).await;
         Ok(())
+    }
+
+    async fn passed(&mut self, bytes: usize) {
+        self.moved += bytes as u64;
+        if let Some(line) = &self.line {
+            line.passed(bytes);
+        }
+        self.pace.passed(bytes).await;
     }
 
     fn alter(&mut self, chunk: &mut [u8]) {
@@ -214,6 +231,15 @@ struct Pace {
 impl Pace {
     fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second, next: Instant::now() }
+    }
+
+    /// Makes the limit this one if it is lower.
+    fn limit(&mut self, bytes_per_second: u64) {
+        if bytes_per_second > 0
+            && (self.bytes_per_second == 0 || bytes_per_second < self.bytes_per_second)
+        {
+            self.bytes_per_second = bytes_per_second;
+        }
     }
 
     /// Small enough for an even flow.

@@ -17,6 +17,7 @@ use super::{
     behaviour::Behaviour,
     disk::DiskState,
     faults::{Action, Cut, Fault, FaultPlan},
+    ledger::Ledger,
     locks::Locks,
     reply::Reply,
     session::Ended,
@@ -41,6 +42,9 @@ pub(super) struct Shared {
     pub(super) locks: Arc<Locks>,
     /// 0 is no limit.
     pub(super) bytes_per_second: AtomicU64,
+    /// A lower limit for uploads; 0 is none.
+    pub(super) upload_bytes_per_second: u64,
+    pub(super) ledger: Ledger,
     /// How many control connections are open.
     pub(super) open: watch::Sender<usize>,
     /// How often all sessions were cut, and how the last time.

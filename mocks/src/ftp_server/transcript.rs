@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::watch, time::timeout};
@@ -27,6 +27,8 @@ pub struct Entry {
     pub side: Side,
     /// The line without its end.
     pub text: String,
+    /// When it was said.
+    pub at: Instant,
 }
 
 /// Who said a line.
@@ -87,7 +89,7 @@ impl Transcript {
 
     pub(super) fn record(&self, session: u64, side: Side, text: impl Into<String>) {
         let mut entries = self.lock();
-        entries.push(Entry { session, side, text: text.into() });
+        entries.push(Entry { session, side, text: text.into(), at: Instant::now() });
         self.0.length.send_replace(entries.len());
     }
 

@@ -40,11 +40,14 @@ impl Session {
             Ok(wire) => wire,
             Err(reply) => return Ok(reply),
         };
-        let mut pump = Pump::new(&shared, &self.condition, &mut self.armed, &mut wire, self.ascii);
+        let line = shared.ledger.open(self.control.session(), verb, argument, self.restart);
+        let mut pump = Pump::new(&shared, &self.condition, &mut self.armed, &mut wire, self.ascii)
+            .account(line);
         let Some(outcome) = self.control.unless_aborted(pump.receive(&mut upload)).await else {
             drop(upload);
             return self.aborted().await;
         };
+        drop(pump);
         let outcome = outcome?;
         // The client learns from the reply, not from the data connection's end.
         drop(wire);
@@ -68,10 +71,13 @@ impl Session {
             Ok(wire) => wire,
             Err(reply) => return Ok(reply),
         };
-        let mut pump = Pump::new(&shared, &self.condition, &mut self.armed, &mut wire, self.ascii);
+        let line = shared.ledger.open(self.control.session(), "RETR", argument, self.restart);
+        let mut pump = Pump::new(&shared, &self.condition, &mut self.armed, &mut wire, self.ascii)
+            .account(line);
         let Some(outcome) = self.control.unless_aborted(pump.send_file(file)).await else {
             return self.aborted().await;
         };
+        drop(pump);
         let outcome = outcome?;
         Ok(sent(outcome, wire.finish().await.is_ok()))
     }

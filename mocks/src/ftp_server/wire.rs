@@ -197,6 +197,11 @@ impl Control {
         self.wire.is_tls()
     }
 
+    /// Number of the session.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     pub(super) fn note(&self, event: impl Into<String>) {
         self.transcript.record(self.session, Side::Event, event);
     }
