@@ -92,7 +92,7 @@ pub(crate) async fn follow(
         let views = follower.views();
         show.update(&views)?;
         let broken_off = match looked {
-            Ok(Ok(())) if views.iter().all(settled) && follower.away.is_none() => None,
+            Ok(Ok(())) if views.iter().all(settled) => None,
             Ok(Ok(())) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
                 follower.pause(deadline).await;
                 continue;

@@ -6,7 +6,7 @@ mod tool;
 use std::{io::pipe, process::Stdio};
 
 use ferryway_core::Event;
-use ferryway_host::control::api::{Reason, Refusal};
+use ferryway_host::control::api::{Progress, Reason, Refusal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -188,6 +188,10 @@ async fn watching_tells_each_step_and_outlives_a_restart_of_the_host() {
 
     host.operations.transfer(&id("PRDY011"), 5, 10);
     assert!(line().await.unwrap().ends_with("PRDY011 04 transferring 50%"));
+    host.operations.advance(&id("PRDY011"), &[], |view| {
+        view.progress = Some(Progress { done: 9, total: 10, resumed_at: 0 });
+    });
+    assert!(line().await.unwrap().ends_with("PRDY011 04 transferring 90%"));
     host.stop().await;
     let note = timeout(DEADLINE, err.next_line()).await.unwrap().unwrap().unwrap();
     assert!(note.contains("looking for it"), "{note}");

@@ -4,7 +4,13 @@
 mod tool;
 
 use ferryway_core::{Digest, Event, digest::Algorithm};
-use ferryway_host::journal::record::{Attempt, Checkpoint, Fingerprint, Intent, Token};
+use ferryway_host::{
+    control::{
+        Operations,
+        api::{PAGE_LIMIT, SubmitRequest},
+    },
+    journal::record::{Attempt, Checkpoint, Fingerprint, Intent, Token},
+};
 use serde_json::{Value, json};
 use tool::{Host, id, keys};
 
@@ -57,9 +63,29 @@ async fn history_comes_in_pages() {
     let next = host.run(["history", "--json", "--limit", "2", "--before", "2"]).await.json();
     assert_eq!(next["jobs"][0]["id"], "PRDY011");
     assert_eq!(next["next_before"], Value::Null);
+    let request = SubmitRequest {
+        definition: "PRDY02".parse().unwrap(),
+        local: None,
+        remote: None,
+        key: None,
+    };
+    host.operations.submit(vec![request; PAGE_LIMIT + 50]).await.unwrap();
+    for number in 1..=PAGE_LIMIT + 50 {
+        host.operations.complete(&id(&format!("PRDY02{number}")));
+    }
+    let long = (PAGE_LIMIT + 20).to_string();
+    let many = host.run(["history", "--json", "--limit", &long]).await.json();
+    let mut ids: Vec<&str> =
+        many["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), PAGE_LIMIT + 20, "pages of the host follow each other");
+    assert_eq!(ids.last(), Some(&"PRDY0231"));
     let none = host.run(["history", "--json", "--since", "2000-03-01 19:07"]).await.json();
     assert_eq!(none["jobs"], json!([]));
-    let all = host.run(["history", "--json", "--since", "2000-03-01 19:06"]).await.json();
+    let all = host
+        .run(["history", "--json", "--definition", "PRDY01", "--since", "2000-03-01 19:06"])
+        .await
+        .json();
     assert_eq!(all["jobs"].as_array().unwrap().len(), 3);
 }
 
