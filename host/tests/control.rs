@@ -330,6 +330,22 @@ async fn a_dead_hosts_socket_is_replaced_and_a_living_hosts_is_not() {
 }
 
 #[tokio::test]
+async fn a_host_that_takes_over_replaces_a_living_one() {
+    let old = start().await;
+    let host = Arc::new(FakeOperations::new());
+    let socket = ControlSocket::replace(old.run_dir.path()).unwrap();
+    tokio::spawn(server::serve(socket, host.clone(), std::future::pending()));
+    old.client.submit(&[request("PRDY01")]).await.unwrap();
+    assert_eq!((old.host.calls(), host.calls()), (0, 1), "the newer one is asked");
+
+    old.stop.send(()).unwrap();
+    timeout(DEADLINE, old.server).await.unwrap().unwrap();
+    assert!(old.client.health().await.is_ok(), "the old one takes only its own socket away");
+    let third = ControlSocket::bind(old.run_dir.path()).await;
+    assert!(matches!(third, Err(BindError::InUse { process: Some(_), .. })), "{third:?}");
+}
+
+#[tokio::test]
 async fn a_path_too_long_for_a_socket_is_refused_in_words() {
     let run_dir = TempDir::new().unwrap();
     let error = ControlSocket::bind(&run_dir.path().join("x".repeat(PATH_LIMIT))).await;

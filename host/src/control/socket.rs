@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use tempfile::TempDir;
 use tokio::{
     net::{UnixListener, UnixStream},
     time::timeout,
@@ -97,13 +98,25 @@ impl ControlSocket {
     /// When the directory is not ours alone to write, another host listens there, or the
     /// system refuses.
     pub async fn bind(run_dir: &Path) -> Result<Self, BindError> {
-        let path = socket_path(run_dir);
-        if path.as_os_str().len() > PATH_LIMIT {
-            return Err(BindError::PathTooLong { path });
-        }
-        prepare(run_dir)?;
+        let path = prepare(run_dir)?;
         let lock = lock(run_dir, &path)?;
         refuse_living(&path).await?;
+        Self::listen(run_dir, path, lock)
+    }
+
+    /// As [`bind`](Self::bind), but in the place of whoever listens there, alive or not. The
+    /// other keeps its connections and is asked nothing more; who owns the instance is the
+    /// journal's to say.
+    ///
+    /// # Errors
+    /// When the directory is not ours alone to write, or the system refuses.
+    pub fn replace(run_dir: &Path) -> Result<Self, BindError> {
+        let path = prepare(run_dir)?;
+        let lock = new_lock(run_dir)?;
+        Self::listen(run_dir, path, lock)
+    }
+
+    fn listen(run_dir: &Path, path: PathBuf, lock: File) -> Result<Self, BindError> {
         let listener = listen(run_dir, &path)?;
         let identity = identity(&path).map_err(failed("look at", &path))?;
         Ok(Self { listener, file: SocketFile { path, identity, _lock: lock } })
@@ -138,7 +151,12 @@ impl Drop for SocketFile {
     }
 }
 
-fn prepare(run_dir: &Path) -> Result<(), BindError> {
+/// Makes the run directory, and tells the socket's path in it.
+fn prepare(run_dir: &Path) -> Result<PathBuf, BindError> {
+    let path = socket_path(run_dir);
+    if path.as_os_str().len() > PATH_LIMIT {
+        return Err(BindError::PathTooLong { path });
+    }
     let create = DirBuilder::new().recursive(true).mode(0o700).create(run_dir);
     create.map_err(failed("create", run_dir))?;
     let meta = fs::metadata(run_dir).map_err(failed("look at", run_dir))?;
@@ -147,19 +165,12 @@ fn prepare(run_dir: &Path) -> Result<(), BindError> {
     if !ours || mode & 0o022 != 0 {
         return Err(BindError::Unsafe { path: run_dir.to_owned(), owner, mode });
     }
-    Ok(())
+    Ok(path)
 }
 
 fn lock(run_dir: &Path, socket: &Path) -> Result<File, BindError> {
-    let path = run_dir.join("control.lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed("open", &path))?;
+    let path = lock_path(run_dir);
+    let mut file = open_lock(&path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -170,13 +181,48 @@ fn lock(run_dir: &Path, socket: &Path) -> Result<File, BindError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
     }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    write(&mut file).map_err(failed("write", &path))?;
+    sign(&mut file).map_err(failed("write", &path))?;
+    // Another host may have put its own lock in the place of the one that we opened.
+    let ours = file.metadata().map(|meta| (meta.dev(), meta.ino()));
+    if identity(&path).ok() != ours.ok() {
+        return Err(BindError::InUse { path: socket.to_owned(), process: None });
+    }
     Ok(file)
+}
+
+/// A lock in the place of the one that another host may hold: that one loses its name.
+fn new_lock(run_dir: &Path) -> Result<File, BindError> {
+    let path = lock_path(run_dir);
+    let nest = nest(run_dir)?;
+    let born = nest.path().join("l");
+    let mut file = open_lock(&born)?;
+    file.lock().map_err(failed("lock", &born))?;
+    sign(&mut file).map_err(failed("write", &born))?;
+    fs::rename(&born, &path).map_err(failed("rename the new lock to", &path))?;
+    Ok(file)
+}
+
+fn lock_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("control.lock")
+}
+
+fn open_lock(path: &Path) -> Result<File, BindError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(failed("open", path))
+}
+
+/// Writes the process id for whoever finds the lock taken.
+fn sign(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+/// A folder that nobody else can enter, for what is to appear complete and at once.
+fn nest(run_dir: &Path) -> Result<TempDir, BindError> {
+    let nest = tempfile::Builder::new().prefix(".n").tempdir_in(run_dir);
+    nest.map_err(failed("write into", run_dir))
 }
 
 /// Whoever listens without holding the lock is no host of ours, and is left alone all the same.
@@ -206,8 +252,7 @@ async fn refuse_living(path: &Path) -> Result<(), BindError> {
 /// The socket gets its mode in a folder that nobody else can enter and then its name in one
 /// step, so that at no time others can connect, and clients always find a socket.
 fn listen(run_dir: &Path, path: &Path) -> Result<UnixListener, BindError> {
-    let nest = tempfile::Builder::new().prefix(".n").tempdir_in(run_dir);
-    let nest = nest.map_err(failed("write into", run_dir))?;
+    let nest = nest(run_dir)?;
     let born = nest.path().join("s");
     let listener = UnixListener::bind(&born).map_err(failed("listen on", &born))?;
     let mode = Permissions::from_mode(0o600);
