@@ -216,8 +216,8 @@ impl PartnerState {
             .collect();
         for mut record in revoked {
             let mut gone = true;
-            for folder in record.names[1..].to_vec() {
-                gone &= empty_folder(session, &folder).await?;
+            for folder in &record.names[1..] {
+                gone &= empty_folder(session, folder).await?;
             }
             if gone {
                 record.state = StagingState::Removed;
