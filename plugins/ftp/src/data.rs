@@ -122,8 +122,8 @@ impl Wire {
                 return Err(Failure::Reply(answer.reply()));
             }
             if !answer.is_intermediate() {
-                // FEAT may offer what the server's configuration forbids (proftpd
-                // `HiddenStores`). 554 is about this offset only.
+                // FEAT may offer what the server's configuration forbids. 554 is about this
+                // offset only.
                 self.features.restart &= answer.code == 554;
                 return Err(Failure::Restart(answer.reply()));
             }

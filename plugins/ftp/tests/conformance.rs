@@ -44,7 +44,7 @@ async fn check(
 async fn every_kind_of_server_in_passive_mode() {
     check("tls = 'off'", "default", |builder| builder).await;
     // Without overwriting, a server cannot keep the contract of `store`; with HiddenStores its
-    // FEAT promises a restart that it then refuses.
+    // FEAT promises a restart that its STOR then refuses.
     let fit =
         |name: &str, server: &Behaviour| server.allow_overwrite && name != "proftpd_hidden_stores";
     let presets = Behaviour::presets().into_iter().filter(|(name, server)| fit(name, server));

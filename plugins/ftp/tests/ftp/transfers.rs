@@ -100,13 +100,24 @@ async fn a_server_without_restart_refuses_offsets_only() {
 
 #[tokio::test]
 async fn a_promise_of_restart_is_believed_until_it_is_broken() {
-    let lab = Lab::new(Behaviour::proftpd_hidden_stores()).await;
+    let lab = Lab::new(Behaviour::default()).await;
     let mut session = lab.session().await;
     assert_eq!(session.capabilities().resume, Resume::AtOffset);
+    lab.server.faults().add(Rule::refuse("REST", 501, "Not here."));
     let error = session.store(upload("a", 5, b"x")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported, "{error}");
     assert_eq!(session.capabilities().resume, Resume::Unsupported);
     session.store(upload("a", 0, b"x")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_that_only_stor_refuses_is_no_word_about_the_path() {
+    let lab = Lab::new(Behaviour::proftpd_hidden_stores()).await;
+    let mut session = lab.session().await;
+    let error = session.store(upload("a", 5, b"x")).await.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (Kind::Unsupported, Class::Permanent), "{error}");
+    session.store(upload("a", 0, b"x")).await.unwrap();
+    assert_eq!(std::fs::read(lab.on_disk("a")).unwrap(), b"x");
 }
 
 #[tokio::test]
