@@ -189,6 +189,7 @@ host = "127.0.0.1"
 port = $port
 user = "anonymous"
 password = "bench"
+tls = "off"
 sessions = 4
 CONFIG
     cat >"$install/definitions/bench.toml" <<CONFIG
@@ -201,10 +202,10 @@ remote = "up/{name}"
 id = "BENCHD"
 partner = "vsftpd"
 direction = "fetch"
-remote = "stock/{name}"
+remote = "stock/big"
 CONFIG
     chmod 600 "$install"/*.toml "$install"/definitions/*.toml
-    "$programs/ferryway" --dir "$install" run >"$work/ferryway.out" 2>&1 &
+    "$programs/ferryway" run "$install" >"$work/ferryway.out" 2>&1 &
     host=$!
     await "ferryway" "$work/ferryway.out" "$programs/ftprel" health
 }
