@@ -82,9 +82,12 @@ pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     notices.plugins(&plugins);
     notices.config_warnings(config.warnings.iter().chain(&warnings));
     let node = options.node.clone().unwrap_or_else(|| config.host_name.clone());
-    let socket = ControlSocket::bind(&config.run_dir)
-        .await
-        .map_err(|error| ServiceError::Control(error.to_string()))?;
+    let socket = if options.take_over {
+        ControlSocket::replace(&config.run_dir)
+    } else {
+        ControlSocket::bind(&config.run_dir).await
+    };
+    let socket = socket.map_err(|error| ServiceError::Control(error.to_string()))?;
     let result = serve(config, plugins, socket, &options, node, &notices).await;
     match &result {
         Ok(()) => notices.stopped(),
