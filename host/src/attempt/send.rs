@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferryway_core::{
-    Event, RemotePath, Status,
+    Event, Kind, RemotePath, Status,
     bytes::Source as ByteStream,
     transport::{Session, Upload},
 };
@@ -65,8 +65,17 @@ async fn transfer_and_publish(
     source: Source,
 ) -> Result<crate::journal::Receipt<crate::journal::record::Job>, Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
-    let (partial, start) = begin(run, session, target, &source, &hashes).await?;
-    upload(run, session, &partial, &source, start, &hashes).await?;
+    let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
+    if let Err(failure) = upload(run, session, &partial, &source, start, &hashes).await {
+        if !staging_vanished(run, session, &partial, &failure).await? {
+            return Err(failure);
+        }
+        // Nothing was stored, so nothing was hashed either.
+        let (number, fresh) = next_partial(run, session, target).await?;
+        record_attempt(run, number, &fresh, &source.fingerprint, Event::Begin).await?;
+        upload(run, session, &fresh, &source, Start::Fresh, &hashes).await?;
+        partial = fresh;
+    }
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     let size = source.fingerprint.size;
     let result = match verify::partial(session, &partial, size, &hashes).await {
@@ -192,19 +201,33 @@ async fn upload(
     match session.store(upload).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            if error.kind() == ferryway_core::Kind::Local {
+            if error.kind() == Kind::Local {
                 // The source's own trouble comes first: it may have changed.
                 source.unchanged()?;
-            }
-            if matches!(
-                error.kind(),
-                ferryway_core::Kind::Denied | ferryway_core::Kind::Unavailable
-            ) {
-                run.partner.staging_is_lost().await;
             }
             Err(error.into())
         }
     }
+}
+
+/// Whether a store was refused because somebody removed our staging folder from the partner;
+/// it is then made again with the next partial.
+async fn staging_vanished(
+    run: &Run,
+    session: &mut dyn Session,
+    partial: &RemotePath,
+    failure: &Failure,
+) -> Result<bool, Failure> {
+    let refused = matches!(failure, Failure::Transport(error)
+        if matches!(error.kind(), Kind::Denied | Kind::Unavailable | Kind::NotFound));
+    let Some(folder) = partial.parent().filter(|_| refused) else { return Ok(false) };
+    // A successor that revoked the folder has put a file there: then nothing is ours any more.
+    run.still_owner().await?;
+    if !run.partner.is_staging(&folder).await || session.list(Some(folder)).await.is_ok() {
+        return Ok(false);
+    }
+    run.partner.staging_is_lost().await;
+    Ok(true)
 }
 
 /// The source's file standing at the start, with the hashes of what lies before it.

@@ -122,6 +122,11 @@ impl PartnerState {
         }
     }
 
+    /// Whether a folder is one of our staging folders.
+    pub async fn is_staging(&self, folder: &RemotePath) -> bool {
+        self.staging.lock().await.records.iter().any(|record| record.names.contains(folder))
+    }
+
     /// Forgets that the folder of our epoch is there: the partner has lost it.
     pub async fn staging_is_lost(&self) {
         self.staging.lock().await.ready.clear();
