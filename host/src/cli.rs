@@ -67,6 +67,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows a transfer that survives the death of its host, on this machine, by itself.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::DemoArgs),
 }
 
 #[derive(Args, Debug)]
@@ -90,6 +93,8 @@ pub async fn main(cli: Cli) -> ExitCode {
             finish(service::run(options).await)
         }
         Command::Plugins { install, json } => plugins(&install.dir, json),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => crate::demo::run(args).await,
     }
 }
 

@@ -4,6 +4,8 @@ pub mod attempt;
 pub mod cli;
 pub mod config;
 pub mod control;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod digest;
 pub mod install;
 pub mod journal;

@@ -1,0 +1,227 @@
+//! What happened, as the partner's server saw it and as the files show it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use ferryway_mocks::ftp_server::{Entry, Side, Transfer};
+
+use super::{
+    Moments,
+    stage::{INSTANCE, Stage, TARGET},
+};
+
+/// What a failover may send again.
+const RESENT_LIMIT: u64 = crate::attempt::CHECKPOINT_BYTES;
+
+/// All that the verdict rests on.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Hash of the source, and of the file at the partner if it is there.
+    pub(super) hashes: Option<(blake3::Hash, blake3::Hash)>,
+    /// When the target was put in place by a rename, each time.
+    pub(super) published_at: Vec<Instant>,
+    /// Other commands that touched the target.
+    pub(super) intrusions: Vec<String>,
+    /// Bytes of the file that the server received, over all uploads.
+    pub(super) received: u64,
+    /// Bytes of them beyond the file's size.
+    pub(super) resent: u64,
+    /// When the first host's first byte arrived.
+    pub(super) begun_at: Option<Instant>,
+    /// What the second host did, as far as it got.
+    pub(super) takeover: Takeover,
+    /// Files at the partner beside the target and the marker.
+    pub(super) strays: Vec<PathBuf>,
+    /// The empty file in the place of the former owner's staging folder, if it is there.
+    pub(super) marker: Option<String>,
+}
+
+/// The second host's steps at the partner.
+#[derive(Debug, Default)]
+pub(super) struct Takeover {
+    /// The former owner's staging folder was out of its reach.
+    pub(super) fenced_at: Option<Instant>,
+    /// The partial had its new name.
+    pub(super) adopted_at: Option<Instant>,
+    /// Bytes that were read back to prove them.
+    pub(super) read_back: u64,
+    /// The last of them was read.
+    pub(super) proved_at: Option<Instant>,
+    /// Where the upload went on.
+    pub(super) offset: u64,
+    /// The first byte of the file's data arrived.
+    pub(super) first_byte_at: Option<Instant>,
+    /// From the start of the process to that byte.
+    pub(super) lasted: Option<Duration>,
+}
+
+/// How much of the file is at the partner.
+pub(super) fn arrived(stage: &Stage) -> u64 {
+    let uploads = stage.server.transfers().into_iter().filter(is_upload);
+    uploads.map(|upload| upload.offset + upload.bytes).max().unwrap_or(0)
+}
+
+impl Evidence {
+    /// Looks at everything. Call it when no host runs any more.
+    pub(super) async fn gather(stage: &Stage, moments: &Moments) -> Self {
+        let (source, target) = (stage.source(), stage.target());
+        let hashes = tokio::task::spawn_blocking(move || Some((hash(&source)?, hash(&target)?)));
+        let root = stage.partner();
+        let mut strays = Vec::new();
+        // What cannot be listed is not as promised.
+        if find_files(&root, &mut strays).is_err() {
+            strays.push(root.clone());
+        }
+        let place = format!("in/.ferryway/{INSTANCE}/e1");
+        let is_marker = |path: &Path| {
+            path == root.join(&place) && fs::metadata(path).is_ok_and(|data| data.len() == 0)
+        };
+        let marker = strays.iter().any(|path| is_marker(path)).then(|| place.clone());
+        strays.retain(|path| *path != root.join(TARGET) && !is_marker(path));
+        let hashes = hashes.await.ok().flatten();
+        Self { hashes, strays, marker, ..Self::of_server(stage, moments) }
+    }
+
+    /// What the server alone tells, also while hosts run.
+    pub(super) fn of_server(stage: &Stage, moments: &Moments) -> Self {
+        let said = stage.server.transcript().entries();
+        let renames = renames(&said);
+        let uploads: Vec<_> = stage.server.transfers().into_iter().filter(is_upload).collect();
+        let received = uploads.iter().map(|upload| upload.bytes).sum::<u64>();
+        let onto_target = renames.iter().filter(|rename| rename.to == TARGET);
+        Self {
+            published_at: onto_target.map(|rename| rename.at).collect(),
+            intrusions: intrusions(&said),
+            received,
+            resent: received.saturating_sub(stage.size),
+            begun_at: uploads.first().and_then(|upload| upload.first_byte_at),
+            takeover: Takeover::of_server(stage, moments, &renames).unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether both files are the same.
+    pub(super) fn identical(&self) -> bool {
+        self.hashes.is_some_and(|(source, target)| source == target)
+    }
+
+    /// What is not as promised, in words.
+    pub(super) fn faults(&self, stage: &Stage, moments: &Moments) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut expect = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
+        expect(moments.completed, "the job was not completed".to_owned());
+        expect(self.identical(), format!("{TARGET} is not the file that was sent"));
+        let times = self.published_at.len();
+        expect(times == 1, format!("{TARGET} was published {times} times"));
+        for command in &self.intrusions {
+            expect(false, format!("the published file was touched by `{command}`"));
+        }
+        let resent = self.resent;
+        expect(resent <= RESENT_LIMIT, format!("{resent} bytes were sent again"));
+        expect(self.takeover.offset > 0, "nothing was resumed".to_owned());
+        expect(self.takeover.lasted.is_some(), "the second host sent nothing".to_owned());
+        // A host that did not stop has not tidied up; that it did not is fault enough.
+        for stray in self.strays.iter().filter(|_| moments.stopped) {
+            let shown = stray.strip_prefix(stage.partner()).unwrap_or(stray);
+            expect(false, format!("`{}` was left behind", shown.display()));
+        }
+        faults
+    }
+}
+
+impl Takeover {
+    fn of_server(stage: &Stage, moments: &Moments, renames: &[Rename]) -> Option<Self> {
+        let (started, _) = moments.beta_started?;
+        let refuge = format!(".ferryway/{INSTANCE}/e2.from-e1");
+        let step = |wanted: &dyn Fn(&Rename) -> bool| {
+            renames.iter().find(|rename| rename.at >= started && wanted(rename)).map(|step| step.at)
+        };
+        let transfers = stage.server.transfers();
+        let ours = || transfers.iter().filter(|transfer| transfer.opened_at >= started);
+        let upload = ours().find(|transfer| is_upload(transfer));
+        let proof: Vec<_> = ours().filter(|transfer| transfer.verb == "RETR").collect();
+        let first_byte_at = upload.and_then(|upload| upload.first_byte_at);
+        Some(Self {
+            fenced_at: step(&|rename| rename.to.contains(&refuge)),
+            adopted_at: step(&|rename| rename.to.ends_with(".part")),
+            read_back: proof.iter().map(|proof| proof.bytes).sum(),
+            proved_at: proof.iter().filter_map(|proof| proof.last_byte_at).max(),
+            offset: upload.map_or(0, |upload| upload.offset),
+            first_byte_at,
+            lasted: first_byte_at.map(|at| at.duration_since(started)),
+        })
+    }
+}
+
+/// Whether it carries the file's bytes. The probe of the server's behaviour and the marker of
+/// a revoked folder do not.
+fn is_upload(transfer: &Transfer) -> bool {
+    let name = transfer.path.rsplit('/').next().unwrap_or_default();
+    let is_marker = name.strip_prefix('e').is_some_and(|epoch| epoch.parse::<u64>().is_ok());
+    transfer.verb != "RETR" && !name.ends_with(".probe") && !is_marker
+}
+
+/// A rename that the server confirmed.
+struct Rename {
+    to: String,
+    at: Instant,
+}
+
+fn renames(said: &[Entry]) -> Vec<Rename> {
+    let rename = |(index, command): (usize, &Entry)| {
+        if command.side != Side::Client || !command.text.starts_with("RNTO ") {
+            return None;
+        }
+        let answers =
+            |entry: &&Entry| entry.session == command.session && entry.side == Side::Server;
+        let reply = said[index..].iter().find(answers)?;
+        let to = path(&command.text)?;
+        reply.text.starts_with("250").then_some(Rename { to, at: reply.at })
+    };
+    said.iter().enumerate().filter_map(rename).collect()
+}
+
+/// Commands other than RNTO that change the file of the target's name, successful or not.
+fn intrusions(said: &[Entry]) -> Vec<String> {
+    said.iter()
+        .filter(|entry| entry.side == Side::Client)
+        .filter(|entry| {
+            let verb = entry.text.split(' ').next().unwrap_or_default();
+            matches!(verb, "STOR" | "APPE" | "DELE" | "RNFR")
+                && path(&entry.text).is_some_and(|path| path == TARGET)
+        })
+        .map(|entry| entry.text.clone())
+        .collect()
+}
+
+/// A command's path, seen from the login folder, which is the root.
+fn path(command: &str) -> Option<String> {
+    let (_, path) = command.split_once(' ')?;
+    Some(path.trim_start_matches("./").trim_start_matches('/').to_owned())
+}
+
+fn hash(path: &Path) -> Option<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path).ok()?).ok()?;
+    Some(hasher.finalize())
+}
+
+/// Finds the files below a folder.
+fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            find_files(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
