@@ -32,9 +32,21 @@ struct Face {
 }
 
 impl Look {
-    pub(super) fn at(database: &Path) -> io::Result<Self> {
-        let [main, log, journal] = SUFFIXES.map(|suffix| face(&with_suffix(database, suffix)));
-        Ok(Self([main?, log?, journal?]))
+    /// The look before a read: the journal last. A commit writes the change counter first and
+    /// ends its journal last, so one whose counter was seen is seen in the journal as well,
+    /// unless it is over.
+    pub(super) fn before(database: &Path) -> io::Result<Self> {
+        let [main, log, journal] = SUFFIXES.map(|suffix| with_suffix(database, suffix));
+        let (main, log, journal) = (face(&main)?, face(&log)?, face(&journal)?);
+        Ok(Self([main, log, journal]))
+    }
+
+    /// The look after a read: the journal first. A commit that was over by then has left its
+    /// change counter.
+    pub(super) fn after(database: &Path) -> io::Result<Self> {
+        let [main, log, journal] = SUFFIXES.map(|suffix| with_suffix(database, suffix));
+        let (journal, log, main) = (face(&journal)?, face(&log)?, face(&main)?);
+        Ok(Self([main, log, journal]))
     }
 
     /// Whether the database has content that is not in its main file, or a transaction whose
@@ -95,7 +107,7 @@ pub(super) fn remove_database(database: &Path) -> io::Result<()> {
 
 fn copy_once(from: &Path, to: &Path) -> io::Result<bool> {
     remove_database(to)?;
-    let before = Look::at(from)?;
+    let before = Look::before(from)?;
     if before.is_absent() {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -106,7 +118,7 @@ fn copy_once(from: &Path, to: &Path) -> io::Result<bool> {
             io::copy(&mut source, &mut copy)?;
         }
     }
-    Ok(Look::at(from)? == before)
+    Ok(Look::after(from)? == before)
 }
 
 fn face(path: &Path) -> io::Result<Option<Face>> {
@@ -131,4 +143,71 @@ fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(database);
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// Each transaction gives all rows one number, so a torn copy has several.
+    fn copies_of_a_busy_database_are_whole(mode: &str) {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let (from, to) = (folder.path().join("from.db"), folder.path().join("to.db"));
+        let writer = Connection::open(&from).unwrap();
+        writer
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = {mode}; PRAGMA wal_autocheckpoint = 50;
+                 PRAGMA cache_size = 20; CREATE TABLE t (n INTEGER, filler BLOB);
+                 INSERT INTO t WITH RECURSIVE i(n) AS
+                 (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 400)
+                 SELECT 0, randomblob(3000) FROM i;"
+            ))
+            .unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (writer, done) = (writer, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    for _ in 0..fastrand::u32(1..8) {
+                        writer.execute("UPDATE t SET n = n + 1", []).unwrap();
+                    }
+                    // A database that never rests cannot be copied.
+                    std::thread::sleep(Duration::from_millis(fastrand::u64(5..30)));
+                }
+            });
+            let _done = Done(done);
+            for _ in 0..60 {
+                copy_database(&from, &to).unwrap();
+                let copy = Connection::open(&to).unwrap();
+                let numbers = "SELECT count(DISTINCT n) FROM t";
+                let different: i64 = copy.query_row(numbers, [], |row| row.get(0)).unwrap();
+                let fault: String =
+                    copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+                assert_eq!((different, &*fault), (1, "ok"));
+            }
+        });
+    }
+
+    /// Ends the writer, also when an assertion fails.
+    struct Done<'a>(&'a AtomicBool);
+
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn with_a_log() {
+        copies_of_a_busy_database_are_whole("WAL");
+    }
+
+    #[test]
+    fn with_a_rollback_journal() {
+        copies_of_a_busy_database_are_whole("PERSIST");
+    }
 }

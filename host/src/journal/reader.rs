@@ -92,7 +92,7 @@ impl Reader {
 
 fn open(database: &Path) -> Result<Connection> {
     let look =
-        Look::at(database).map_err(|error| failed(database, "look at the journal", error))?;
+        Look::before(database).map_err(|error| failed(database, "look at the journal", error))?;
     if !look.is_unfinished() && is_in_log_mode(database)? {
         // No log: the last host stopped cleanly, and the next one writes to a file of its own.
         return schema::open_immutable(database);

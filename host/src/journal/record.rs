@@ -272,7 +272,9 @@ impl Job {
     /// The file on our side. A template that no longer parses is taken as it stands.
     pub fn local(&self) -> PathBuf {
         let name = self.spec.remote.rsplit('/').next().unwrap_or_default();
-        PathBuf::from(self.fill(&self.spec.local, name))
+        // The name comes out of a template itself.
+        let name = self.fill(name, "");
+        PathBuf::from(self.fill(&self.spec.local, &name))
     }
 
     /// The file on the partner's side.

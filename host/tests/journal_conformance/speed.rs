@@ -97,8 +97,10 @@ async fn takeover() {
         connection.query_row(ended, [], |row| row.get::<_, i64>(0)).unwrap() < 1300
     })
     .await;
+    let mut epoch = 1;
     for node in ["beta", "gamma", "delta"] {
-        let size = std::fs::metadata(&hot).unwrap().len() / 1_000_000;
+        let hot = install.path().join(format!("journal/hot.{epoch}/journal.db"));
+        let size = std::fs::metadata(hot).unwrap().len() / 1_000_000;
         let start = Instant::now();
         let (_journal, takeover) = SqliteJournal::take_over(options(install.path(), node)).unwrap();
         println!(
@@ -106,5 +108,6 @@ async fn takeover() {
             takeover.in_flight.len(),
             start.elapsed()
         );
+        epoch = takeover.epoch.number();
     }
 }

@@ -88,9 +88,9 @@ impl Archive {
                 Err(_) => {}
             }
         }
-        let look = || Look::at(path).map_err(|error| failed(path, "look at the file", error));
+        let fault = |error| failed(path, "look at the file", error);
         for tries in 1..=TRIES {
-            let before = look()?;
+            let before = Look::before(path).map_err(fault)?;
             if before.is_absent() {
                 return Ok(None);
             }
@@ -98,7 +98,7 @@ impl Archive {
                 let result = schema::identify(path, &ARCHIVE)
                     .and_then(|_| schema::open_immutable(path))
                     .and_then(|connection| query(&connection));
-                if look()? == before {
+                if Look::after(path).map_err(fault)? == before {
                     return result.map(Some);
                 }
             }
@@ -203,7 +203,7 @@ impl Archive {
     /// name: the old one may not be changed, its writer may only be frozen.
     pub(super) fn mend(&self, ownership: &Arc<Ownership>) -> Result<()> {
         for file in self.files()? {
-            let look = Look::at(&file.path)
+            let look = Look::before(&file.path)
                 .map_err(|error| failed(&file.path, "look at the file", error))?;
             if file.epoch == self.owner || !look.is_unfinished() {
                 continue;
@@ -246,7 +246,7 @@ pub(super) struct Mover {
 }
 
 impl Mover {
-    /// How many jobs are moved at a time.
+    /// The most jobs moved at a time; it bounds how long a write may have to wait.
     pub(super) const BATCH: u64 = 256;
 
     pub(super) fn new(archive: Archive, hook: Hook) -> Self {

@@ -49,7 +49,9 @@ impl Writer {
         // Also when this thread panics, whoever waits must learn that nobody writes any more.
         let _closed_at_the_end = FailOnDrop(Arc::clone(&self.line));
         let cause = loop {
-            let turn = match self.line.take(LOOK_EVERY) {
+            // What is to be moved is moved as soon as nobody waits.
+            let pause = if self.is_untidy() { Duration::ZERO } else { LOOK_EVERY };
+            let turn = match self.line.take(pause) {
                 Turn::Write(writes, checkpoints) => self.commit(writes, &checkpoints),
                 Turn::Idle => self.ownership.check(),
                 Turn::End => break JournalError::Closed,
@@ -115,13 +117,22 @@ impl Writer {
     /// after it became durable, so what a history file holds was acknowledged, and a successor
     /// has it as well.
     fn tidy(&mut self) -> Result<()> {
-        let batch = Mover::BATCH.min(self.keep).max(1);
-        let pressing = self.finished > 8 * (self.keep + batch);
-        if self.finished >= self.keep + batch && (pressing || !self.line.has_waiting()) {
-            let moved = self.mover.move_oldest(&mut self.connection, &self.database, batch)?;
+        let pressing = self.finished > 8 * (self.keep + self.portion());
+        if self.is_untidy() && (pressing || !self.line.has_waiting()) {
+            let portion = self.portion();
+            let moved = self.mover.move_oldest(&mut self.connection, &self.database, portion)?;
             self.finished = self.finished.saturating_sub(moved);
         }
         Ok(())
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.finished >= self.keep + self.portion()
+    }
+
+    /// How many jobs are moved at a time.
+    fn portion(&self) -> u64 {
+        Mover::BATCH.min(self.keep).max(1)
     }
 }
 
