@@ -292,9 +292,8 @@ impl Node {
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.programs.path(program));
         command
-            .arg("--dir")
-            .arg(&self.install)
             .args(arguments)
+            .env("FERRYWAY_DIR", &self.install)
             .env("FERRYWAY_RUN_DIR", self.run_dir.path())
             .env("HOSTNM", &self.name)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));

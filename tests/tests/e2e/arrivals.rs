@@ -1,0 +1,62 @@
+//! What happened to the names in a folder, told by the kernel.
+
+use std::{collections::BTreeMap, mem::MaybeUninit, os::fd::OwnedFd, path::Path, sync::Mutex};
+
+use rustix::{
+    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
+    io::Errno,
+};
+
+/// A watch on one folder, from its making on.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    queue: OwnedFd,
+    seen: Mutex<BTreeMap<String, Arrived>>,
+}
+
+/// How often a name came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// By a rename onto it: complete from its first moment.
+    pub(crate) renamed: u32,
+    /// By being made empty: a reader can see it grow.
+    pub(crate) made: u32,
+}
+
+impl Arrivals {
+    pub(crate) fn watch(folder: &Path) -> Self {
+        let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&queue, folder, WatchFlags::MOVED_TO | WatchFlags::CREATE).unwrap();
+        Self { queue, seen: Mutex::default() }
+    }
+
+    /// What happened to a name so far, which is forgotten.
+    pub(crate) fn take(&self, name: &str) -> Arrived {
+        let arrived = self.of(name);
+        self.seen.lock().unwrap().remove(name);
+        arrived
+    }
+
+    /// What happened to a name so far.
+    pub(crate) fn of(&self, name: &str) -> Arrived {
+        let mut seen = self.seen.lock().unwrap();
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut events = Reader::new(&self.queue, &mut buffer);
+        loop {
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(Errno::WOULDBLOCK) => break,
+                Err(error) => panic!("the watch broke: {error}"),
+            };
+            assert!(!event.events().contains(ReadFlags::QUEUE_OVERFLOW), "the watch missed events");
+            let Some(Ok(name)) = event.file_name().map(|name| name.to_str()) else { continue };
+            let arrived = seen.entry(name.to_owned()).or_default();
+            if event.events().contains(ReadFlags::MOVED_TO) {
+                arrived.renamed += 1;
+            } else {
+                arrived.made += 1;
+            }
+        }
+        seen.get(name).copied().unwrap_or_default()
+    }
+}

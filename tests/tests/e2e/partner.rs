@@ -1,0 +1,166 @@
+//! The server at the other end: one of the real ones, or the mock.
+
+use std::{fmt, fs, path::Path};
+
+use ferryway_mocks::ftp_server::{FtpServer, FtpServerBuilder};
+use ferryway_tests::{
+    Unavailable,
+    servers::{Options, RealServer, ServerKind},
+};
+use tokio::runtime::Handle;
+
+/// Which server a cell of the matrix is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Mock,
+    Real(ServerKind),
+}
+
+impl Kind {
+    /// Whether an upload that broke off can be taken up where it ended. Else it starts anew:
+    /// pure-ftpd cuts a file off at a late close, and the others take no offset for a store.
+    pub(crate) fn resumes_uploads(self) -> bool {
+        !matches!(
+            self,
+            Self::Real(
+                ServerKind::PureFtpd
+                    | ServerKind::PureFtpdAtomic
+                    | ServerKind::ProftpdDefaults
+                    | ServerKind::ProftpdHiddenStores
+            )
+        )
+    }
+
+    /// Whether a second upload to a file, and reading it, waits for the first one's end.
+    pub(crate) fn blocks_second_writers(self) -> bool {
+        matches!(self, Self::Real(ServerKind::Vsftpd | ServerKind::VsftpdTls(_)))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mock => f.write_str("the mock"),
+            Self::Real(kind) => kind.fmt(f),
+        }
+    }
+}
+
+/// A running server.
+pub(crate) enum Server {
+    Mock { builder: Box<FtpServerBuilder>, running: FtpServer, handle: Handle },
+    Real(Box<RealServer>),
+}
+
+impl Server {
+    /// Starts one on `root`; `rate` limits each transfer, in bytes per second.
+    pub(crate) fn start(
+        kind: Kind,
+        root: &Path,
+        rate: Option<u64>,
+        handle: &Handle,
+    ) -> Result<Self, Unavailable> {
+        match kind {
+            Kind::Mock => {
+                let builder = FtpServer::builder(root).bytes_per_second(rate.unwrap_or(0));
+                let running = handle.block_on(builder.start());
+                let running = running.map_err(|error| Unavailable::new(kind, error))?;
+                Ok(Self::Mock { builder: Box::new(builder), running, handle: handle.clone() })
+            }
+            Kind::Real(kind) => {
+                let extra = rate.map(|rate| limit(kind, rate)).unwrap_or_default();
+                let options = Options { extra, ..Options::default() };
+                RealServer::start_with(kind, root, options).map(|real| Self::Real(Box::new(real)))
+            }
+        }
+    }
+
+    /// The keys of the partner's table that lead here.
+    pub(crate) fn keys(&self) -> String {
+        let (addr, user, password, tls) = match self {
+            Self::Mock { running, .. } => (running.addr(), "ferry", "any", None),
+            Self::Real(real) => (real.addr(), real.user(), real.password(), real.certificate()),
+        };
+        let tls = match tls {
+            None => "tls = \"off\"".to_owned(),
+            Some(certificate) => format!(
+                "tls = \"explicit\"\ntls_server_name = \"localhost\"\ntls_ca_file = \"{}\"",
+                certificate.display()
+            ),
+        };
+        format!(
+            "host = \"{}\"\nport = {}\nuser = \"{user}\"\npassword = \"{password}\"\n{tls}\n",
+            addr.ip(),
+            addr.port()
+        )
+    }
+
+    /// Lets the server's user write in a folder that the test made.
+    pub(crate) fn grant(&self, path: &Path) {
+        if let Self::Real(real) = self {
+            real.grant(path).unwrap();
+        }
+    }
+
+    /// Ends the server and all its sessions.
+    pub(crate) fn stop(&mut self) {
+        match self {
+            Self::Mock { running, handle, .. } => handle.block_on(running.stop()),
+            Self::Real(real) => real.stop(),
+        }
+    }
+
+    /// Starts it again where it was.
+    pub(crate) fn start_again(&mut self) {
+        match self {
+            Self::Mock { builder, running, handle } => {
+                let again = handle.block_on(builder.start_on(running.addr()));
+                *running = again.unwrap();
+            }
+            Self::Real(real) => real.start_again().unwrap(),
+        }
+    }
+
+    /// What it said and did, to be shown with a failure.
+    pub(crate) fn logs(&self) -> String {
+        match self {
+            Self::Mock { running, .. } => running.transcript().to_string(),
+            Self::Real(real) => real.logs(),
+        }
+    }
+}
+
+/// The bytes of the largest file below a folder: how far a transfer into it is, whatever the
+/// receiver calls the file meanwhile.
+pub(crate) fn largest(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        let facts = entry.metadata().ok()?;
+        Some(if facts.is_dir() { largest(&entry.path()) } else { facts.len() })
+    });
+    sizes.max().unwrap_or(0)
+}
+
+/// The lines that slow a server down to `rate` bytes per second.
+fn limit(kind: ServerKind, rate: u64) -> Vec<String> {
+    let kib = rate / 1024;
+    match kind {
+        ServerKind::Vsftpd | ServerKind::VsftpdNoLock | ServerKind::VsftpdTls(_) => {
+            vec![format!("anon_max_rate={rate}")]
+        }
+        ServerKind::Proftpd
+        | ServerKind::ProftpdDefaults
+        | ServerKind::ProftpdHiddenStores
+        | ServerKind::ProftpdTls => vec![format!("TransferRate STOR,RETR {kib}")],
+        ServerKind::PureFtpd | ServerKind::PureFtpdAtomic => {
+            vec!["--userbandwidth".to_owned(), kib.to_string()]
+        }
+        ServerKind::Pyftpdlib | ServerKind::PyftpdlibLocking => [
+            "from pyftpdlib.handlers import ThrottledDTPHandler".to_owned(),
+            "handler.dtp_handler = ThrottledDTPHandler".to_owned(),
+            format!("ThrottledDTPHandler.read_limit = {rate}"),
+            format!("ThrottledDTPHandler.write_limit = {rate}"),
+        ]
+        .into(),
+    }
+}
