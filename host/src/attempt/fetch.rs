@@ -67,9 +67,20 @@ async fn transfer(
     let remote = run.target()?;
     let fingerprint = look(session, &remote).await?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
+    let earlier = run.job().state.attempt;
     let (number, part) = begin(run, place, policy, &fingerprint).await?;
-    let resumable = verify::can_resume(session) && policy == Publish::Atomic;
-    let (file, offset) = open_part(run, &part, &fingerprint, resumable, &hashes).await?;
+    let proved = match &earlier {
+        Some(earlier) if verify::can_resume(session) => durable_of(run, earlier, &fingerprint),
+        _ => 0,
+    };
+    let (file, offset) = open_part(run, &part, earlier.as_ref(), proved, &hashes).await?;
+    if offset > 0 {
+        // From here on the proof is this attempt's.
+        run.checkpoint(number, offset);
+        let note = format!("resumes at byte {offset} of {}", fingerprint.size);
+        run.context.notices.resumed(&run.job(), offset, fingerprint.size);
+        drop(run.queue(&[], Some(note), |_| {}).await?);
+    }
     receive(run, session, &remote, number, (&file, offset), fingerprint.size, &hashes).await?;
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     let length = file.metadata().map_err(|error| local_io(&part, "look at", error))?.len();
@@ -140,36 +151,42 @@ fn sibling(place: &LocalFile, name: &str) -> Result<LocalFile, Failure> {
     place.sibling(name).map_err(|error| Failure::LocalFile(error.to_string()))
 }
 
-/// Opens the file of this attempt: the earlier one's under the new name, cut to what was
-/// durable of it, or a fresh one.
+/// How many bytes of an earlier attempt's file are known to be durable and those of the remote
+/// file as it is now; 0 when it is of no use.
+fn durable_of(run: &Run, earlier: &Attempt, fingerprint: &Fingerprint) -> u64 {
+    let job = run.job();
+    let same = earlier.fingerprint == *fingerprint;
+    // A checkpoint of another attempt tells nothing of this one's file.
+    let point = job.checkpoint.filter(|point| point.attempt == earlier.number);
+    let useful = same
+        && job.spec.publish == Publish::Atomic
+        && job.spec.resume != ResumePolicy::Never
+        && fingerprint.size >= run.partner.config.resume_min_bytes;
+    point.filter(|point| useful && point.offset <= fingerprint.size).map_or(0, |point| point.offset)
+}
+
+/// Opens the file of this attempt: the earlier one's under the new name, cut to the `proved`
+/// bytes that are durable of it, or a fresh one. Tells where to go on.
 async fn open_part(
     run: &Run,
     part: &LocalFile,
-    fingerprint: &Fingerprint,
-    resumable: bool,
+    earlier: Option<&Attempt>,
+    proved: u64,
     hashes: &SharedHashes,
 ) -> Result<(File, u64), Failure> {
-    let job = run.job();
-    if job.spec.publish == Publish::Direct {
+    if run.job().spec.publish == Publish::Direct {
         let file = part.create_new().or_else(|_| part.open_write());
         let file = file.map_err(|error| unusable(&error))?;
         file.set_len(0).map_err(|error| local_io(part, "empty", error))?;
         return Ok((file, 0));
     }
     let mut offset = 0;
-    let names = job.state.attempt.map(|attempt| attempt.names).unwrap_or_default();
-    for name in names.iter().filter(|name| *name != part.name()) {
-        let earlier = sibling(part, name)?;
-        let Ok(facts) = earlier.metadata() else { continue };
-        let proved = job.checkpoint.as_ref().map_or(0, |point| point.offset).min(facts.len());
-        let useful = resumable
-            && job.spec.resume != ResumePolicy::Never
-            && fingerprint.size >= run.partner.config.resume_min_bytes
-            && run.job().state.attempt.is_some_and(|attempt| attempt.fingerprint == *fingerprint)
-            && proved > 0
-            && proved <= fingerprint.size;
-        let moved = if useful { earlier.rename_to(part) } else { earlier.remove() };
-        moved.map_err(|error| local_io(&earlier, "take over", error.into()))?;
+    for name in earlier.iter().flat_map(|attempt| &attempt.names) {
+        let found = sibling(part, name)?;
+        let Ok(facts) = found.metadata() else { continue };
+        let useful = proved > 0 && proved <= facts.len();
+        let moved = if useful { found.rename_to(part) } else { found.remove() };
+        moved.map_err(|error| local_io(&found, "take over", error.into()))?;
         offset = if useful { proved } else { 0 };
     }
     let file = if offset > 0 { part.open_write() } else { part.create_new() };
@@ -178,9 +195,6 @@ async fn open_part(
         return Ok((file, 0));
     }
     let shared = Arc::clone(hashes);
-    let note = format!("resumes at byte {offset} of {}", fingerprint.size);
-    run.context.notices.resumed(&run.job(), offset, fingerprint.size);
-    drop(run.queue(&[], Some(note), |_| {}).await?);
     let file = blocking(move || {
         file.set_len(offset)?;
         file.seek(SeekFrom::Start(0))?;

@@ -94,7 +94,10 @@ impl Run {
             })
             .map_err(crate::journal::JournalError::from)?;
         let receipt = self.context.journal.queue(step).await?;
-        *lock(&self.job) = next;
+        let mut job = lock(&self.job);
+        // A stream may have written a newer checkpoint meanwhile.
+        let checkpoint = job.checkpoint.take();
+        *job = Job { checkpoint, ..next };
         Ok(receipt)
     }
 
@@ -176,20 +179,25 @@ impl Run {
         attempt: u32,
         durable: impl Fn() -> u64 + Send + 'static,
     ) -> impl FnMut() + Send + 'static {
-        let journal = Arc::clone(&self.context.journal);
-        let moving = Arc::clone(&self.moving);
-        let id = self.job().id;
+        let run = self.clone();
         let mut last = (durable(), Instant::now());
         move || {
             let offset = durable();
             let due = offset >= last.0 + CHECKPOINT_BYTES
                 || (offset > last.0 && last.1.elapsed() >= CHECKPOINT_EVERY);
             if due {
-                let moved_bytes = moving.bytes();
-                journal.checkpoint(&id, Checkpoint { attempt, offset, moved_bytes });
+                run.checkpoint(attempt, offset);
                 last = (offset, Instant::now());
             }
         }
+    }
+
+    /// Writes one checkpoint, for a successor on another node and for the next try on this one.
+    pub fn checkpoint(&self, attempt: u32, offset: u64) {
+        let checkpoint = Checkpoint { attempt, offset, moved_bytes: self.moving.bytes() };
+        let mut job = lock(&self.job);
+        self.context.journal.checkpoint(&job.id, checkpoint.clone());
+        job.checkpoint = Some(checkpoint);
     }
 }
 
