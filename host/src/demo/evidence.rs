@@ -225,3 +225,55 @@ fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of one session: commands, and replies that start with a digit.
+    fn said(lines: &[&str]) -> Vec<Entry> {
+        let side = |text: &str| match text.as_bytes()[0] {
+            b'0'..=b'9' => Side::Server,
+            _ => Side::Client,
+        };
+        let entry = |text: &&str| Entry {
+            session: 1,
+            side: side(text),
+            text: (*text).to_owned(),
+            at: Instant::now(),
+        };
+        lines.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn only_confirmed_renames_count() {
+        let said = said(&[
+            "RNFR a.part",
+            "350 Ready.",
+            "RNTO in/ledger.dat",
+            "550 No.",
+            "RNFR a.part",
+            "350 Ready.",
+            "RNTO /in/ledger.dat",
+            "250 Done.",
+            "RNTO in/ledger.dat",
+        ]);
+        let onto: Vec<_> = renames(&said).into_iter().map(|rename| rename.to).collect();
+        assert_eq!(onto, [TARGET]);
+    }
+
+    #[test]
+    fn whatever_else_touches_the_target_is_told() {
+        let said = said(&[
+            "STOR in/ledger.dat.part",
+            "STOR ./in/ledger.dat",
+            "SIZE in/ledger.dat",
+            "DELE /in/ledger.dat",
+            "RNFR in/ledger.dat",
+        ]);
+        assert_eq!(
+            intrusions(&said),
+            ["STOR ./in/ledger.dat", "DELE /in/ledger.dat", "RNFR in/ledger.dat"]
+        );
+    }
+}

@@ -196,7 +196,8 @@ fn strip(svg: &mut Svg, facts: &Facts) {
         let (column, row) = ((index % 2) as f64, (index / 2) as f64);
         let (left, base) = (LEFT + 400.0 * column, STRIP_BOTTOM + 26.0 + 22.0 * row);
         svg.rect(&class, (left, base - 10.0), (left + 10.0, base));
-        let lasts = end.saturating_sub(before).as_millis();
+        // Of whole milliseconds, so that the sum is the whole.
+        let lasts = end.as_millis().saturating_sub(before.as_millis());
         svg.text(left + 72.0, base, "strong", "end", &format!("{lasts} ms"));
         svg.text(left + 82.0, base, "", "start", name);
         before = end;

@@ -215,6 +215,8 @@ impl Bar {
     pub(super) fn leave(&self) {
         if let Self::Drawn(bar) = self {
             bar.abandon();
+            // The bar does not end its line.
+            let _reader_left = writeln!(io::stderr());
         }
     }
 }
