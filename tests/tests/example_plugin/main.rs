@@ -1,0 +1,33 @@
+//! The transport that `docs/plugins.md` shows keeps the contract.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[allow(unreachable_pub, reason = "the text is a crate of its own in the document")]
+mod folder;
+
+use std::sync::Arc;
+
+use ferryway_core::transport::Partner;
+use ferryway_mocks::conformance::Subject;
+
+async fn subject() -> Subject {
+    let place = tempfile::tempdir().unwrap();
+    let settings = toml::Table::from_iter([(
+        "path".to_owned(),
+        toml::Value::String(place.path().to_str().unwrap().to_owned()),
+    )]);
+    let partner = Partner { name: "FOLDER".parse().unwrap(), settings, source_address: None };
+    Subject {
+        transport: Arc::new(folder::Folder),
+        partner,
+        folder: None,
+        keep: vec![Box::new(place)],
+    }
+}
+
+ferryway_mocks::conformance_tests!(subject().await);
