@@ -146,18 +146,20 @@ impl PartnerState {
         let older: Vec<_> =
             folders.records.iter().filter(|record| record.epoch < ours).cloned().collect();
         for record in older {
-            let record = self.revoke(session, record).await?;
-            folders.keep(record);
+            self.revoke(session, record, &mut folders).await?;
         }
         folders.fenced = true;
         Ok(())
     }
 
+    /// What the journal knows of the folder, `folders` knows after every step: a name that is
+    /// lost between two tries would make a token look published.
     async fn revoke(
         &self,
         session: &mut dyn Session,
         mut record: Staging,
-    ) -> Result<Staging, Failure> {
+        folders: &mut Folders,
+    ) -> Result<(), Failure> {
         let ours = self.journal.epoch();
         for _ in 0..REVOKE_TRIES {
             let present = present_in(session, &record.base).await?;
@@ -171,15 +173,17 @@ impl PartnerState {
                 let refuge = record.base.join(&refuge)?;
                 record.names.push(refuge.clone());
                 self.journal.put_staging(record.clone()).await?;
+                folders.keep(record.clone());
                 if let Err(error) = session.rename(name.clone(), refuge).await {
-                    return self.not_revoked(record, &name, error);
+                    return self.not_revoked(&name, error);
                 }
             }
             if bar(session, &record).await? {
                 record.state = StagingState::Revoked;
                 self.journal.put_staging(record.clone()).await?;
                 self.notices.staging_revoked(&self.name, record.epoch);
-                return Ok(record);
+                folders.keep(record);
+                return Ok(());
             }
         }
         Err(TransportError::retryable(
@@ -193,17 +197,12 @@ impl PartnerState {
 
     /// A folder that a server will not let go of, because a dead session has a file open in
     /// it, must not hold up the instance: it is left, and every token in it is moved by itself.
-    fn not_revoked(
-        &self,
-        record: Staging,
-        folder: &RemotePath,
-        error: TransportError,
-    ) -> Result<Staging, Failure> {
+    fn not_revoked(&self, folder: &RemotePath, error: TransportError) -> Result<(), Failure> {
         if error.reply().is_none() {
             return Err(error.into());
         }
         self.notices.staging_not_revoked(&self.name, folder.to_string(), error.to_string());
-        Ok(record)
+        Ok(())
     }
 
     /// Removes what former owners left in their revoked folders, and the folders. Only called
