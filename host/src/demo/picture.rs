@@ -45,7 +45,7 @@ pub(super) fn draw(size: u64, moments: &Moments, evidence: &Evidence) -> Option<
     let mut svg = Svg::default();
     svg.text(28.0, 38.0, "title", "start", "A transfer survives the death of its host");
     let subtitle = format!(
-        "{} by FTP. Drawn by `ferryway demo` from one run, measured at the partner's server.",
+        "{} by FTP. Drawn by `ferryway demo` from what it measured in one run.",
         mib(size).replace(".0 ", " ")
     );
     svg.text(28.0, 58.0, "", "start", &subtitle);
