@@ -216,6 +216,14 @@ impl Node {
         self.wait(limit)
     }
 
+    /// Tells the host to read its configuration again.
+    ///
+    /// # Errors
+    /// None runs here.
+    pub fn hang_up(&self) -> io::Result<()> {
+        self.host()?.signal(Signal::HUP)
+    }
+
     /// Waits for the end of the host, such as one that fences itself.
     ///
     /// # Errors

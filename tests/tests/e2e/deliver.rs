@@ -7,7 +7,8 @@ use crate::{
     world::{MIB, Plan},
 };
 
-const ODD_NAMES: [&str; 4] = ["two words.txt", "売上 データ.csv", "it's \"quoted\".bin", "{name}%20&;$.x"];
+const ODD_NAMES: [&str; 4] =
+    ["two words.txt", "売上 データ.csv", "it's \"quoted\".bin", "{name}%20&;$.x"];
 
 pub(crate) fn send(kind: Kind) {
     let Some(world) = Plan::of(kind).start() else { return };

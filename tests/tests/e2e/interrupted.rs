@@ -28,8 +28,19 @@ pub(crate) fn send(kind: Kind) {
     let job = world.send(&world.alpha, "a.bin");
     let there = world.halfway_up();
     world.outage();
-    world.sent(&world.alpha, &job, "a.bin", content);
+    world.completes(&world.alpha, &job, "a.bin", content);
     world.check_resume(&world.alpha, &job, there, kind.resumes_uploads());
+    if kind.leaves_files_of_its_own() {
+        // A server that was killed has no chance to remove its own temporary file. That goes
+        // with the folder of the epoch, when the next owner has something to do there.
+        assert!(world.alpha.stop(LIMIT).unwrap().success());
+        world.beta.start().unwrap();
+        let content = Content::new(22, 1000);
+        world.outgoing("b.bin", content);
+        let job = world.send(&world.beta, "b.bin");
+        world.sent(&world.beta, &job, "b.bin", content);
+    }
+    world.leaves_no_trace();
 }
 
 pub(crate) fn fetch(kind: Kind) {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferryway_core::{JobId, Status, status::Outcome};
+use ferryway_core::{JobId, Status, policy::Direction, status::Outcome};
 use ferryway_tests::{
     content::{Content, hash_file},
     host::Node,
@@ -19,21 +19,27 @@ impl World {
     /// Waits for a send and judges it.
     #[track_caller]
     pub(crate) fn sent(&self, node: &Node, job: &JobId, name: &str, content: Content) {
-        self.delivered(node, job, name, content, &self.target(name));
+        self.completes(node, job, name, content);
+        self.leaves_no_trace();
     }
 
     /// Waits for a fetch and judges it.
     #[track_caller]
     pub(crate) fn fetched(&self, node: &Node, job: &JobId, name: &str, content: Content) {
-        self.delivered(node, job, name, content, &self.local(name));
+        self.completes(node, job, name, content);
+        self.leaves_no_trace();
     }
 
+    /// Waits for a job and judges what it delivered, but not what else it left.
     #[track_caller]
-    fn delivered(&self, node: &Node, job: &JobId, name: &str, content: Content, place: &Path) {
+    pub(crate) fn completes(&self, node: &Node, job: &JobId, name: &str, content: Content) {
         let found = self.wait(node, std::slice::from_ref(job)).remove(0);
         assert_eq!(found.status, Status::Idle(Outcome::Completed), "{:?}", found.state.last_error);
-        self.judge(job, name, content, place);
-        self.leaves_no_trace();
+        let place = match found.spec.direction {
+            Direction::Send => self.target(name),
+            Direction::Fetch => self.local(name),
+        };
+        self.judge(job, name, content, &place);
     }
 
     /// Judges a delivery whose job has ended: the bytes, that they appeared once and whole, and

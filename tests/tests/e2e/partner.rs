@@ -31,9 +31,9 @@ impl Kind {
         )
     }
 
-    /// Whether a second upload to a file, and reading it, waits for the first one's end.
-    pub(crate) fn blocks_second_writers(self) -> bool {
-        matches!(self, Self::Real(ServerKind::Vsftpd | ServerKind::VsftpdTls(_)))
+    /// Whether it writes uploads to files of names of its own, which a kill leaves behind.
+    pub(crate) fn leaves_files_of_its_own(self) -> bool {
+        matches!(self, Self::Real(ServerKind::PureFtpdAtomic | ServerKind::ProftpdHiddenStores))
     }
 }
 

@@ -12,7 +12,10 @@ use ferryway_host::{
         api::{Command, JobView, SubmitRequest},
         client::{Client, ClientError},
     },
-    journal::{reader::Reader, record::{Entry, Job}},
+    journal::{
+        reader::Reader,
+        record::{Entry, Job},
+    },
 };
 use ferryway_tests::{
     content::Content,
@@ -56,12 +59,19 @@ impl Plan {
 
     /// Starts it all but the hosts; `None` where the server is not to be had.
     pub(crate) fn build(self) -> Option<World> {
-        World::build(self)
+        let root = tempfile::Builder::new().prefix("ferryway-partner-").tempdir().unwrap();
+        let folder = root.path().to_owned();
+        World::build(self, folder, Some(root))
+    }
+
+    /// The same with the server on an existing folder, such as that of a small disk.
+    pub(crate) fn build_on(self, root: &Path) -> Option<World> {
+        World::build(self, root.to_owned(), None)
     }
 
     /// Starts it all, with a host on alpha.
     pub(crate) fn start(self) -> Option<World> {
-        let mut world = World::build(self)?;
+        let mut world = self.build()?;
         world.alpha.start().unwrap();
         Some(world)
     }
@@ -80,17 +90,18 @@ pub(crate) struct World {
     pub(crate) dropped: Arrivals,
     /// What appeared in our folder `in`.
     pub(crate) received: Arrivals,
-    root: TempDir,
+    root: PathBuf,
+    // Only for one of our own.
+    _temporary: Option<TempDir>,
 }
 
 impl World {
-    fn build(plan: Plan) -> Option<Self> {
+    fn build(plan: Plan, root: PathBuf, temporary: Option<TempDir>) -> Option<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let root = tempfile::Builder::new().prefix("ferryway-partner-").tempdir().unwrap();
-        let server = Server::start(plan.kind, root.path(), plan.rate, runtime.handle());
+        let server = Server::start(plan.kind, &root, plan.rate, runtime.handle());
         let server = server.inspect_err(ferryway_tests::Unavailable::skip).ok()?;
         for folder in ["drop", "pick"] {
-            let folder = root.path().join(folder);
+            let folder = root.join(folder);
             fs::create_dir(&folder).unwrap();
             server.grant(&folder);
         }
@@ -109,17 +120,18 @@ impl World {
             alpha: node("alpha"),
             beta: node("beta"),
             server,
-            dropped: Arrivals::watch(&root.path().join("drop")),
+            dropped: Arrivals::watch(&root.join("drop")),
             received: Arrivals::watch(&install.path().join("in")),
             install,
             runtime,
             root,
+            _temporary: temporary,
         })
     }
 
     /// The folder that the server serves.
     pub(crate) fn root(&self) -> &Path {
-        self.root.path()
+        &self.root
     }
 
     /// A file to send.
@@ -229,7 +241,8 @@ impl World {
 
     /// What all sides said.
     fn explain(&self) -> String {
-        let mut text = format!("=== {}\n--- operator's log\n{}", self.plan.kind, self.operator_log());
+        let mut text =
+            format!("=== {}\n--- operator's log\n{}", self.plan.kind, self.operator_log());
         for node in [&self.alpha, &self.beta] {
             text += &format!("--- host on {}\n{}", node.name(), node.output());
         }
