@@ -1,0 +1,338 @@
+//! An instance on a disk of its own, a partner in memory, and the nodes that serve it one
+//! after the other, or at once.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use ferryway_core::{
+    Algorithm, Direction, JobId, Publish, ResumePolicy, Status,
+    transport::{Capabilities, Rename, Resume, Transport},
+};
+use ferryway_host::{
+    config::{Config, Environment, RetryPolicy},
+    control::{
+        Operations,
+        api::{Command, Refusal, SubmitRequest},
+    },
+    journal::{Hook, JournalStore, NodeName, Options, SqliteJournal, record::{Job, StagingState}},
+    loader::{Plugin, Plugins},
+    notices::Notices,
+    recovery,
+    scheduler::{Desk, End, Scheduler, Shared},
+};
+use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
+use jiff::Timestamp;
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::wire::{Log, Wire};
+
+/// Nothing here takes as long.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// Tidying up takes no longer than this.
+const QUIET_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where jobs deliver.
+pub const TARGET: &str = "in/report.csv";
+
+/// From this size on, files are resumed.
+pub const RESUME_MIN: usize = 64 * 1024;
+
+/// What kind of partner and job a lab is about.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub direction: Direction,
+    pub publish: Publish,
+    pub resume: ResumePolicy,
+    pub staging: &'static str,
+    pub late_close: &'static str,
+    pub rename: Rename,
+    pub lists_hidden: bool,
+    pub checksums: bool,
+    pub old_target: bool,
+    pub size: usize,
+    pub retries: u32,
+    pub settle_delay: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            direction: Direction::Send,
+            publish: Publish::Atomic,
+            resume: ResumePolicy::Verified,
+            staging: "folder",
+            late_close: "keeps",
+            rename: Rename::Replaces,
+            lists_hidden: true,
+            checksums: true,
+            old_target: false,
+            size: 3 * RESUME_MIN,
+            retries: 50,
+            settle_delay: 0,
+        }
+    }
+}
+
+/// The instance, its partner and what happened.
+pub struct Lab {
+    dir: tempfile::TempDir,
+    pub setup: Setup,
+    pub partner: MemoryPartner,
+    pub log: Log,
+    /// Another transport than the one in memory.
+    pub transport: Option<(Arc<dyn Transport>, String)>,
+}
+
+/// One node at work.
+pub struct Node {
+    pub name: String,
+    pub desk: Desk,
+    pub journal: Arc<SqliteJournal>,
+    pub wire: Wire,
+    pub notices: Arc<Notices>,
+    pub scheduler: JoinHandle<End>,
+}
+
+impl Lab {
+    /// An instance with one definition, its source and, if the setup says so, an old target.
+    pub fn new(setup: Setup) -> Self {
+        Self::with_transport(setup, None)
+    }
+
+    /// As [`new`](Self::new), with a transport and its settings as lines of TOML.
+    pub fn with_transport(
+        setup: Setup,
+        transport: Option<(Arc<dyn Transport>, String)>,
+    ) -> Self {
+        let memory = Path::new("/dev/shm");
+        let dir = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let lab =
+            Self { dir: dir.unwrap(), setup, partner: MemoryPartner::new(), log: Log::default(), transport };
+        for folder in ["definitions", "data", "logs"] {
+            std::fs::create_dir(lab.path().join(folder)).unwrap();
+        }
+        lab.write_config("");
+        lab.partner.make_folders("in");
+        let content = content(1, lab.setup.size);
+        match lab.setup.direction {
+            Direction::Send => {
+                lab.write_source("report.csv", &content);
+                if lab.setup.old_target {
+                    lab.partner.put(TARGET, *b"the old report");
+                }
+            }
+            Direction::Fetch => {
+                lab.partner.put(TARGET, content);
+                if lab.setup.old_target {
+                    lab.write_source("report.csv", b"the old report");
+                }
+            }
+        }
+        lab
+    }
+
+    /// The install directory.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The local side of the definition.
+    pub fn local(&self) -> PathBuf {
+        self.path().join("data/report.csv")
+    }
+
+    pub fn write_source(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path().join("data").join(name), bytes).unwrap();
+    }
+
+    /// Writes the configuration, with more lines for the partner.
+    pub fn write_config(&self, more: &str) {
+        let Setup { direction, publish, resume, staging, late_close, settle_delay, .. } =
+            &self.setup;
+        let (name, settings) = match &self.transport {
+            Some((transport, settings)) => (transport.name(), settings.as_str()),
+            None => (MemoryTransport::NAME, ""),
+        };
+        let host = format!(
+            "[instance]\nname = \"night\"\n[roots]\nsend = [\"data\"]\nreceive = [\"data\"]\n\
+             [limits]\njobs = 16\n[partners.BANK]\ntransport = \"{name}\"\nsessions = 4\n\
+             staging = \"{staging}\"\nresume_min_bytes = {RESUME_MIN}\n\
+             late_close = \"{late_close}\"\n{settings}\n{more}\n"
+        );
+        let definition = format!(
+            "[[definition]]\nid = \"PRDY01\"\npartner = \"BANK\"\ndirection = \"{direction}\"\n\
+             local = \"report.csv\"\nremote = \"{TARGET}\"\npublish = \"{publish}\"\n\
+             resume = \"{resume}\"\nsettle_delay_s = {settle_delay}\n"
+        );
+        std::fs::write(self.path().join("ferryway.toml"), host).unwrap();
+        std::fs::write(self.path().join("definitions/a.toml"), definition).unwrap();
+    }
+
+    fn config(&self) -> Config {
+        let environment = Environment::with_variables::<&str, &str>(7, "node1", []);
+        let mut config = Config::load_in(self.path(), environment)
+            .unwrap_or_else(|faults| panic!("{faults:?}"));
+        for partner in config.partners.values_mut() {
+            // Seconds are the smallest unit of the file; a test has no time for them.
+            partner.retry = RetryPolicy {
+                attempts: self.setup.retries,
+                first: Duration::from_millis(1),
+                max: Duration::from_millis(4),
+                factor: 1.5,
+            };
+        }
+        config
+    }
+
+    fn memory(&self) -> Arc<dyn Transport> {
+        let Setup { rename, lists_hidden, checksums, .. } = self.setup;
+        let checksums = match checksums {
+            true => vec![Algorithm::Sha256, Algorithm::Crc32],
+            false => Vec::new(),
+        };
+        Arc::new(MemoryTransport::new(self.partner.clone()).with_capabilities(Capabilities {
+            resume: Resume::AtOffset,
+            rename,
+            size: true,
+            folders: true,
+            lists_hidden,
+            checksums,
+            epoch_fencing: false,
+        }))
+    }
+
+    /// A node's way to the partner.
+    pub fn wire(&self, node: &str) -> Wire {
+        let inner = match &self.transport {
+            Some((transport, _)) => Arc::clone(transport),
+            None => self.memory(),
+        };
+        Wire::new(node, inner, self.log.clone())
+    }
+
+    /// Starts a node, which takes the instance over.
+    pub async fn start(&self, name: &str) -> Node {
+        self.start_with(self.wire(name), name, Hook::default()).await.expect("the node starts")
+    }
+
+    /// Starts a node with this way to the partner; fails as the journal does.
+    pub async fn start_with(
+        &self,
+        wire: Wire,
+        name: &str,
+        hook: Hook,
+    ) -> Result<Node, ferryway_host::journal::JournalError> {
+        let config = self.config();
+        let mut options =
+            Options::new(self.path(), NodeName(name.to_owned()), config.instance.clone());
+        options.replace = true;
+        options.hook = hook;
+        let taken = tokio::task::spawn_blocking(move || SqliteJournal::take_over(options));
+        let (journal, takeover) = taken.await.unwrap()?;
+        let journal = Arc::new(journal);
+        let notices = Arc::new(Notices::open(&config));
+        let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await?;
+        let plugin = Plugin {
+            path: PathBuf::from("linked"),
+            name: "linked".to_owned(),
+            version: "0".to_owned(),
+            transport: Arc::new(wire.clone()),
+        };
+        let shared = Arc::new(Shared {
+            config: RwLock::new(Arc::new(config)),
+            plugins: Arc::new(Plugins { loaded: vec![plugin], ..Plugins::default() }),
+            journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
+            notices: Arc::clone(&notices),
+            node: name.to_owned(),
+            started_at: Timestamp::now(),
+        });
+        let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+        let scheduler = tokio::spawn(scheduler.run());
+        Ok(Node { name: name.to_owned(), desk, journal, wire, notices, scheduler })
+    }
+}
+
+impl Node {
+    /// Asks for a run of the definition.
+    pub async fn submit(&self) -> Result<Job, Refusal> {
+        self.submit_as(None, None).await
+    }
+
+    /// Asks for a run of the definition with another local file and a key.
+    pub async fn submit_as(
+        &self,
+        local: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<Job, Refusal> {
+        let request = SubmitRequest {
+            definition: "PRDY01".parse().unwrap(),
+            local: local.map(PathBuf::from),
+            remote: local.and(Some(TARGET.to_owned())),
+            key: key.map(str::to_owned),
+        };
+        Ok(self.desk.submit(vec![request]).await?.remove(0))
+    }
+
+    /// Waits until the job has ended or is suspended.
+    pub async fn rest(&self, id: &JobId) -> Job {
+        self.desk.wait(vec![id.clone()], LIMIT).await.expect("the host answers").remove(0)
+    }
+
+    pub async fn command(&self, id: &JobId, command: Command) -> Result<Job, Refusal> {
+        self.desk.command(id, command).await
+    }
+
+    /// The node is gone, without a word to anybody.
+    pub async fn dies(self) {
+        self.scheduler.abort();
+        drop(self.scheduler.await);
+    }
+
+    /// Waits until nothing is left to do: no job moves and the partner is tidied.
+    pub async fn quiet(&self) -> Result<(), String> {
+        let partner = "BANK".parse().unwrap();
+        let started = tokio::time::Instant::now();
+        loop {
+            let jobs = self.journal.in_flight().await.map_err(|error| error.to_string())?;
+            let moving =
+                jobs.iter().filter(|j| !matches!(j.status, Status::Suspended | Status::PostExit));
+            let (moving, in_flight) = (moving.count(), jobs.len());
+            let staging =
+                self.journal.staging(&partner).await.map_err(|error| error.to_string())?;
+            // A folder that a job in flight may still need stays. One that is not revoked
+            // waits for the first job of this epoch.
+            let old = staging.iter().filter(|s| s.state == StagingState::Revoked).count();
+            let leftovers =
+                self.journal.leftovers(&partner).await.map_err(|error| error.to_string())?;
+            if moving == 0 && leftovers.is_empty() && (old == 0 || in_flight > 0) {
+                return Ok(());
+            }
+            if started.elapsed() > QUIET_LIMIT {
+                return Err(format!(
+                    "not quiet: {moving} jobs moving, staging {staging:?}, leftovers {leftovers:?}"
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends as told, leaving no trace on the partner.
+    pub async fn stop(self) {
+        timeout(LIMIT, self.desk.stop()).await.expect("the scheduler stops");
+        self.scheduler.await.expect("the scheduler ends").expect("without an error");
+        self.journal.close().await.expect("the journal closes");
+    }
+}
+
+/// Bytes that differ from version to version, and from place to place.
+pub fn content(version: u64, size: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(version);
+    std::iter::repeat_with(|| random.u8(..)).take(size).collect()
+}

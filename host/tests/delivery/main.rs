@@ -1,0 +1,12 @@
+//! The delivery protocol, in one process: every step of a delivery fails, loses its answer or
+//! kills its owner, former owners go on after their end, and the result is held to one oracle.
+
+// Helpers of an integration test report what is wrong by panicking, like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(unreachable_pub, reason = "the modules of a test are no interface")]
+
+mod clean;
+mod crash;
+mod lab;
+mod oracle;
+mod wire;

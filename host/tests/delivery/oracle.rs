@@ -1,0 +1,96 @@
+//! What must hold in the end, whatever happened on the way.
+
+use ferryway_core::{Direction, Operation, Outcome, Publish, Status};
+use ferryway_host::journal::{
+    JournalStore,
+    record::{HistoryQuery, Job},
+};
+
+use crate::lab::{Lab, Node, TARGET, content};
+
+impl Lab {
+    /// The target holds the newest accepted content, each job was published once and in order,
+    /// nothing lies about, and the journal accounts for every accepted job.
+    pub async fn check(&self, node: &Node, accepted: &[Job]) -> Result<(), String> {
+        node.quiet().await?;
+        self.target(&content(1, self.setup.size))?;
+        self.published(accepted.len())?;
+        self.tidy()?;
+        self.journal(node, accepted).await
+    }
+
+    /// The target is this, byte for byte.
+    pub fn target(&self, expected: &[u8]) -> Result<(), String> {
+        let found = match self.setup.direction {
+            Direction::Send => self.partner.bytes(TARGET),
+            Direction::Fetch => std::fs::read(self.local()).ok(),
+        };
+        match found {
+            None => Err("there is no target".to_owned()),
+            Some(found) if found != expected => {
+                let at = found.iter().zip(expected).position(|(a, b)| a != b);
+                Err(format!(
+                    "the target has {} bytes, not {}, and differs at {at:?}",
+                    found.len(),
+                    expected.len()
+                ))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Renames onto the target, as the partner performed them.
+    pub fn published(&self, times: usize) -> Result<(), String> {
+        if self.setup.direction == Direction::Fetch || self.setup.publish == Publish::Direct {
+            return Ok(());
+        }
+        let onto_target = |done: &crate::wire::Done| {
+            done.ok && done.operation == Operation::Rename && done.to.as_deref() == Some(TARGET)
+        };
+        let found = self.log.entries().iter().filter(|done| onto_target(done)).count();
+        if found == times {
+            return Ok(());
+        }
+        Err(format!("published {found} times, not {times}"))
+    }
+
+    /// Nothing is left on either side but the files themselves, and the files that bar the
+    /// folders of former epochs.
+    pub fn tidy(&self) -> Result<(), String> {
+        let bar = |path: &str| {
+            let name = path.strip_prefix("in/.ferryway/night/e");
+            name.is_some_and(|name| name.chars().all(|c| c.is_ascii_digit()))
+                && self.partner.bytes(path).is_some_and(|bytes| bytes.is_empty())
+        };
+        let mut strays = self.partner.files();
+        strays.retain(|path| path != TARGET && !bar(path));
+        let local = std::fs::read_dir(self.path().join("data")).unwrap();
+        let names = local.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        strays.extend(names.filter(|name| name.starts_with('.')));
+        if strays.is_empty() { Ok(()) } else { Err(format!("left behind: {strays:?}")) }
+    }
+
+    async fn journal(&self, node: &Node, accepted: &[Job]) -> Result<(), String> {
+        let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+        let ended = node.journal.history(query).await.map_err(|error| error.to_string())?;
+        for job in accepted {
+            let Some(job) = ended.iter().find(|other| other.id == job.id) else {
+                return Err(format!("job {} has not ended", job.id));
+            };
+            if job.status != Status::Idle(Outcome::Completed) {
+                return Err(format!("job {} is {}: {:?}", job.id, job.status, job.state));
+            }
+            let state = &job.state;
+            if state.published != 1 || state.intent.is_some() || state.attempt.is_some() {
+                return Err(format!("job {} is not whole: {state:?}", job.id));
+            }
+            if state.size != Some(self.setup.size as u64) || state.digest.is_none() {
+                return Err(format!("job {} has no proof: {state:?}", job.id));
+            }
+        }
+        if ended.len() != accepted.len() {
+            return Err(format!("{} jobs ended, {} were accepted", ended.len(), accepted.len()));
+        }
+        Ok(())
+    }
+}

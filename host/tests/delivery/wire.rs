@@ -1,0 +1,438 @@
+//! A transport around another one: numbers every operation of its node, writes it down, and
+//! lets a planned one fail, lose its answer, kill the node or hold it.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use ferryway_core::{
+    Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
+    bytes::{ByteSource, Source},
+    error::Reply,
+    transport::{
+        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
+    },
+};
+use tokio::sync::watch;
+
+/// What happens to an operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Act {
+    /// Nothing is done and the connection is lost.
+    Fail,
+    /// It is done, and the connection is lost before the answer.
+    Lose,
+    /// The partner refuses with this code and class `Permanent`, and does nothing.
+    Refuse(u16, Kind),
+    /// The node dies before it.
+    DieBefore,
+    /// It is done, and the node dies before the answer.
+    DieAfter,
+    /// It waits, before it does anything, for [`Point::release`].
+    PauseBefore,
+    /// It is done, and waits for [`Point::release`] before the answer.
+    PauseAfter,
+    /// A store ends after so many bytes with a lost connection.
+    FailMid(u64),
+    /// The node dies when so many bytes are stored.
+    DieMid(u64),
+    /// A store waits for [`Point::release`] when so many bytes are stored.
+    PauseMid(u64),
+    /// A store ends after so many bytes as if that were all, and is confirmed.
+    EarlyEnd(u64),
+}
+
+/// Which operation a plan is for.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// The node's operation of this number, from 1.
+    Number(usize),
+    /// The first operation of this kind whose path contains the text.
+    On(Operation, &'static str),
+    /// Every one of this kind whose path contains the text.
+    Every(Operation, &'static str),
+}
+
+/// Where a plan strikes: tells that it did, and lets a held operation go on.
+#[derive(Clone)]
+pub struct Point {
+    fired: watch::Sender<u32>,
+    released: Arc<(Mutex<bool>, Condvar)>,
+    go_on: watch::Sender<bool>,
+}
+
+/// One node's way to the partner.
+#[derive(Clone)]
+pub struct Wire {
+    node: String,
+    inner: Arc<dyn Transport>,
+    state: Arc<Mutex<State>>,
+    log: Log,
+}
+
+/// What all nodes did, in order.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<Done>>>);
+
+/// One operation that was performed.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub node: String,
+    pub number: usize,
+    pub operation: Operation,
+    pub path: String,
+    pub to: Option<String>,
+    pub ok: bool,
+    pub note: String,
+}
+
+#[derive(Default)]
+struct State {
+    count: usize,
+    plans: Vec<(When, Act, Point)>,
+}
+
+impl Point {
+    fn new() -> Self {
+        Self {
+            fired: watch::Sender::new(0),
+            released: Arc::default(),
+            go_on: watch::Sender::new(false),
+        }
+    }
+
+    /// How often the plan struck.
+    pub fn fired(&self) -> u32 {
+        *self.fired.borrow()
+    }
+
+    /// Resolves when the plan has struck.
+    pub async fn strikes(&self) {
+        let mut fired = self.fired.subscribe();
+        fired.wait_for(|&fired| fired > 0).await.expect("the sender lives in self");
+    }
+
+    /// Lets a held operation go on.
+    pub fn release(&self) {
+        *self.released.0.lock().unwrap() = true;
+        self.released.1.notify_all();
+        self.go_on.send_replace(true);
+    }
+
+    fn strike(&self) {
+        self.fired.send_modify(|fired| *fired += 1);
+    }
+
+    async fn released(&self) {
+        let mut go_on = self.go_on.subscribe();
+        go_on.wait_for(|&go_on| go_on).await.expect("the sender lives in self");
+    }
+
+    fn released_blocking(&self) {
+        let guard = self.released.0.lock().unwrap();
+        // A test that failed must not hang here.
+        let limit = Duration::from_secs(20);
+        drop(self.released.1.wait_timeout_while(guard, limit, |released| !*released).unwrap());
+    }
+}
+
+impl Log {
+    /// The operations so far.
+    pub fn entries(&self) -> Vec<Done> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// All of it, for a failed test.
+    pub fn print(&self) -> String {
+        let lines = self.entries().into_iter().map(|done| {
+            let to = done.to.map(|to| format!(" -> {to}")).unwrap_or_default();
+            let result = if done.ok { "ok" } else { "failed" };
+            let Done { node, number, operation, path, note, .. } = done;
+            format!("  {node}#{number} {operation} {path}{to}: {result} {note}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn push(&self, done: Done) {
+        self.0.lock().unwrap().push(done);
+    }
+}
+
+impl Wire {
+    pub fn new(node: &str, inner: Arc<dyn Transport>, log: Log) -> Self {
+        Self { node: node.to_owned(), inner, state: Arc::default(), log }
+    }
+
+    /// Plans something; the first plan that fits strikes.
+    pub fn plan(&self, when: When, act: Act) -> Point {
+        let point = Point::new();
+        self.state.lock().unwrap().plans.push((when, act, point.clone()));
+        point
+    }
+
+    /// How many operations there were.
+    pub fn count(&self) -> usize {
+        self.state.lock().unwrap().count
+    }
+
+    fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
+        let mut state = self.state.lock().unwrap();
+        state.count += 1;
+        let number = state.count;
+        let fits = |when: &When| match when {
+            When::Number(wanted) => *wanted == number,
+            When::On(wanted, text) | When::Every(wanted, text) => {
+                *wanted == operation && path.contains(text)
+            }
+        };
+        let found = state.plans.iter().position(|(when, ..)| fits(when));
+        let plan = found.map(|at| match &state.plans[at].0 {
+            When::Every(..) => (state.plans[at].1, state.plans[at].2.clone()),
+            _ => {
+                let (_, act, point) = state.plans.remove(at);
+                (act, point)
+            }
+        });
+        let (node, path, note) = (self.node.clone(), path.to_owned(), String::new());
+        let done = Done { node, number, operation, path, to, ok: false, note };
+        Begun { done, log: self.log.clone(), plan }
+    }
+}
+
+#[async_trait]
+impl Transport for Wire {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
+        self.inner.check_config(settings)
+    }
+
+    async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
+        let mut planned = self.begin(Operation::Connect, "", None);
+        planned.before().await?;
+        let result = self.inner.connect(partner).await;
+        let inner = planned.after(result).await?;
+        Ok(Box::new(WireSession { wire: self.clone(), inner, lost: false }))
+    }
+}
+
+struct WireSession {
+    wire: Wire,
+    inner: Box<dyn Session>,
+    lost: bool,
+}
+
+/// An operation under way, and what is planned for it.
+struct Begun {
+    done: Done,
+    log: Log,
+    plan: Option<(Act, Point)>,
+}
+
+impl Begun {
+    /// What is planned before the operation.
+    async fn before(&mut self) -> Result<()> {
+        let Some((act, point)) = &self.plan else { return Ok(()) };
+        match *act {
+            Act::Fail => {
+                point.strike();
+                self.write(false, "fails, as planned");
+                Err(self.lost())
+            }
+            Act::Refuse(code, kind) => {
+                point.strike();
+                self.write(false, "is refused, as planned");
+                let reply = Reply { code, text: "no".to_owned() };
+                let operation = self.done.operation;
+                let error = TransportError::new(Class::Permanent, kind, operation, "refused");
+                Err(error.at(&self.done.path).replied(reply))
+            }
+            Act::DieBefore => {
+                self.write(false, "and dies before it");
+                point.strike();
+                std::future::pending().await
+            }
+            Act::PauseBefore => {
+                self.write(false, "waits");
+                point.strike();
+                point.released().await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is planned after it.
+    async fn after<T>(self, result: Result<T>) -> Result<T> {
+        let ok = result.is_ok();
+        let Some((act, point)) = &self.plan else {
+            let note = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            self.write(ok, &note);
+            return result;
+        };
+        match *act {
+            Act::DieAfter | Act::DieMid(_) => {
+                self.write(ok, "and dies");
+                point.strike();
+                std::future::pending().await
+            }
+            Act::Lose | Act::FailMid(_) => {
+                self.write(ok, "and the connection is lost");
+                point.strike();
+                Err(self.lost())
+            }
+            Act::PauseAfter => {
+                self.write(ok, "and waits");
+                point.strike();
+                point.released().await;
+                result
+            }
+            _ => {
+                self.write(ok, "at last");
+                result
+            }
+        }
+    }
+
+    fn lost(&self) -> TransportError {
+        let operation = self.done.operation;
+        TransportError::retryable(Kind::Connection, operation, "lost, as planned")
+            .at(&self.done.path)
+    }
+
+    fn write(&self, ok: bool, note: &str) {
+        self.log.push(Done { ok, note: note.to_owned(), ..self.done.clone() });
+    }
+}
+
+/// Lets so many bytes pass.
+struct Gate {
+    inner: Source,
+    left: u64,
+    act: Act,
+    point: Point,
+    open: bool,
+}
+
+impl ByteSource for Gate {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 && !self.open {
+            match self.act {
+                Act::PauseMid(_) => {
+                    self.point.strike();
+                    self.point.released_blocking();
+                    self.open = true;
+                }
+                Act::EarlyEnd(_) => {
+                    self.point.strike();
+                    return Ok(0);
+                }
+                _ => return Err(io::Error::other("no more, as planned")),
+            }
+        }
+        let room = if self.open { chunk.len() as u64 } else { self.left.min(chunk.len() as u64) };
+        let read = self.inner.read(&mut chunk[..usize::try_from(room).unwrap()])?;
+        self.left = self.left.saturating_sub(read as u64);
+        Ok(read)
+    }
+}
+
+/// Performs an operation of the inner session as planned.
+macro_rules! perform {
+    ($self:ident, $operation:ident, $path:expr, $to:expr, $call:expr) => {{
+        if $self.lost {
+            return Err(TransportError::closed(Operation::$operation));
+        }
+        let mut begun = $self.wire.begin(Operation::$operation, $path, $to);
+        let lost = matches!(begun.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)));
+        $self.lost |= lost;
+        begun.before().await?;
+        let result = $call.await;
+        begun.after(result).await
+    }};
+}
+
+#[async_trait]
+impl Session for WireSession {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn stat(&mut self, path: RemotePath) -> Result<Stat> {
+        perform!(self, Stat, path.as_str(), None, self.inner.stat(path))
+    }
+
+    async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
+        let path = folder.as_ref().map_or("", |folder| folder.as_str());
+        perform!(self, List, path, None, self.inner.list(folder))
+    }
+
+    async fn fetch(&mut self, download: Download) -> Result<u64> {
+        perform!(self, Fetch, download.path.as_str(), None, self.inner.fetch(download))
+    }
+
+    async fn store(&mut self, mut upload: Upload) -> Result<u64> {
+        if self.lost {
+            return Err(TransportError::closed(Operation::Store));
+        }
+        let span = format!("{} bytes at {}", upload.length, upload.offset);
+        let mut begun = self.wire.begin(Operation::Store, upload.path.as_str(), Some(span));
+        if let Some((act, point)) = &begun.plan
+            && let Act::FailMid(left)
+            | Act::DieMid(left)
+            | Act::PauseMid(left)
+            | Act::EarlyEnd(left) = *act
+        {
+            let (act, point) = (*act, point.clone());
+            let gate = Gate { inner: upload.source, left, act, point, open: false };
+            upload.source = Source::new(gate);
+        }
+        self.lost |= matches!(begun.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)));
+        begun.before().await?;
+        let result = self.inner.store(upload).await;
+        begun.after(result).await
+    }
+
+    async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
+        let onto = Some(to.to_string());
+        perform!(self, Rename, from.as_str(), onto, self.inner.rename(from, to))
+    }
+
+    async fn remove(&mut self, path: RemotePath) -> Result<()> {
+        perform!(self, Remove, path.as_str(), None, self.inner.remove(path))
+    }
+
+    async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
+        perform!(self, MakeFolder, path.as_str(), None, self.inner.make_folder(path))
+    }
+
+    async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {
+        perform!(self, RemoveFolder, path.as_str(), None, self.inner.remove_folder(path))
+    }
+
+    async fn checksum(
+        &mut self,
+        path: RemotePath,
+        algorithm: Algorithm,
+        length: u64,
+    ) -> Result<Digest> {
+        let call = self.inner.checksum(path.clone(), algorithm, length);
+        perform!(self, Checksum, path.as_str(), None, call)
+    }
+
+    async fn ping(&mut self) -> Result<()> {
+        perform!(self, Ping, "", None, self.inner.ping())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.inner.close().await
+    }
+}
