@@ -130,6 +130,16 @@ fn every_dependency_has_its_reason() {
 }
 
 #[test]
+fn every_key_of_an_ftp_partner_is_explained() {
+    let source = read("plugins/ftp/src/config.rs");
+    let known = source.split("const KEYS").nth(1).and_then(|rest| rest.split("];").next());
+    let known: BTreeSet<_> = known.unwrap().split('"').skip(1).step_by(2).collect();
+    let text = read("docs/ftp.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
 fn the_plugin_that_is_shown_is_the_one_that_is_tested() {
     let shown = read("docs/plugins.md").contains(&read("tests/tests/example_plugin/folder.rs"));
     assert!(shown, "docs/plugins.md does not show tests/tests/example_plugin/folder.rs as it is");
