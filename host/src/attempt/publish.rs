@@ -6,11 +6,11 @@ use ferryway_core::{
     transport::{EntryKind, Session},
 };
 
-use super::{Failure, run::Run, send::discard};
+use super::{Failure, run::Run};
 use crate::{
     journal::{
         Receipt,
-        record::{Intent, Job, Token},
+        record::{Intent, Job, Leftover, Token},
     },
     partner::staging::locations,
 };
@@ -58,17 +58,19 @@ pub(super) async fn published(
     note: Option<String>,
 ) -> Result<Receipt<Job>, Failure> {
     let intent = run.job().state.intent.unwrap_or_default();
+    let displaced = note_displaced(run, &intent).await?;
     let receipt = finish(run, &[Event::Published, Event::Complete], note, &intent).await?;
-    if intent.displaced.is_empty() {
+    if displaced.is_empty() {
         return Ok(receipt);
     }
     let job = receipt.await?;
     let records = run.partner.staging_records().await;
-    for name in &intent.displaced {
-        let Ok(name) = name.parse::<RemotePath>() else { continue };
-        for path in locations(&records, &name) {
-            if is_file(session, &path).await.unwrap_or(false) {
-                discard(run, session, &path).await?;
+    for leftover in displaced {
+        for path in locations(&records, &leftover.path) {
+            // What cannot be removed now is removed when the partner is tidied.
+            if session.remove(path).await.is_ok() {
+                run.context.journal.forget_leftover(leftover).await?;
+                break;
             }
         }
     }
@@ -76,6 +78,18 @@ pub(super) async fn published(
     // The other end is held right here.
     let _received = done.send(Ok(job));
     Ok(receipt)
+}
+
+/// Notes the old target where it was moved away. It is on record before the job ends: after
+/// that, nobody would know of it.
+async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Leftover>, Failure> {
+    let mut noted = Vec::with_capacity(intent.displaced.len());
+    for path in intent.displaced.iter().filter_map(|name| name.parse().ok()) {
+        let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.job().id };
+        run.context.journal.put_leftover(leftover.clone()).await?;
+        noted.push(leftover);
+    }
+    Ok(noted)
 }
 
 /// Records the delivery.

@@ -33,6 +33,7 @@ use crate::{
 use attempt_task::{Ended, Next};
 pub use operations::Desk;
 use orders::Order;
+use partners::Tidied;
 use queue::Queue;
 
 /// Orders that may wait for the scheduler.
@@ -63,9 +64,11 @@ pub struct Scheduler {
     queue: Queue,
     jobs: HashMap<JobId, InFlight>,
     tasks: JoinSet<Ended>,
-    chores: JoinSet<PartnerName>,
+    chores: JoinSet<Tidied>,
     /// Partners that were tidied since their last job.
     tidy: HashSet<PartnerName>,
+    /// Partners that could not be tidied, and how often in a row.
+    untidy: HashMap<PartnerName, u32>,
     waiters: Vec<Waiter>,
 }
 
@@ -121,6 +124,7 @@ impl Scheduler {
             tasks: JoinSet::new(),
             chores: JoinSet::new(),
             tidy: HashSet::new(),
+            untidy: HashMap::new(),
             waiters: Vec::new(),
         };
         scheduler.open_partners().await?;
@@ -151,9 +155,12 @@ impl Scheduler {
                         Err(error) => tracing::error!(%error, "the task of a try broke"),
                     }
                 }
-                Some(partner) = self.chores.join_next(), if !self.chores.is_empty() => {
-                    if let Err(error) = partner {
-                        tracing::error!(%error, "the task that tidies a partner broke");
+                Some(tidied) = self.chores.join_next(), if !self.chores.is_empty() => {
+                    match tidied {
+                        Ok(tidied) => self.tidied(tidied),
+                        Err(error) => {
+                            tracing::error!(%error, "the task that tidies a partner broke");
+                        }
                     }
                 }
                 order = self.orders.recv() => match order {

@@ -3,13 +3,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ferryway_core::{Kind, PartnerName};
+
 use super::{End, Scheduler, lock};
 use crate::{
     attempt::{Failure, absence},
     journal::{JournalStore, record::StagingState},
     notices::Notices,
-    partner::{PartnerState, pool::Pool, staging::locations},
+    partner::{PartnerState, backoff, pool::Pool, staging::locations},
 };
+
+/// How the tidying of a partner ended.
+#[derive(Debug)]
+pub(super) struct Tidied {
+    partner: PartnerName,
+    done: bool,
+}
 
 /// How long a good-bye to a partner may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
@@ -70,14 +79,26 @@ impl Scheduler {
                         && state.attempt.as_ref().is_none_or(|attempt| attempt.epoch == ours))
             });
             let (partner, shared) = (Arc::clone(partner), Arc::clone(&self.shared));
+            let tries = self.untidy.get(name).map_or(1, |failed| failed + 1);
             self.chores.spawn(async move {
-                if let Err(failure) = tidy(&partner, &*shared.journal, clear, &shared.notices).await
-                {
+                let tidied = tidy(&partner, &*shared.journal, clear, &shared.notices).await;
+                if let Err(failure) = &tidied {
                     tracing::debug!(partner = %partner.name, failure = failure.chain(),
                         "the partner is tidied later");
+                    tokio::time::sleep(backoff(&partner.config.retry, tries)).await;
                 }
-                partner.name.clone()
+                Tidied { partner: partner.name.clone(), done: tidied.is_ok() }
             });
+        }
+    }
+
+    /// Hears that a partner was tidied, or that the time has come to try again.
+    pub(super) fn tidied(&mut self, Tidied { partner, done }: Tidied) {
+        if done {
+            self.untidy.remove(&partner);
+        } else {
+            *self.untidy.entry(partner.clone()).or_default() += 1;
+            self.tidy.remove(&partner);
         }
     }
 
@@ -111,10 +132,17 @@ async fn tidy(
     for leftover in leftovers {
         let mut kept = None;
         for path in locations(&records, &leftover.path) {
-            if let Err(error) = lease.session().remove(path.clone()).await
-                && !absence::is_absent(lease.session(), &path, None).await.unwrap_or(false)
-            {
-                kept = Some(error.to_string());
+            match lease.session().remove(path.clone()).await {
+                Ok(()) => {}
+                // A lost connection says nothing of the file.
+                Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    if !absence::is_absent(lease.session(), &path, None).await.unwrap_or(false) {
+                        kept = Some(error.to_string());
+                    }
+                }
             }
         }
         let path = leftover.path.to_string();

@@ -122,7 +122,7 @@ async fn a_recovery_may_die_or_fail_at_every_operation() {
 }
 
 /// Runs a node until it dies at the operation, or to its job's end.
-async fn first_node(lab: &Lab, number: usize, act: Act) -> (Job, Point) {
+pub async fn first_node(lab: &Lab, number: usize, act: Act) -> (Job, Point) {
     let wire = lab.wire("n1");
     let point = wire.plan(When::Number(number), act);
     let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
@@ -143,13 +143,13 @@ async fn until_dead_or_done(node: Node, point: &Point, job: &Job) {
     node.dies().await;
 }
 
-fn note(broken: &mut Vec<String>, lab: &Lab, what: &str, result: Result<(), String>) {
+pub fn note(broken: &mut Vec<String>, lab: &Lab, what: &str, result: Result<(), String>) {
     if let Err(reason) = result {
         broken.push(format!("{what}: {reason}\n  {:?}\n{}", lab.setup, lab.log.print()));
     }
 }
 
-fn report(broken: &[String]) {
+pub fn report(broken: &[String]) {
     let Some(first) = broken.first() else { return };
     let lines: Vec<_> = broken.iter().map(|b| b.lines().next().unwrap_or_default()).collect();
     panic!("the first of {}:\n{first}\n\nall:\n{}", lines.len(), lines.join("\n"));

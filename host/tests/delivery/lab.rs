@@ -17,7 +17,7 @@ use ferryway_host::{
         Operations,
         api::{Command, Refusal, SubmitRequest},
     },
-    journal::{Hook, JournalStore, NodeName, Options, SqliteJournal, record::{Job, StagingState}},
+    journal::{Hook, JournalStore, NodeName, Options, SqliteJournal, record::{HistoryQuery, Job, StagingState}},
     loader::{Plugin, Plugins},
     notices::Notices,
     recovery,
@@ -89,11 +89,8 @@ pub struct Lab {
 
 /// One node at work.
 pub struct Node {
-    pub name: String,
     pub desk: Desk,
     pub journal: Arc<SqliteJournal>,
-    pub wire: Wire,
-    pub notices: Arc<Notices>,
     pub scheduler: JoinHandle<End>,
 }
 
@@ -255,7 +252,7 @@ impl Lab {
         });
         let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
         let scheduler = tokio::spawn(scheduler.run());
-        Ok(Node { name: name.to_owned(), desk, journal, wire, notices, scheduler })
+        Ok(Node { desk, journal, scheduler })
     }
 }
 
@@ -283,6 +280,19 @@ impl Node {
     /// Waits until the job has ended or is suspended.
     pub async fn rest(&self, id: &JobId) -> Job {
         self.desk.wait(vec![id.clone()], LIMIT).await.expect("the host answers").remove(0)
+    }
+
+    /// As [`rest`](Self::rest), for a node that may end meanwhile.
+    pub async fn desk_wait(&self, id: &JobId) -> Result<Vec<Job>, Refusal> {
+        self.desk.wait(vec![id.clone()], LIMIT).await
+    }
+
+    /// Every job on record.
+    pub async fn all(&self) -> Vec<Job> {
+        let mut jobs = self.journal.in_flight().await.unwrap();
+        let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+        jobs.extend(self.journal.history(query).await.unwrap());
+        jobs
     }
 
     pub async fn command(&self, id: &JobId, command: Command) -> Result<Job, Refusal> {

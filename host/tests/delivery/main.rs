@@ -7,6 +7,8 @@
 
 mod clean;
 mod crash;
+mod durable;
 mod lab;
 mod oracle;
 mod wire;
+mod zombie;

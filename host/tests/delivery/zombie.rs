@@ -1,0 +1,104 @@
+//! A former owner that does not know it yet: held inside an operation while a successor takes
+//! over and finishes, then let go. Nothing that it does may count.
+
+use std::time::Duration;
+
+use ferryway_core::{Direction, ResumePolicy, transport::Rename};
+use ferryway_host::journal::JournalError;
+use tokio::time::timeout;
+
+use crate::{
+    crash::{note, report},
+    lab::{LIMIT, Lab, Setup},
+    wire::{Act, When},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zombie_in_any_operation_changes_nothing() {
+    let base = Setup::default();
+    let refuses = Setup { rename: Rename::RefusesExisting, old_target: true, ..base.clone() };
+    let setups = [
+        base.clone(),
+        refuses,
+        Setup { old_target: true, resume: ResumePolicy::Size, ..base.clone() },
+        Setup { resume: ResumePolicy::Never, lists_hidden: false, ..base.clone() },
+        Setup { late_close: "probe", checksums: false, ..base.clone() },
+        Setup { direction: Direction::Fetch, ..base },
+    ];
+    let mut broken = Vec::new();
+    for setup in setups {
+        for act in [Act::PauseBefore, Act::PauseAfter, Act::PauseMid(70_000)] {
+            for number in 1.. {
+                let lab = Lab::new(setup.clone());
+                let (fired, result) = outlived(&lab, number, act).await;
+                note(&mut broken, &lab, &format!("{act:?} at {number}"), result);
+                if !fired {
+                    assert!(number > 2, "only {number} operations: {}", lab.log.print());
+                    break;
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+/// Without a folder of the epoch that can be taken away, a zombie that was about to store makes
+/// its partial after the successor has finished: it stays, and harms nothing. And one that was
+/// about to move the old target away takes the new one with it: the limit of such partners.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_its_target_a_zombie_leaves_at_most_its_partial() {
+    let setup = Setup { staging: "beside", ..Setup::default() };
+    let mut left = 0;
+    let mut broken = Vec::new();
+    for act in [Act::PauseBefore, Act::PauseAfter, Act::PauseMid(70_000)] {
+        for number in 1.. {
+            let lab = Lab::new(setup.clone());
+            let (fired, result) = outlived(&lab, number, act).await;
+            let partial = "left behind: [\"in/.report.csv.PRDY011.e1.a1.part\"]";
+            match result {
+                Err(reason) if act == Act::PauseBefore && reason == partial => left += 1,
+                result => note(&mut broken, &lab, &format!("{act:?} at {number}"), result),
+            }
+            if !fired {
+                break;
+            }
+        }
+    }
+    report(&broken);
+    assert_eq!(left, 1, "only a store that has not begun can leave a partial");
+}
+
+/// Holds the first node inside an operation, lets a second one finish, then lets go of the
+/// first. Tells whether there was such an operation.
+async fn outlived(lab: &Lab, number: usize, act: Act) -> (bool, Result<(), String>) {
+    let wire = lab.wire("n1");
+    let point = wire.plan(When::Number(number), act);
+    let zombie = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = zombie.submit().await.unwrap();
+    let held = async {
+        tokio::select! {
+            () = point.strikes() => true,
+            _ = zombie.rest(&job.id) => false,
+        }
+    };
+    if !timeout(LIMIT, held).await.expect("the zombie is held or done") {
+        zombie.stop().await;
+        return (false, Ok(()));
+    }
+    let node = lab.start("n2").await;
+    node.rest(&job.id).await;
+    let jobs = [job];
+    let mut result = lab.check(&node, &jobs).await;
+    point.release();
+    let ended = timeout(LIMIT, zombie.scheduler).await.expect("the zombie ends").unwrap();
+    // What it had sent may still be on its way.
+    tokio::time::sleep(Duration::ZERO).await;
+    if result.is_ok() {
+        result = match ended {
+            Err(JournalError::Fenced { .. }) => lab.check(&node, &jobs).await,
+            other => Err(format!("the zombie ended with {other:?}")),
+        };
+    }
+    node.stop().await;
+    (true, result.map_err(|reason| reason.clone()))
+}
