@@ -9,7 +9,7 @@
 use std::{fs::File, sync::Arc};
 
 use ferryway_core::{
-    Kind, RemotePath,
+    Kind, RemotePath, TransportError,
     bytes::{Meter, Sink},
     policy::ResumePolicy,
     transport::{Download, Session},
@@ -83,11 +83,16 @@ pub(super) async fn adopt(
             _ => Start::Unusable(partial.clone()),
         },
         ResumePolicy::Verified => {
-            if prove(session, partial, size, source, hashes).await? {
-                Start::Proved(size)
-            } else {
-                *lock(hashes) = Hashes::new(&session.capabilities().checksums);
-                Start::Unusable(partial.clone())
+            match prove(session, partial, size, source, hashes).await? {
+                Proof::Same => Start::Proved(size),
+                Proof::Differs => {
+                    *lock(hashes) = Hashes::new(&session.capabilities().checksums);
+                    Start::Unusable(partial.clone())
+                }
+                Proof::Held(error) => {
+                    leave(run, partial).await?;
+                    return Err(error.into());
+                }
             }
         }
     };
@@ -190,15 +195,35 @@ async fn earlier_paths(run: &Run, earlier: &Attempt) -> Vec<RemotePath> {
     names.flat_map(|name| locations(&records, &name)).collect()
 }
 
-/// Whether the partner's first `size` bytes are the source's, by the partner's own hash or by
-/// reading them back. Leaves the hashes at `size` bytes when they are.
+/// Leaves a partial that another session holds for a later removal, so that the next try starts
+/// under a fresh name: a partner that does not know of a session's death can keep its lock for
+/// ever.
+async fn leave(run: &Run, partial: &RemotePath) -> Result<(), Failure> {
+    note_leftover(run, partial.clone()).await?;
+    let note = "the earlier partial is held by another session: the next try starts anew";
+    run.context.notices.fresh_start(&run.job(), "another session holds the earlier partial");
+    run.record(&[], Some(note.to_owned()), |state| state.attempt = None).await
+}
+
+/// What a look at the partner's bytes has shown.
+enum Proof {
+    /// They are the source's.
+    Same,
+    /// They are not, or not so many.
+    Differs,
+    /// The partner, which answered before, is silent about this file.
+    Held(TransportError),
+}
+
+/// Compares the partner's first `size` bytes with the source's, by the partner's own hash or by
+/// reading them back. Leaves the hashes at `size` bytes when they are the same.
 async fn prove(
     session: &mut dyn Session,
     partial: &RemotePath,
     size: u64,
     source: &Source,
     hashes: &SharedHashes,
-) -> Result<bool, Failure> {
+) -> Result<Proof, Failure> {
     if !session.capabilities().checksums.is_empty() {
         let (mut file, shared) = (source.reopen()?, Arc::clone(hashes));
         blocking(move || hash_prefix(&mut file, size, &shared))
@@ -207,7 +232,8 @@ async fn prove(
         if let Some((algorithm, own)) = verify::strongest(&session.capabilities().checksums, hashes)
         {
             match session.checksum(partial.clone(), algorithm, size).await {
-                Ok(found) => return Ok(found == own),
+                Ok(found) if found == own => return Ok(Proof::Same),
+                Ok(_) => return Ok(Proof::Differs),
                 Err(error) if error.kind() == Kind::Unsupported => {}
                 Err(error) => return Err(error.into()),
             }
@@ -223,18 +249,30 @@ async fn read_back(
     size: u64,
     file: File,
     hashes: &SharedHashes,
-) -> Result<bool, Failure> {
+) -> Result<Proof, Failure> {
     let fresh = Hashes::new(&session.capabilities().checksums);
     let (sink, result) = CompareSink::new(file, size, fresh);
-    let download =
-        Download { path: partial.clone(), offset: 0, sink: Sink::new(sink), meter: Meter::new() };
-    session.fetch(download).await?;
+    let meter = Meter::new();
+    let download = Download {
+        path: partial.clone(),
+        offset: 0,
+        sink: Sink::new(sink),
+        meter: Arc::clone(&meter),
+    };
+    match session.fetch(download).await {
+        Ok(_) => {}
+        // vsftpd does not answer RETR while an upload has its lock on the file.
+        Err(error) if error.kind() == Kind::Timeout && meter.bytes() == 0 => {
+            return Ok(Proof::Held(error));
+        }
+        Err(error) => return Err(error.into()),
+    }
     let mut result = lock(&result);
     if result.differs || result.equal != size {
-        return Ok(false);
+        return Ok(Proof::Differs);
     }
     if let Some(read) = result.hashes.take() {
         *lock(hashes) = read;
     }
-    Ok(true)
+    Ok(Proof::Same)
 }
