@@ -1,11 +1,15 @@
 //! One try as a task: runs it, stops it when told, and records how it ended.
 
 use std::{
+    io::ErrorKind,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use ferryway_core::{Event, JobId, Status};
+use ferryway_core::{
+    Event, JobId, Status,
+    policy::{Direction, Publish},
+};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
@@ -159,22 +163,33 @@ fn can_fail(status: Status) -> bool {
     ferryway_core::apply(status, Event::Fail).is_ok()
 }
 
-/// Notes what an ended job may have left on its partner.
+/// Removes what an ended job left on our side, and notes what it may have left on its partner.
 pub(super) async fn note_leftovers(run: &Run) -> Result<(), Failure> {
     let job = run.job();
-    if job.spec.direction == ferryway_core::policy::Direction::Fetch
-        || job.spec.publish == ferryway_core::policy::Publish::Direct
-    {
+    if job.spec.publish == Publish::Direct {
         return Ok(());
     }
     for name in job.state.attempt.iter().flat_map(|attempt| &attempt.names) {
-        if let Ok(path) = name.parse() {
-            let leftover =
-                Leftover { partner: run.partner.name.clone(), path, job: job.id.clone() };
-            run.context.journal.put_leftover(leftover).await?;
+        match job.spec.direction {
+            Direction::Fetch => remove_part(run, name),
+            Direction::Send => {
+                let Ok(path) = name.parse() else { continue };
+                let (partner, job) = (run.partner.name.clone(), job.id.clone());
+                run.context.journal.put_leftover(Leftover { partner, path, job }).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// Removes a file of a fetch from beside its target, if it is there.
+fn remove_part(run: &Run, name: &str) {
+    let part = run.local().ok().and_then(|place| place.sibling(name).ok());
+    if let Some(Err(error)) = part.map(|part| part.remove())
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(job = %run.job().id, %error, "a part of a fetched file stays");
+    }
 }
 
 /// Suspends a job whose partner is not configured any more, or has no transport.
