@@ -30,7 +30,7 @@ pub(crate) fn send(kind: Kind) {
     world.outage();
     world.completes(&world.alpha, &job, "a.bin", content);
     world.check_resume(&world.alpha, &job, there, kind.resumes_uploads());
-    if kind.leaves_files_of_its_own() {
+    if kind.names_uploads_at_their_end() {
         // A server that was killed has no chance to remove its own temporary file. That goes
         // with the folder of the epoch, when the next owner has something to do there.
         assert!(world.alpha.stop(LIMIT).unwrap().success());

@@ -23,7 +23,8 @@ fn jobs_to_one_target_deliver_in_the_order_of_acceptance() {
     let (first, second) = (Content::new(40, 6 * MIB), Content::new(41, 10));
     world.outgoing("first", first);
     world.outgoing("second", second);
-    let to = |name: &str| SubmitRequest { remote: Some("drop/one".to_owned()), ..send_request(name) };
+    let to =
+        |name: &str| SubmitRequest { remote: Some("drop/one".to_owned()), ..send_request(name) };
     let jobs = world.submit(&world.alpha, &[to("first"), to("second")]);
     assert_eq!(world.view(&world.alpha, &jobs[1]).waits_for.as_ref(), Some(&jobs[0]));
     let ended = world.wait(&world.alpha, &jobs);

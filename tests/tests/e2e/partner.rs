@@ -31,8 +31,9 @@ impl Kind {
         )
     }
 
-    /// Whether it writes uploads to files of names of its own, which a kill leaves behind.
-    pub(crate) fn leaves_files_of_its_own(self) -> bool {
+    /// Whether it writes uploads to files of names of its own, which a kill leaves behind, and
+    /// gives them theirs at the end.
+    pub(crate) fn names_uploads_at_their_end(self) -> bool {
         matches!(self, Self::Real(ServerKind::PureFtpdAtomic | ServerKind::ProftpdHiddenStores))
     }
 }

@@ -3,16 +3,15 @@
 
 use std::{fs, path::Path, process::Output};
 
-use ferryway_core::{Event, JobId, Status, policy::{Direction, Publish, ResumePolicy}};
-use ferryway_host::{
-    journal::{JournalStore, NodeName, Options, SqliteJournal, record::{Job, JobSpec}},
+use ferryway_core::{
+    Event, JobId, Status,
+    policy::{Direction, Publish, ResumePolicy},
 };
-use ferryway_tests::{
-    content::Content,
-    host::Node,
-    servers::ServerKind,
-    wait::LIMIT,
+use ferryway_host::journal::{
+    JournalStore, NodeName, Options, SqliteJournal,
+    record::{Job, JobSpec},
 };
+use ferryway_tests::{content::Content, host::Node, servers::ServerKind, wait::LIMIT};
 
 use crate::{
     interrupted::SIZE,
@@ -50,9 +49,12 @@ fn a_hang_up_takes_up_a_new_definition_and_refuses_a_faulty_one() {
     world.install.write("definitions/new.toml", definition).unwrap();
     world.alpha.hang_up().unwrap();
     world.await_line(&["0104I", "Definitions(3)"]);
-    world.install.write("definitions/new.toml", &definition.replace("remote", "remoat")).unwrap();
+    world
+        .install
+        .write("definitions/new.toml", &definition.replace("\"send\"", "\"sent\""))
+        .unwrap();
     world.alpha.hang_up().unwrap();
-    world.await_line(&["0105E", "new.toml", ":5", "remoat"]);
+    world.await_line(&["0105E", "new.toml:4:", "sent"]);
 
     let content = Content::new(72, 1000);
     world.outgoing("a.bin", content);
@@ -91,7 +93,7 @@ fn a_journal_of_a_newer_release_is_refused_untouched() {
     assert_eq!(refused.status.code(), Some(4), "{refused:?}");
     let said = text(&refused);
     assert!(said.contains("newer than format") && said.contains("left untouched"), "{said}");
-    world.await_line(&["0402E"]);
+    world.await_line(&["0401E", "newer than format"]);
     assert_eq!(contents(&journal), before, "the refused journal was touched");
 }
 
@@ -121,8 +123,7 @@ fn a_job_whose_post_exit_may_have_run_is_reported_and_left_alone() {
     let line = world.await_line(&["0215E"]);
     let (time, rest) = line.split_at(19);
     assert_eq!(rest, " PRDY01 0215E Job can not recovery!! Job(PRDY014)");
-    let shape: String =
-        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000/00/00 00:00:00");
 
     // Another job passes it by; it stays where it is, over a restart of the host too.

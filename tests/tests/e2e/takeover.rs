@@ -21,6 +21,9 @@ use crate::{
 /// The exit code of a host that lost the instance.
 const FENCED: i32 = 3;
 
+/// Partials lie next to their targets.
+const BESIDE: &str = "staging = \"beside\"";
+
 /// When a frozen host goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Thaw {
@@ -63,11 +66,15 @@ pub(crate) fn zombie_during_a_send(kind: Kind) {
 }
 
 pub(crate) fn zombie_after_a_send_beside(kind: Kind) {
-    zombie_in_a_send(Plan { partner: "staging = \"beside\"", ..Plan::slow(kind) }, Thaw::After);
+    zombie_in_a_send(beside(kind), Thaw::After);
 }
 
 pub(crate) fn zombie_during_a_send_beside(kind: Kind) {
-    zombie_in_a_send(Plan { partner: "staging = \"beside\"", ..Plan::slow(kind) }, Thaw::During);
+    zombie_in_a_send(beside(kind), Thaw::During);
+}
+
+fn beside(kind: Kind) -> Plan {
+    Plan { partner: BESIDE, ..Plan::slow(kind) }
 }
 
 fn zombie_in_a_send(plan: Plan, thaw: Thaw) {
@@ -82,15 +89,19 @@ fn zombie_in_a_send(plan: Plan, thaw: Thaw) {
         world.await_successor(&job);
         world.bury_zombie();
     }
-    world.sent(&world.beta, &job, "a.bin", content);
+    world.completes(&world.beta, &job, "a.bin", content);
     if thaw == Thaw::After {
         world.bury_zombie();
-        // Whatever the zombie still had to say has been said.
-        world.sent(&world.beta, &job, "a.bin", content);
+    }
+    // Whatever the zombie still had to say has been said.
+    world.judge(&job, "a.bin", content, &world.target("a.bin"));
+    // Beside its target nothing keeps a zombie's partial from appearing under its name after
+    // its successor has looked for it.
+    if plan.partner != BESIDE || !plan.kind.names_uploads_at_their_end() {
+        world.leaves_no_trace();
     }
     world.stop_cleanly();
     world.judge(&job, "a.bin", content, &world.target("a.bin"));
-    world.leaves_no_trace();
 }
 
 pub(crate) fn zombie_after_a_fetch(kind: Kind) {

@@ -2,7 +2,7 @@
 
 use std::{env, fs::File, io::Write};
 
-use ferryway_core::{Status, status::Outcome};
+use ferryway_core::{JobId, Status, status::Outcome};
 use ferryway_host::journal::record::HistoryQuery;
 use ferryway_tests::{content::Content, servers::ServerKind};
 
@@ -40,7 +40,8 @@ fn small_files(kind: Kind) {
 
     let mut jobs = Vec::new();
     loop {
-        let before_sequence = jobs.last().map(|job: &ferryway_host::journal::record::Job| job.sequence);
+        let before_sequence =
+            jobs.last().map(|job: &ferryway_host::journal::record::Job| job.sequence);
         let query = HistoryQuery { limit: 1000, before_sequence, ..HistoryQuery::default() };
         let page = world.journal().history(&query).unwrap();
         if page.is_empty() {
@@ -81,31 +82,38 @@ fn a_large_file_there_and_back() {
 
 #[test]
 fn ftps_with_vsftpd_that_requires_session_reuse() {
-    encrypted(Kind::Real(ServerKind::VsftpdTls(true)));
+    encrypted(Plan::of(Kind::Real(ServerKind::VsftpdTls(true))));
 }
 
 #[test]
 fn ftps_with_vsftpd() {
-    encrypted(Kind::Real(ServerKind::VsftpdTls(false)));
+    encrypted(Plan::of(Kind::Real(ServerKind::VsftpdTls(false))));
 }
 
 #[test]
 fn ftps_with_proftpd() {
-    encrypted(Kind::Real(ServerKind::ProftpdTls));
+    // Under TLS 1.3 it refuses every fourth data connection, as the message then says.
+    encrypted(Plan {
+        partner: "tls_max = \"1.2\"",
+        ..Plan::of(Kind::Real(ServerKind::ProftpdTls))
+    });
 }
 
 /// Enough files that a server which refuses every few data connections is met.
-fn encrypted(kind: Kind) {
-    let Some(world) = Plan::of(kind).start() else { return };
+fn encrypted(plan: Plan) {
+    let Some(world) = plan.start() else { return };
+    let starts_twice = |job: &JobId| {
+        let entries = world.entries(&world.alpha, job);
+        entries.iter().any(|entry| entry.event == Some(ferryway_core::Event::Retry))
+    };
     for n in 0..8 {
         let (name, content) = (format!("f{n}"), Content::new(n, 100_000 * n));
         world.outgoing(&name, content);
-        let job = world.send(&world.alpha, &name);
-        world.sent(&world.alpha, &job, &name, content);
+        let sent = world.send(&world.alpha, &name);
+        world.sent(&world.alpha, &sent, &name, content);
         world.offered(&name, content);
-        let job = world.fetch(&world.alpha, &name);
-        world.fetched(&world.alpha, &job, &name, content);
-        let failures = world.entries(&world.alpha, &job);
-        assert!(failures.iter().all(|entry| entry.event != Some(ferryway_core::Event::Retry)));
+        let fetched = world.fetch(&world.alpha, &name);
+        world.fetched(&world.alpha, &fetched, &name, content);
+        assert!(!starts_twice(&sent) && !starts_twice(&fetched), "{name} took two tries");
     }
 }
