@@ -47,6 +47,10 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     }
     let mut lease = run.lend().await?;
     let result = transfer(run, lease.session(), &place, policy).await;
+    if matches!(result, Err(Failure::Void(_))) {
+        // What is void is no beginning to go on from.
+        run.checkpoint(run.job().state.attempts, 0);
+    }
     let (token, part) = conclude(lease, result)?;
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], displaced: Vec::new() };

@@ -82,7 +82,10 @@ pub(super) async fn published(
 
 /// Notes the old target where it was moved away. It is on record before the job ends: after
 /// that, nobody would know of it.
-async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Leftover>, Failure> {
+pub(super) async fn note_displaced(
+    run: &Run,
+    intent: &Intent,
+) -> Result<Vec<Leftover>, Failure> {
     let mut noted = Vec::with_capacity(intent.displaced.len());
     for path in intent.displaced.iter().filter_map(|name| name.parse().ok()) {
         let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.job().id };

@@ -13,7 +13,10 @@ use super::{
     run::Run,
     send::{discard, next_partial},
 };
-use crate::partner::staging::locations;
+use crate::{
+    journal::record::{Attempt, Fingerprint, Token},
+    partner::staging::locations,
+};
 
 /// Brings a job with an open intent to its end.
 pub(super) async fn settle(
@@ -44,7 +47,7 @@ pub(super) async fn settle(
         }
         let found = session.stat(own.clone()).await?.size;
         if found.is_some_and(|size| size != token.size) {
-            return void(run, session, &own, token.size, found).await;
+            return void(run, session, &own, target, (token, found)).await;
         }
         publish::publish(run, session, &own, target).await?.await?;
         run.context.notices.published_at_settle(&run.job(), target.to_string());
@@ -89,16 +92,61 @@ async fn void(
     run: &Run,
     session: &mut dyn Session,
     own: &RemotePath,
-    size: u64,
-    found: Option<u64>,
+    target: &RemotePath,
+    (token, found): (&Token, Option<u64>),
 ) -> Result<(), Failure> {
+    put_back(run, session, target).await?;
     let reason = format!(
-        "the partial `{own}` has {} bytes instead of {size}; the file is sent anew",
-        found.unwrap_or_default()
+        "the partial `{own}` has {} bytes instead of {}; the file is sent anew",
+        found.unwrap_or_default(),
+        token.size
     );
-    run.record(&[Event::Void], Some(reason.clone()), |state| state.intent = None).await?;
+    let attempt = Attempt {
+        number: run.job().state.attempts,
+        epoch: run.context.journal.epoch(),
+        // No source looks like this: nothing is resumed from it.
+        fingerprint: Fingerprint { size: token.size, modified_ns: None, identity: None },
+        names: vec![own.to_string()],
+    };
+    run.record(&[Event::Void], Some(reason.clone()), |state| {
+        state.intent = None;
+        // Whoever tries next knows what to remove, should we not come to it.
+        state.attempt = Some(attempt);
+    })
+    .await?;
     discard(run, session, own).await?;
     Err(Failure::Void(reason))
+}
+
+/// Puts the old target back where it was moved away, unless another file is there by now.
+async fn put_back(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let intent = run.job().state.intent.unwrap_or_default();
+    if intent.displaced.is_empty() {
+        return Ok(());
+    }
+    let records = run.partner.staging_records().await;
+    for name in intent.displaced.iter().rev() {
+        for path in locations(&records, &name.parse()?) {
+            if publish::is_file(session, target).await? {
+                break;
+            }
+            match session.rename(path, target.clone()).await {
+                Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
+                    return Err(error.into());
+                }
+                // It is not there, or the partner holds on to it; then it stays.
+                _ => {}
+            }
+        }
+    }
+    if publish::is_file(session, target).await? {
+        publish::note_displaced(run, &intent).await?;
+    }
+    Ok(())
 }
 
 fn busy(path: &RemotePath, cause: TransportError) -> TransportError {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use ferryway_core::{
-    Algorithm, Direction, JobId, Publish, ResumePolicy, Status,
-    transport::{Capabilities, Rename, Resume, Transport},
+    Algorithm, Direction, JobId, Operation, Publish, ResumePolicy, Status,
+    transport::{Capabilities, Partner, Rename, Resume, Transport},
 };
 use ferryway_host::{
     config::{Config, Environment, RetryPolicy},
@@ -27,7 +27,7 @@ use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
 use jiff::Timestamp;
 use tokio::{task::JoinHandle, time::timeout};
 
-use crate::wire::{Log, Wire};
+use crate::wire::{Act, Log, When, Wire};
 
 /// Nothing here takes as long.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -205,6 +205,14 @@ impl Lab {
         }))
     }
 
+    /// Somebody at the partner takes the target away.
+    pub async fn consume(&self) {
+        let partner =
+            Partner { name: "BANK".parse().unwrap(), settings: Default::default(), source_address: None };
+        let mut session = self.memory().connect(partner).await.unwrap();
+        session.remove(TARGET.parse().unwrap()).await.expect("the target is there");
+    }
+
     /// A node's way to the partner.
     pub fn wire(&self, node: &str) -> Wire {
         let inner = match &self.transport {
@@ -217,6 +225,29 @@ impl Lab {
     /// Starts a node, which takes the instance over.
     pub async fn start(&self, name: &str) -> Node {
         self.start_with(self.wire(name), name, Hook::default()).await.expect("the node starts")
+    }
+
+    /// Starts a node that takes the instance over and moves nothing.
+    pub async fn start_idle(&self, name: &str) -> Node {
+        let wire = self.wire(name);
+        wire.plan(When::Every(Operation::Connect, ""), Act::DieBefore);
+        let node = self.start_with(wire, name, Hook::default()).await.expect("the node starts");
+        node.scheduler.abort();
+        node
+    }
+
+    /// The first line of the operator's log with this text, which may still be on its way.
+    pub async fn log_line(&self, text: &str) -> String {
+        let path = self.path().join("logs/ferryway.log");
+        let started = tokio::time::Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(started.elapsed() < LIMIT, "no `{text}` in:\n{log}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Starts a node with this way to the partner; fails as the journal does.

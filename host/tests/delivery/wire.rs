@@ -9,7 +9,7 @@ use std::{
 
 use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
-    bytes::{ByteSource, Source},
+    bytes::{ByteSink, ByteSource, Sink, Source},
     error::Reply,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
@@ -34,12 +34,15 @@ pub enum Act {
     PauseBefore,
     /// It is done, and waits for [`Point::release`] before the answer.
     PauseAfter,
-    /// A store ends after so many bytes with a lost connection.
+    /// A store ends after so many bytes with a lost connection; anything else as with `Lose`.
     FailMid(u64),
-    /// The node dies when so many bytes are stored.
+    /// The node dies when so many bytes are stored; anything else as with `DieAfter`.
     DieMid(u64),
-    /// A store waits for [`Point::release`] when so many bytes are stored.
+    /// A store waits for [`Point::release`] when so many bytes are stored; anything else as
+    /// with `PauseAfter`.
     PauseMid(u64),
+    /// A store or fetch inverts the byte at this place.
+    Corrupt(u64),
     /// A store ends after so many bytes as if that were all, and is confirmed.
     EarlyEnd(u64),
 }
@@ -172,11 +175,6 @@ impl Wire {
         point
     }
 
-    /// How many operations there were.
-    pub fn count(&self) -> usize {
-        self.state.lock().unwrap().count
-    }
-
     fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
         let mut state = self.state.lock().unwrap();
         state.count += 1;
@@ -289,7 +287,11 @@ impl Begun {
                 point.strike();
                 Err(self.lost())
             }
-            Act::PauseAfter => {
+            Act::PauseMid(_) if self.done.operation == Operation::Store => {
+                self.write(ok, "at last");
+                result
+            }
+            Act::PauseAfter | Act::PauseMid(_) => {
                 self.write(ok, "and waits");
                 point.strike();
                 point.released().await;
@@ -302,6 +304,10 @@ impl Begun {
         }
     }
 
+    fn loses(&self) -> bool {
+        matches!(self.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)))
+    }
+
     fn lost(&self) -> TransportError {
         let operation = self.done.operation;
         TransportError::retryable(Kind::Connection, operation, "lost, as planned")
@@ -310,6 +316,28 @@ impl Begun {
 
     fn write(&self, ok: bool, note: &str) {
         self.log.push(Done { ok, note: note.to_owned(), ..self.done.clone() });
+    }
+}
+
+/// Inverts one byte that passes.
+struct Scribbler {
+    inner: Sink,
+    left: u64,
+    point: Point,
+}
+
+impl ByteSink for Scribbler {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let mut chunk = chunk.to_vec();
+        if let Ok(at) = usize::try_from(self.left)
+            && at < chunk.len()
+            && self.point.fired() == 0
+        {
+            chunk[at] ^= 0xff;
+            self.point.strike();
+        }
+        self.left = self.left.saturating_sub(chunk.len() as u64);
+        self.inner.write(&chunk)
     }
 }
 
@@ -324,7 +352,7 @@ struct Gate {
 
 impl ByteSource for Gate {
     fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 && !self.open {
+        if self.left == 0 && !self.open && !matches!(self.act, Act::Corrupt(_)) {
             match self.act {
                 Act::PauseMid(_) => {
                     self.point.strike();
@@ -337,6 +365,18 @@ impl ByteSource for Gate {
                 }
                 _ => return Err(io::Error::other("no more, as planned")),
             }
+        }
+        if let Act::Corrupt(_) = self.act {
+            let read = self.inner.read(chunk)?;
+            if let Ok(at) = usize::try_from(self.left)
+                && at < read
+                && self.point.fired() == 0
+            {
+                chunk[at] ^= 0xff;
+                self.point.strike();
+            }
+            self.left = self.left.saturating_sub(read as u64);
+            return Ok(read);
         }
         let room = if self.open { chunk.len() as u64 } else { self.left.min(chunk.len() as u64) };
         let read = self.inner.read(&mut chunk[..usize::try_from(room).unwrap()])?;
@@ -352,8 +392,7 @@ macro_rules! perform {
             return Err(TransportError::closed(Operation::$operation));
         }
         let mut begun = $self.wire.begin(Operation::$operation, $path, $to);
-        let lost = matches!(begun.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)));
-        $self.lost |= lost;
+        $self.lost |= begun.loses();
         begun.before().await?;
         let result = $call.await;
         begun.after(result).await
@@ -375,8 +414,19 @@ impl Session for WireSession {
         perform!(self, List, path, None, self.inner.list(folder))
     }
 
-    async fn fetch(&mut self, download: Download) -> Result<u64> {
-        perform!(self, Fetch, download.path.as_str(), None, self.inner.fetch(download))
+    async fn fetch(&mut self, mut download: Download) -> Result<u64> {
+        if self.lost {
+            return Err(TransportError::closed(Operation::Fetch));
+        }
+        let mut begun = self.wire.begin(Operation::Fetch, download.path.as_str(), None);
+        if let Some((Act::Corrupt(left), point)) = &begun.plan {
+            let (left, point) = (*left, point.clone());
+            download.sink = Sink::new(Scribbler { inner: download.sink, left, point });
+        }
+        self.lost |= begun.loses();
+        begun.before().await?;
+        let result = self.inner.fetch(download).await;
+        begun.after(result).await
     }
 
     async fn store(&mut self, mut upload: Upload) -> Result<u64> {
@@ -389,13 +439,14 @@ impl Session for WireSession {
             && let Act::FailMid(left)
             | Act::DieMid(left)
             | Act::PauseMid(left)
-            | Act::EarlyEnd(left) = *act
+            | Act::EarlyEnd(left)
+            | Act::Corrupt(left) = *act
         {
             let (act, point) = (*act, point.clone());
             let gate = Gate { inner: upload.source, left, act, point, open: false };
             upload.source = Source::new(gate);
         }
-        self.lost |= matches!(begun.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)));
+        self.lost |= begun.loses();
         begun.before().await?;
         let result = self.inner.store(upload).await;
         begun.after(result).await

@@ -1,0 +1,148 @@
+//! What became of an intent to publish: found out by its token, never guessed.
+
+use ferryway_core::{Kind, Operation, Outcome, Status};
+
+use crate::{
+    lab::{Lab, Setup, TARGET},
+    wire::{Act, When},
+};
+
+const PARTIAL: &str = "in/.ferryway/night/e1/PRDY011.a1.part";
+
+/// Where the successor puts the folder of the first epoch.
+const REFUGE: &str = "in/.ferryway/night/e2.from-e1.1";
+
+/// How often something was stored that is part of a job.
+fn sent(lab: &Lab) -> usize {
+    let entries = lab.log.entries();
+    entries.iter().filter(|d| d.operation == Operation::Store && d.path.ends_with("part")).count()
+}
+
+/// Brings a job to an open intent, whose rename was or was not performed, and lets its node die.
+async fn dies_publishing(lab: &Lab, act: Act) -> ferryway_host::journal::record::Job {
+    let wire = lab.wire("n1");
+    let point = wire.plan(When::On(Operation::Rename, "a1.part"), act);
+    let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = node.submit().await.unwrap();
+    point.strikes().await;
+    node.dies().await;
+    job
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_the_rename_sends_nothing_again() {
+    for staging in ["folder", "beside"] {
+        let lab = Lab::new(Setup { staging, ..Setup::default() });
+        let wire = lab.wire("n1");
+        let point = wire.plan(When::On(Operation::Rename, "a1.part"), Act::Lose);
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        node.rest(&job.id).await;
+        assert_eq!(point.fired(), 1);
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", lab.log.print());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_consumer_took_away_counts_as_published() {
+    let lab = Lab::new(Setup::default());
+    let job = dies_publishing(&lab, Act::DieAfter).await;
+    lab.consume().await;
+    let node = lab.start("n2").await;
+    let job = node.rest(&job.id).await;
+    assert_eq!(job.status, Status::Idle(Outcome::Completed));
+    assert_eq!(job.state.published, 1);
+    assert_eq!((lab.partner.bytes(TARGET), sent(&lab)), (None, 1));
+    assert_eq!(lab.published(1), Ok(()));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_published_without_its_source() {
+    let lab = Lab::new(Setup::default());
+    let job = dies_publishing(&lab, Act::DieBefore).await;
+    std::fs::remove_file(lab.local()).unwrap();
+    let node = lab.start("n2").await;
+    node.rest(&job.id).await;
+    let result = lab.check(&node, &[job]).await;
+    node.stop().await;
+    assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", lab.log.print());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_is_not_absent() {
+    for staging in ["folder", "beside"] {
+        let lab = Lab::new(Setup { staging, ..Setup::default() });
+        let job = dies_publishing(&lab, Act::DieBefore).await;
+        let wire = lab.wire("n2");
+        let refused = Act::Refuse(550, Kind::Unavailable);
+        let points: Vec<_> =
+            (0..3).map(|_| wire.plan(When::On(Operation::Rename, "a1.part"), refused)).collect();
+        let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+        node.rest(&job.id).await;
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        assert!(points.iter().all(|point| point.fired() == 1), "{}", lab.log.print());
+        assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", lab.log.print());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shortened_token_is_never_published() {
+    for (staging, partial) in [("folder", PARTIAL), ("beside", "in/.report.csv.PRDY011.e1.a1.part")] {
+        let lab = Lab::new(Setup { staging, ..Setup::default() });
+        let job = dies_publishing(&lab, Act::DieBefore).await;
+        let bytes = lab.partner.bytes(partial).unwrap();
+        lab.partner.put(partial, &bytes[..1000]);
+        let node = lab.start("n2").await;
+        node.rest(&job.id).await;
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        assert_eq!((result, sent(&lab)), (Ok(()), 2), "{}", lab.log.print());
+    }
+}
+
+/// The answer to the move of the folder is lost, so the token lies under a name that only the
+/// record of the folder tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_in_a_moved_folder_is_found() {
+    let lab = Lab::new(Setup::default());
+    let job = dies_publishing(&lab, Act::DieBefore).await;
+    let wire = lab.wire("n2");
+    let point = wire.plan(When::On(Operation::Rename, "night/e1"), Act::Lose);
+    let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+    node.rest(&job.id).await;
+    let result = lab.check(&node, &[job]).await;
+    node.stop().await;
+    assert_eq!(point.fired(), 1);
+    assert_eq!(result, Ok(()), "{}", lab.log.print());
+    assert!(lab.log.print().contains(&format!("night/e1 -> {REFUGE}: ok")));
+}
+
+/// The old target is out of the way when its successor turns out to be of no use, and the
+/// source is gone: the old target is put back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_target_that_was_moved_away_is_not_lost() {
+    for staging in ["folder", "beside"] {
+        let rename = ferryway_core::transport::Rename::RefusesExisting;
+        let lab = Lab::new(Setup { staging, rename, old_target: true, ..Setup::default() });
+        let wire = lab.wire("n1");
+        let point = wire.plan(When::On(Operation::Rename, TARGET), Act::DieAfter);
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        point.strikes().await;
+        node.dies().await;
+        for path in lab.partner.files().into_iter().filter(|path| path.ends_with("a1.part")) {
+            lab.partner.put(&path, *b"short");
+        }
+        std::fs::remove_file(lab.local()).unwrap();
+        let node = lab.start("n2").await;
+        let job = node.rest(&job.id).await;
+        assert_eq!(job.status, Status::Idle(Outcome::Failed));
+        let result = node.quiet().await.and(lab.target(b"the old report")).and(lab.tidy());
+        node.stop().await;
+        assert_eq!(result, Ok(()), "{staging}\n{}", lab.log.print());
+    }
+}
