@@ -26,8 +26,9 @@ use ferryway_core::{
     policy::{Direction, Publish},
 };
 
-/// Bytes between two checkpoints at most: what a failover costs.
-pub const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes between two checkpoints. Half of what a failover may cost: until the bytes and then
+/// their checkpoint are durable the stream goes on.
+pub const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Takes the job as far as it gets: `Ok` means that it has ended.
 ///

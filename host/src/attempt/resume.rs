@@ -62,6 +62,26 @@ pub(super) async fn adopt(
     source: &Source,
     hashes: &SharedHashes,
 ) -> Result<Start, Failure> {
+    let start = move_and_prove(run, session, earlier, partial, source, hashes).await?;
+    // Nothing is left under the older names that is not noted: a job on a line that breaks
+    // again and again must not look for ever more of them.
+    let forget = run.queue(&[], None, |state| {
+        if let Some(attempt) = &mut state.attempt {
+            attempt.names = vec![partial.to_string()];
+        }
+    });
+    drop(forget.await?);
+    Ok(start)
+}
+
+async fn move_and_prove(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: &Attempt,
+    partial: &RemotePath,
+    source: &Source,
+    hashes: &SharedHashes,
+) -> Result<Start, Failure> {
     if !worth_it(run, session, earlier, partial, source).await? {
         drop_earlier(run, session, earlier).await?;
         return Ok(Start::Fresh);
@@ -132,8 +152,27 @@ async fn worth_it(
     {
         return Ok(false);
     }
+    Ok(late_close(run, session, partial).await? == LateClose::Keeps)
+}
+
+/// What the partner does when an upload ends late; found out once.
+async fn late_close(
+    run: &Run,
+    session: &mut dyn Session,
+    partial: &RemotePath,
+) -> Result<LateClose, Failure> {
+    let known = run.partner.late_close();
+    if known != LateClose::Probe {
+        return Ok(known);
+    }
     let probe = partial.sibling(&format!("{}.probe", partial.name()))?;
-    Ok(run.partner.probe_late_close(session, &probe).await? == LateClose::Keeps)
+    // On record before it is there: whoever dies in between leaves a file that nobody knows.
+    let leftover =
+        Leftover { partner: run.partner.name.clone(), path: probe.clone(), job: run.job().id };
+    run.context.journal.put_leftover(leftover.clone()).await?;
+    let found = run.partner.probe_late_close(session, &probe).await?;
+    run.context.journal.forget_leftover(leftover).await?;
+    Ok(found)
 }
 
 /// Renames the earlier partial to the new name, from wherever it is.
@@ -170,7 +209,7 @@ async fn drop_earlier(
 ) -> Result<(), Failure> {
     for path in earlier_paths(run, earlier).await {
         match session.remove(path.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {}
             Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
                 return Err(error.into());
             }

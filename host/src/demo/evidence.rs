@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What a failover may send again.
-const RESENT_LIMIT: u64 = crate::attempt::CHECKPOINT_BYTES;
+const RESENT_LIMIT: u64 = 2 * crate::attempt::CHECKPOINT_BYTES;
 
 /// All that the verdict rests on.
 #[derive(Debug, Default)]
