@@ -5,19 +5,22 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ferryway_core::{Event, JobId, Status};
+use ferryway_core::{Epoch, Event, JobId, Status};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{End, Scheduler, Waiter, attempt_task, lock, orders::Order};
+use super::{End, Scheduler, Waiter, attempt_task, lock, orders::Order, queue::Target};
 use crate::{
     attempt::{Failure, Run},
     control::api::{Command, Reason, Refusal},
     journal::{
         JournalError,
-        record::{Job, JobState},
+        record::{Attempt, Fingerprint, HistoryQuery, Intent, Job, JobState},
     },
 };
+
+/// Jobs of the history that are looked at in one go.
+const PAGE: usize = 1000;
 
 /// An operator's order, and where its answer goes.
 pub(super) struct Ordered {
@@ -69,7 +72,7 @@ impl Scheduler {
         if let Some(in_flight) = self.jobs.get_mut(&ordered.job)
             && let Some(attempt) = &mut in_flight.attempt
         {
-            if let Command::Restart { .. } = ordered.command {
+            if let Command::Restart { .. } | Command::Release = ordered.command {
                 let refusal = conflict(format!("job {} is moving already", ordered.job));
                 let _gone = ordered.reply.send(Err(refusal));
                 return Ok(());
@@ -154,22 +157,40 @@ impl Scheduler {
         Ok(next)
     }
 
-    /// Refuses to put an older file over a newer one that was delivered since.
+    /// Refuses to put an older file over a newer one that was delivered since, or may be.
     async fn refuse_overtaken(&self, job: &Job) -> Result<(), Trouble> {
-        let target = super::queue::Target::of(job);
-        let query = crate::journal::record::HistoryQuery { limit: 1000, ..Default::default() };
-        let newer = self.shared.journal.history(query).await?.into_iter().find(|other| {
-            other.sequence > job.sequence
-                && other.state.published > 0
-                && super::queue::Target::of(other) == target
+        let target = Target::of(job);
+        let newer = |other: &Job| other.sequence > job.sequence && Target::of(other) == target;
+        let on_its_way = self.jobs.values().find_map(|in_flight| {
+            let other = lock(&in_flight.job);
+            let publishes = in_flight.attempt.is_some() || other.state.intent.is_some();
+            (publishes && newer(&other)).then(|| other.id.clone())
         });
-        match newer {
-            None => Ok(()),
-            Some(newer) => Err(Trouble::Refused(conflict(format!(
-                "the newer job {} was delivered to the same target since; `ftprel restart {} \
+        if let Some(newer) = on_its_way {
+            return Err(Trouble::Refused(conflict(format!(
+                "the newer job {newer} is on its way to the same target; `ftprel restart {} \
                  --force` puts the older file over it",
-                newer.id, job.id
-            )))),
+                job.id
+            ))));
+        }
+        let mut query =
+            HistoryQuery { limit: PAGE, since: Some(job.accepted_at), ..Default::default() };
+        loop {
+            let page = self.shared.journal.history(query.clone()).await?;
+            let delivered = page.iter().find(|other| other.state.published > 0 && newer(other));
+            if let Some(newer) = delivered {
+                return Err(Trouble::Refused(conflict(format!(
+                    "the newer job {} was delivered to the same target since; `ftprel restart \
+                     {} --force` puts the older file over it",
+                    newer.id, job.id
+                ))));
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE && last.sequence > job.sequence => {
+                    query.before_sequence = Some(last.sequence);
+                }
+                _ => return Ok(()),
+            }
         }
     }
 
@@ -185,9 +206,10 @@ impl Scheduler {
             state.failures = 0;
             state.not_before = None;
             state.held = command == Command::Hold;
-            if forced {
-                // It delivers once more, whatever an earlier intent came to.
-                state.intent = None;
+            if forced && let Some(intent) = state.intent.take() {
+                // It delivers once more, whatever became of the intent; the next try removes
+                // what was prepared.
+                state.attempt = prepared(intent, state.attempts, job.epoch);
             }
         };
         let (_, step) = job.step(&[event], Some(note.to_owned()), change)?;
@@ -208,6 +230,18 @@ impl Scheduler {
             _ => Ok(()),
         }
     }
+}
+
+/// What an intent that is given up may have left, as an attempt from which nothing is resumed.
+fn prepared(intent: Intent, number: u32, epoch: Epoch) -> Option<Attempt> {
+    let size = intent.tokens.last()?.size;
+    let names = intent.tokens.into_iter().flat_map(|token| token.names);
+    Some(Attempt {
+        number,
+        epoch,
+        fingerprint: Fingerprint { size, modified_ns: None, identity: None },
+        names: names.chain(intent.displaced).collect(),
+    })
 }
 
 fn restart(force: bool) -> Event {

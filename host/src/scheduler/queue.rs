@@ -25,6 +25,9 @@ pub enum Target {
 pub struct Queue {
     entries: HashMap<JobId, Entry>,
     targets: HashMap<Target, BTreeMap<u64, JobId>>,
+    /// The job that moves to each target: not the first in line when an older one was restarted
+    /// meanwhile.
+    moving_to: HashMap<Target, JobId>,
     partners: BTreeMap<PartnerName, Partner>,
     /// Jobs that may go later than now.
     later: BTreeSet<(Timestamp, JobId)>,
@@ -113,6 +116,7 @@ impl Queue {
             .min()?;
         let entry = self.entries.get_mut(&id)?;
         entry.state = State::Moving;
+        self.moving_to.insert(entry.target.clone(), id.clone());
         let partner = self.partners.entry(entry.partner.clone()).or_default();
         partner.ready.remove(&(Reverse(entry.priority), entry.sequence, id.clone()));
         partner.moving += 1;
@@ -128,6 +132,9 @@ impl Queue {
             entry.state = due.map_or(State::Suspended, State::Waiting);
         }
         self.settle_place(id);
+        if let Some(first) = self.waits_for(id).cloned() {
+            self.settle_place(&first);
+        }
     }
 
     /// Takes out a job that ended.
@@ -161,11 +168,12 @@ impl Queue {
         [later, out].into_iter().flatten().min()
     }
 
-    /// The job that has to end before this one may go.
+    /// The job that has to end or stand still before this one may go.
     pub fn waits_for(&self, id: &JobId) -> Option<&JobId> {
         let entry = self.entries.get(id)?;
         let (_, first) = self.targets.get(&entry.target)?.first_key_value()?;
-        (first != id).then_some(first)
+        let next = self.moving_to.get(&entry.target).unwrap_or(first);
+        (next != id).then_some(next)
     }
 
     /// Whether the job is moving.
@@ -192,6 +200,7 @@ impl Queue {
             State::Moving => {
                 partner.moving -= 1;
                 self.moving -= 1;
+                self.moving_to.remove(&entry.target);
             }
             State::Waiting(due) => {
                 partner.ready.remove(&(Reverse(entry.priority), entry.sequence, id.clone()));
@@ -306,6 +315,25 @@ mod tests {
         assert_eq!(start(&mut queue, 0), None);
         queue.put_back(&first.id, Some(at(0)));
         assert_eq!(start(&mut queue, 0).as_deref(), Some("PRDY011"));
+    }
+
+    #[test]
+    fn an_older_job_waits_for_a_newer_one_that_moves_already() {
+        let mut queue = Queue::default();
+        let [older, newer] = [job(1, "A", "x", 0), job(2, "A", "x", 0)];
+        queue.insert(&newer, Some(at(0)));
+        assert_eq!(start(&mut queue, 0).as_deref(), Some("PRDY012"));
+        queue.insert(&older, Some(at(0)));
+        assert_eq!(queue.waits_for(&older.id), Some(&newer.id));
+        assert_eq!(start(&mut queue, 0), None);
+        // A failed try gives the older one its turn.
+        queue.put_back(&newer.id, Some(at(0)));
+        assert_eq!(start(&mut queue, 0).as_deref(), Some("PRDY011"));
+        assert_eq!(start(&mut queue, 0), None);
+        queue.remove(&older.id);
+        assert_eq!(start(&mut queue, 0).as_deref(), Some("PRDY012"));
+        queue.remove(&newer.id);
+        assert_eq!((queue.moving(), start(&mut queue, 0)), (0, None));
     }
 
     #[test]
