@@ -54,12 +54,26 @@ impl Sink {
 }
 
 /// A [`ByteSource`] on its way to a transport. A panic in it becomes an error.
-pub struct Source(Box<dyn ByteSource>);
+pub struct Source {
+    stream: Box<dyn ByteSource>,
+    blocks: bool,
+}
 
 impl Source {
     /// Wraps a source of the host.
     pub fn new(source: impl ByteSource + 'static) -> Self {
-        Self(Box::new(Shield(source)))
+        Self { stream: Box::new(Shield(source)), blocks: true }
+    }
+
+    /// A source whose bytes are all in memory.
+    pub fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self { stream: Box::new(io::Cursor::new(bytes)), blocks: false }
+    }
+
+    /// Whether reading may wait for a disk. Where it does not, a transport may read on the
+    /// spot: the way to another thread and back costs more than a small file.
+    pub fn blocks(&self) -> bool {
+        self.blocks
     }
 
     /// See [`ByteSource::read`].
@@ -67,7 +81,7 @@ impl Source {
     /// # Errors
     /// As there, and when the source panics.
     pub fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        self.0.read(chunk)
+        self.stream.read(chunk)
     }
 
     /// Reads until `chunk` is full or the source ends, and tells how many bytes.
@@ -134,6 +148,12 @@ struct Shield<T>(T);
 impl<T: ByteSink> ByteSink for Shield<T> {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
         shield(|| self.0.write(chunk))
+    }
+}
+
+impl ByteSource for io::Cursor<Vec<u8>> {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(self, chunk)
     }
 }
 

@@ -58,8 +58,10 @@ pub fn enter(host: HostContext, make: fn() -> Arc<dyn Transport>) -> Result<Arc<
 
 fn start_runtime() -> io::Result<()> {
     if RUNTIME.get().is_none() {
+        // The other half of the machine hashes, writes the journal, and serves the kernel.
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(threads)
             .enable_all()
             .thread_name("ferryway-plugin")
             .build()?;

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use ferryway_core::{
-    Event, Status,
+    Event,
     bytes::Source as ByteStream,
     transport::{Session, Upload},
 };
@@ -24,11 +24,7 @@ use crate::{
 
 /// Delivers the job, from the first byte on every try.
 pub(super) async fn send(run: &Run) -> Result<(), Failure> {
-    if run.job().status == Status::Accepted {
-        drop(run.queue(&[Event::Prepare], None, |_| {}).await?);
-    }
     let source = Source::open(run).await?;
-    drop(run.queue(&[Event::Connect], None, |_| {}).await?);
     let mut lease = run.lend().await?;
     let result = transfer(run, lease.session(), source).await;
     conclude(lease, result)
@@ -37,7 +33,7 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
 async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Result<(), Failure> {
     let target = run.target()?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
-    let number = run.job().state.attempts + 1;
+    let number = run.look(|job| job.state.attempts) + 1;
     let attempt = Attempt {
         number,
         epoch: run.context.journal.epoch(),
@@ -45,7 +41,7 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
         names: vec![target.to_string()],
     };
     let note = format!("attempt {number} goes straight to `{target}`");
-    run.record(&[Event::Begin], Some(note), |state| {
+    run.record(&run.from_connecting(Event::Begin), Some(note), |state| {
         state.attempts = number;
         state.attempt = Some(attempt);
     })

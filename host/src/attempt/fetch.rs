@@ -12,7 +12,7 @@ use std::{
 };
 
 use ferryway_core::{
-    Algorithm, Event, RemotePath, Status,
+    Algorithm, Event, RemotePath,
     bytes::Sink,
     policy::{Publish, ResumePolicy},
     transport::{Download, Session},
@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use super::{
     CHECKPOINT_BYTES, Failure, publish,
     run::{Run, conclude},
+    send::enter_publishing,
     source::{blocking, local_io},
     stream::{FileSink, SharedHashes, hash_prefix, lock},
     verify,
@@ -35,15 +36,9 @@ use crate::{
 /// Delivers the job.
 pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     let place = run.local()?;
-    if run.job().state.intent.is_some() {
-        if run.job().status == Status::Accepted {
-            let events = [Event::Prepare, Event::Connect, Event::Settle];
-            drop(run.queue(&events, None, |_| {}).await?);
-        }
+    if run.look(|job| job.state.intent.is_some()) {
+        enter_publishing(run).await?;
         return settle(run, &place).await;
-    }
-    if run.job().status == Status::Accepted {
-        drop(run.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
     }
     let mut lease = run.lend().await?;
     let result = transfer(run, lease.session(), &place, policy).await;
@@ -71,7 +66,7 @@ async fn transfer(
     let remote = run.target()?;
     let fingerprint = look(session, &remote).await?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
-    let earlier = run.job().state.attempt;
+    let earlier = run.look(|job| job.state.attempt.clone());
     let (number, part) = begin(run, place, policy, &fingerprint).await?;
     let proved = match &earlier {
         Some(earlier) if verify::can_resume(session) => durable_of(run, earlier, &fingerprint),
@@ -136,7 +131,7 @@ async fn begin(
         names,
     };
     let note = format!("attempt {number} goes to `{}`", part.path().display());
-    run.record(&[Event::Begin], Some(note), |state| {
+    run.record(&run.from_connecting(Event::Begin), Some(note), |state| {
         state.attempts = number;
         state.attempt = Some(attempt);
     })
@@ -304,7 +299,7 @@ async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<
 }
 
 async fn finish(run: &Run, note: Option<String>) -> Result<(), Failure> {
-    let intent = run.job().state.intent.unwrap_or_default();
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     let events = [Event::Published, Event::Complete];
     publish::finish(run, &events, note, &intent).await?.await?;
     Ok(())
@@ -313,9 +308,9 @@ async fn finish(run: &Run, note: Option<String>) -> Result<(), Failure> {
 /// Finds out what became of an earlier intent: the file found under one of its names was not
 /// published; found under none, it was.
 async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
-    let intent = run.job().state.intent.unwrap_or_default();
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     for (index, token) in intent.tokens.iter().enumerate() {
-        let number = run.job().state.attempts + 1;
+        let number = run.look(|job| job.state.attempts) + 1;
         let own = part_of(run, place, number)?;
         let name = own.name().to_owned();
         run.record(&[], Some("looks for the fetched file".to_owned()), |state| {

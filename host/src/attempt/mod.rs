@@ -35,12 +35,11 @@ pub const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// Why it got no further. The record says how far it is.
 pub async fn deliver(run: &Run) -> Result<(), Failure> {
-    let job = run.job();
-    if job.status == Status::Confirming {
+    if run.status() == Status::Confirming {
         // A plain partner has no receiver to confirm: the file is in place and all is done.
         return run.record(&[Event::Complete], None, |_| {}).await;
     }
-    match (job.spec.direction, job.spec.publish) {
+    match run.look(|job| (job.spec.direction, job.spec.publish)) {
         (Direction::Send, Publish::Atomic) => send::send(run).await,
         (Direction::Send, Publish::Direct) => direct::send(run).await,
         (Direction::Fetch, publish) => fetch::fetch(run, publish).await,

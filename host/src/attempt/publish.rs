@@ -1,8 +1,10 @@
 //! The rename of a proved partial onto the target. Its intent is durable before, and the
-//! ownership is checked right before each step that stays.
+//! ownership is looked at right before each step that stays: a write of the journal is
+//! acknowledged only after such a look, so what follows an acknowledgement at once needs none
+//! of its own.
 
 use ferryway_core::{
-    Event, RemotePath, TransportError,
+    Event, RemotePath, Status, TransportError,
     transport::{EntryKind, Session},
 };
 
@@ -17,14 +19,19 @@ use crate::{
 
 /// Makes the intent to publish a token durable. From here on the job is settled by its token.
 pub(super) async fn intend(run: &Run, token: Token) -> Result<(), Failure> {
-    run.record(&[Event::Publish], None, |state| {
+    let events: &[Event] = match run.status() {
+        Status::Transferring => &[Event::Verify, Event::Publish],
+        _ => &[Event::Publish],
+    };
+    run.record(events, None, |state| {
         state.intent.get_or_insert_default().tokens.push(token);
         state.attempt = None;
     })
     .await
 }
 
-/// Renames `token`, which is on record, onto the target.
+/// Renames `token`, which is on record, onto the target. The caller has looked at the
+/// ownership a moment ago.
 ///
 /// # Errors
 /// When the outcome is unknown or the partner refuses: the intent stays open.
@@ -34,7 +41,6 @@ pub(super) async fn publish(
     token: &RemotePath,
     target: &RemotePath,
 ) -> Result<Receipt<Job>, Failure> {
-    run.still_owner().await?;
     match session.rename(token.clone(), target.clone()).await {
         Ok(()) => {}
         Err(error) if error.reply().is_none() => return Err(error.into()),
@@ -57,7 +63,7 @@ pub(super) async fn published(
     session: &mut dyn Session,
     note: Option<String>,
 ) -> Result<Receipt<Job>, Failure> {
-    let intent = run.job().state.intent.unwrap_or_default();
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     let displaced = note_displaced(run, &intent).await?;
     let receipt = finish(run, &[Event::Published, Event::Complete], note, &intent).await?;
     if displaced.is_empty() {
@@ -82,13 +88,10 @@ pub(super) async fn published(
 
 /// Notes the old target where it was moved away. It is on record before the job ends: after
 /// that, nobody would know of it.
-pub(super) async fn note_displaced(
-    run: &Run,
-    intent: &Intent,
-) -> Result<Vec<Leftover>, Failure> {
+pub(super) async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Leftover>, Failure> {
     let mut noted = Vec::with_capacity(intent.displaced.len());
     for path in intent.displaced.iter().filter_map(|name| name.parse().ok()) {
-        let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.job().id };
+        let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.id() };
         run.context.journal.put_leftover(leftover.clone()).await?;
         noted.push(leftover);
     }
@@ -134,7 +137,6 @@ async fn displace(
         state.intent.get_or_insert_default().displaced.push(old.to_string());
     })
     .await?;
-    run.still_owner().await?;
     Ok(session.rename(target.clone(), old).await?)
 }
 
@@ -145,7 +147,7 @@ async fn look_again(
     session: &mut dyn Session,
     target: &RemotePath,
 ) -> Result<(), Failure> {
-    let delay = run.job().spec.settle_delay_s;
+    let delay = run.look(|job| job.spec.settle_delay_s);
     if delay == 0 {
         return Ok(());
     }

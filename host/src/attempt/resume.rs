@@ -102,19 +102,17 @@ async fn move_and_prove(
             }
             _ => Start::Unusable(partial.clone()),
         },
-        ResumePolicy::Verified => {
-            match prove(session, partial, size, source, hashes).await? {
-                Proof::Same => Start::Proved(size),
-                Proof::Differs => {
-                    *lock(hashes) = Hashes::new(&session.capabilities().checksums);
-                    Start::Unusable(partial.clone())
-                }
-                Proof::Held(error) => {
-                    leave(run, partial).await?;
-                    return Err(error.into());
-                }
+        ResumePolicy::Verified => match prove(session, partial, size, source, hashes).await? {
+            Proof::Same => Start::Proved(size),
+            Proof::Differs => {
+                *lock(hashes) = Hashes::new(&session.capabilities().checksums);
+                Start::Unusable(partial.clone())
             }
-        }
+            Proof::Held(error) => {
+                leave(run, partial).await?;
+                return Err(error.into());
+            }
+        },
     };
     let (job, total) = (run.job(), source.fingerprint.size);
     match &start {
@@ -145,7 +143,7 @@ async fn worth_it(
     partial: &RemotePath,
     source: &Source,
 ) -> Result<bool, Failure> {
-    if run.job().spec.resume == ResumePolicy::Never
+    if run.look(|job| job.spec.resume) == ResumePolicy::Never
         || source.fingerprint.size < run.partner.config.resume_min_bytes
         || earlier.fingerprint != source.fingerprint
         || !verify::can_resume(session)
@@ -193,7 +191,7 @@ async fn move_to(
             }
             // Locked or open on a server that minds: it stays for a later removal.
             Err(error) => {
-                tracing::warn!(job = %run.job().id, path = %path, %error,
+                tracing::warn!(job = %run.id(), path = %path, %error,
                     "an earlier partial cannot be moved; the file is sent anew");
                 note_leftover(run, path).await?;
             }
@@ -224,7 +222,7 @@ async fn drop_earlier(
 }
 
 async fn note_leftover(run: &Run, path: RemotePath) -> Result<(), Failure> {
-    let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.job().id };
+    let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.id() };
     Ok(run.context.journal.put_leftover(leftover).await?)
 }
 

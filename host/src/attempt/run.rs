@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::{Event, RemotePath, bytes::Meter};
+use ferryway_core::{Event, JobId, RemotePath, Status, bytes::Meter};
 
 use super::{CHECKPOINT_BYTES, Failure, stream::lock};
 use crate::{
@@ -19,10 +19,7 @@ use crate::{
         record::{Checkpoint, Job, JobState},
     },
     notices::Notices,
-    partner::{
-        PartnerState,
-        pool::{Lease, Pool},
-    },
+    partner::{PartnerState, pool::Lease},
 };
 
 /// A checkpoint is written after this time even when few bytes moved.
@@ -74,8 +71,23 @@ impl Run {
         lock(&self.job).clone()
     }
 
-    /// Puts a change of the job in line. The receipt may be dropped when nothing depends on
-    /// the change: what follows in line becomes durable after it.
+    /// Where the job stands.
+    pub fn status(&self) -> Status {
+        lock(&self.job).status
+    }
+
+    /// The job's id.
+    pub fn id(&self) -> JobId {
+        lock(&self.job).id.clone()
+    }
+
+    /// Looks at the job without a copy of it.
+    pub fn look<T>(&self, at: impl FnOnce(&Job) -> T) -> T {
+        at(&lock(&self.job))
+    }
+
+    /// Puts a change of the job in line, which is in no hurry. The receipt may be dropped when
+    /// nothing depends on the change: what follows in line becomes durable after it.
     ///
     /// # Errors
     /// When the status does not allow an event, or the journal takes no more writes.
@@ -85,20 +97,17 @@ impl Run {
         note: Option<String>,
         change: impl FnOnce(&mut JobState),
     ) -> Result<Receipt<Job>, Failure> {
-        let moved = self.moving.take_unrecorded();
-        let (next, step) = self
-            .job()
-            .step(events, note, |state| {
-                change(state);
-                state.moved_bytes += moved;
-            })
-            .map_err(crate::journal::JournalError::from)?;
-        let receipt = self.context.journal.queue(step).await?;
-        let mut job = lock(&self.job);
-        // A stream may have written a newer checkpoint meanwhile.
-        let checkpoint = job.checkpoint.take();
-        *job = Job { checkpoint, ..next };
-        Ok(receipt)
+        self.put_in_line(events, note, change, true).await
+    }
+
+    /// The events of the way from where the job stands to `event`, which follows connecting:
+    /// a job that had a session at hand has not been shown on that way.
+    pub fn from_connecting(&self, event: Event) -> Vec<Event> {
+        match self.status() {
+            Status::Accepted => vec![Event::Prepare, Event::Connect, event],
+            Status::Connecting => vec![event],
+            _ => Vec::new(),
+        }
     }
 
     /// Changes the job; durable on `Ok`.
@@ -111,8 +120,28 @@ impl Run {
         note: Option<String>,
         change: impl FnOnce(&mut JobState),
     ) -> Result<(), Failure> {
-        self.queue(events, note, change).await?.await?;
+        self.put_in_line(events, note, change, false).await?.await?;
         Ok(())
+    }
+
+    async fn put_in_line(
+        &self,
+        events: &[Event],
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+        patient: bool,
+    ) -> Result<Receipt<Job>, Failure> {
+        let moved = self.moving.take_unrecorded();
+        let change = |state: &mut JobState| {
+            change(state);
+            state.moved_bytes += moved;
+        };
+        let stepped = self.look(|job| job.step(events, note, change));
+        let (next, mut step) = stepped.map_err(crate::journal::JournalError::from)?;
+        step.patient = patient;
+        let receipt = self.context.journal.queue(step).await?;
+        *lock(&self.job) = next;
+        Ok(receipt)
     }
 
     /// The file on the partner's side.
@@ -120,7 +149,7 @@ impl Run {
     /// # Errors
     /// When the name is not usable there.
     pub fn target(&self) -> Result<RemotePath, Failure> {
-        Ok(self.job().remote().parse()?)
+        Ok(self.look(Job::remote).parse()?)
     }
 
     /// The file on our side.
@@ -128,21 +157,35 @@ impl Run {
     /// # Errors
     /// When it lies outside of the allowed folders.
     pub fn local(&self) -> Result<LocalFile, Failure> {
-        let job = self.job();
+        let (local, direction) = self.look(|job| (job.local(), job.spec.direction));
         self.context
             .roots
-            .resolve(&job.local(), job.spec.direction)
+            .resolve(&local, direction)
             .map_err(|error| Failure::LocalFile(error.to_string()))
     }
 
-    /// A session with the partner, after former owners are fenced there.
+    /// A session with the partner, after former owners are fenced there. The job is shown as
+    /// connecting only when that takes more than a moment.
     ///
     /// # Errors
     /// When the partner cannot be reached or does not let us fence.
     pub async fn lend(&self) -> Result<Lease, Failure> {
-        let mut lease = Pool::lend(&self.partner.pool).await?;
-        self.partner.came_back();
-        self.context.notices.partner_back(&self.partner.name);
+        let lease = match self.partner.pool.slot().await?.at_hand() {
+            Ok(lease) => lease,
+            Err(slot) => {
+                if self.status() == Status::Accepted {
+                    drop(self.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
+                }
+                let lease = slot.connect().await?;
+                self.partner.came_back();
+                self.context.notices.partner_back(&self.partner.name);
+                lease
+            }
+        };
+        self.fenced(lease).await
+    }
+
+    async fn fenced(&self, mut lease: Lease) -> Result<Lease, Failure> {
         match self.partner.fence_former_owners(lease.session()).await {
             Ok(()) => Ok(lease),
             Err(failure) => {

@@ -4,10 +4,11 @@
 use std::{
     io::{Seek, SeekFrom},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use ferryway_core::{
-    Event, Kind, RemotePath, Status,
+    Event, Kind, RemotePath,
     bytes::Source as ByteStream,
     transport::{Session, Upload},
 };
@@ -23,61 +24,74 @@ use super::{
 };
 use crate::{
     digest::Hashes,
-    journal::record::{Attempt, Fingerprint, Leftover, Token},
+    journal::record::{Attempt, Fingerprint, JobState, Leftover, Token},
 };
+
+/// A look at the ownership this young is as good as a new one: a host can be stopped for longer
+/// between any look and what follows it.
+const FRESH: Duration = Duration::from_millis(5);
 
 /// Delivers the job.
 pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let target = run.target()?;
-    if run.job().state.intent.is_some() {
+    if run.look(|job| job.state.intent.is_some()) {
         // The source may be gone by now: an intent is settled without it.
-        enter_publishing(run).await?;
         let mut lease = run.lend().await?;
+        enter_publishing(run).await?;
         let result = settle::settle(run, lease.session(), &target).await;
         return conclude(lease, result);
     }
-    if run.job().status == Status::Accepted {
-        drop(run.queue(&[Event::Prepare], None, |_| {}).await?);
-    }
     let source = Source::open(run).await?;
-    drop(run.queue(&[Event::Connect], None, |_| {}).await?);
     let mut lease = run.lend().await?;
-    let result = transfer_and_publish(run, lease.session(), &target, source).await;
-    let receipt = conclude(lease, result)?;
-    receipt.await?;
+    let result = transfer(run, lease.session(), &target, source).await;
+    let (token, partial) = conclude(lease, result)?;
+    // The session serves other jobs while the intent becomes durable.
+    publish::intend(run, token).await?;
+    let acknowledged = Instant::now();
+    let mut lease = run.lend().await?;
+    // The acknowledgement came with a look at the ownership.
+    if acknowledged.elapsed() > FRESH {
+        run.still_owner().await?;
+    }
+    let result = publish::publish(run, lease.session(), &partial, &target).await;
+    conclude(lease, result)?.await?;
     Ok(())
 }
 
 /// Brings a job with an open intent to the status that says so, from wherever it was stopped.
-async fn enter_publishing(run: &Run) -> Result<(), Failure> {
-    let events: &[Event] = match run.job().status {
-        Status::Accepted => &[Event::Prepare, Event::Connect, Event::Settle],
-        _ => return Ok(()),
-    };
-    drop(run.queue(events, Some("an earlier intent is to be settled".to_owned()), |_| {}).await?);
+pub(super) async fn enter_publishing(run: &Run) -> Result<(), Failure> {
+    let events = run.from_connecting(Event::Settle);
+    if events.is_empty() {
+        return Ok(());
+    }
+    drop(run.queue(&events, Some("an earlier intent is to be settled".to_owned()), |_| {}).await?);
     Ok(())
 }
 
-async fn transfer_and_publish(
+/// Stores the source as a partial and proves it: the token of the publish to come.
+async fn transfer(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
     source: Source,
-) -> Result<crate::journal::Receipt<crate::journal::record::Job>, Failure> {
+) -> Result<(Token, RemotePath), Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
     if let Err(failure) = upload(run, session, &partial, &source, start, &hashes).await {
         if !staging_vanished(run, session, &partial, &failure).await? {
             return Err(failure);
         }
-        // Nothing was stored, so nothing was hashed either.
+        *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
         let (number, fresh) = next_partial(run, session, target).await?;
-        record_attempt(run, number, &fresh, &source.fingerprint, Event::Begin).await?;
+        record_attempt(run, number, &fresh, &source.fingerprint).await?;
         upload(run, session, &fresh, &source, Start::Fresh, &hashes).await?;
         partial = fresh;
     }
-    drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     let size = source.fingerprint.size;
+    if !session.capabilities().checksums.is_empty() {
+        // The partner hashes the file, which may take its time.
+        drop(run.queue(&[Event::Verify], None, |_| {}).await?);
+    }
     let result = match verify::partial(session, &partial, size, &hashes).await {
         Ok(()) => source.unchanged(),
         Err(failure) => Err(failure),
@@ -89,10 +103,9 @@ async fn transfer_and_publish(
         return Err(failure);
     }
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
-    let attempt = run.job().state.attempts;
+    let attempt = run.look(|job| job.state.attempts);
     let token = Token { attempt, names: vec![partial.to_string()], size, digest };
-    publish::intend(run, token).await?;
-    publish::publish(run, session, &partial, target).await
+    Ok((token, partial))
 }
 
 /// Puts a new attempt on record, with the name of its partial, and prepares the partial: an
@@ -104,9 +117,9 @@ async fn begin(
     source: &Source,
     hashes: &SharedHashes,
 ) -> Result<(RemotePath, Start), Failure> {
-    let earlier = run.job().state.attempt;
+    let earlier = run.look(|job| job.state.attempt.clone());
     let (number, partial) = next_partial(run, session, target).await?;
-    record_attempt(run, number, &partial, &source.fingerprint, Event::Begin).await?;
+    record_attempt(run, number, &partial, &source.fingerprint).await?;
     run.context.notices.attempt(&run.job(), number);
     let Some(earlier) = earlier else { return Ok((partial, Start::Fresh)) };
     let start = resume::adopt(run, session, &earlier, &partial, source, hashes).await?;
@@ -114,7 +127,7 @@ async fn begin(
         // The name was used for what turned out unusable, and no name is used twice.
         discard(run, session, &found).await?;
         let (number, partial) = next_partial(run, session, target).await?;
-        record_attempt(run, number, &partial, &source.fingerprint, Event::Begin).await?;
+        record_attempt(run, number, &partial, &source.fingerprint).await?;
         return Ok((partial, Start::Fresh));
     }
     Ok((partial, start))
@@ -125,7 +138,6 @@ async fn record_attempt(
     number: u32,
     partial: &RemotePath,
     fingerprint: &Fingerprint,
-    event: Event,
 ) -> Result<(), Failure> {
     let attempt = Attempt {
         number,
@@ -134,9 +146,18 @@ async fn record_attempt(
         names: vec![partial.to_string()],
     };
     // A second name within one try is no second begin.
-    let events: &[Event] = if run.job().status == Status::Transferring { &[] } else { &[event] };
-    let earlier = run.job().state.attempt;
-    run.record(events, Some(format!("attempt {number} goes to `{partial}`")), |state| {
+    let events = run.from_connecting(Event::Begin);
+    let earlier = run.look(|job| job.state.attempt.clone());
+    let note = Some(format!("attempt {number} goes to `{partial}`"));
+    // A fresh partial is found and removed with its staging folder, which is on record: its
+    // name may become durable while its bytes move. Where a partial is to be moved, or lies
+    // among other files, its name comes first.
+    let in_folder = match partial.parent() {
+        Some(folder) => run.partner.is_staging(&folder).await,
+        None => false,
+    };
+    let may_lag = earlier.is_none() && in_folder;
+    let change = |state: &mut JobState| {
         state.attempts = number;
         let mut attempt = attempt;
         // Until the earlier partial is moved or removed, it may be under its old names too.
@@ -144,8 +165,12 @@ async fn record_attempt(
             attempt.names.splice(0..0, earlier.names);
         }
         state.attempt = Some(attempt);
-    })
-    .await
+    };
+    if may_lag {
+        drop(run.queue(&events, note, change).await?);
+        return Ok(());
+    }
+    run.record(&events, note, change).await
 }
 
 /// The number of the next attempt and the name of its partial.
@@ -154,16 +179,15 @@ pub(super) async fn next_partial(
     session: &mut dyn Session,
     target: &RemotePath,
 ) -> Result<(u32, RemotePath), Failure> {
-    let job = run.job();
-    let number = job.state.attempts + 1;
+    let (id, number) = run.look(|job| (job.id.clone(), job.state.attempts + 1));
     let partial = match run.partner.staging_folder(session, target).await? {
-        Some(folder) => folder.join(&format!("{}.a{number}.part", job.id))?,
+        Some(folder) => folder.join(&format!("{id}.a{number}.part"))?,
         None => {
             let epoch = run.context.journal.epoch();
             // A name that the partner would not list could not be proved absent later.
             let dot = if session.capabilities().lists_hidden { "." } else { "" };
             let name = target.name();
-            target.sibling(&format!("{dot}{name}.{}.e{epoch}.a{number}.part", job.id))?
+            target.sibling(&format!("{dot}{name}.{id}.e{epoch}.a{number}.part"))?
         }
     };
     Ok((number, partial))
@@ -184,20 +208,23 @@ async fn upload(
         drop(position(source, &start, hashes).await?);
         return Ok(());
     }
-    let file = position(source, &start, hashes).await?;
     let meter = run.start_stream(offset, size);
-    let attempt = run.job().state.attempts;
-    let counted = Arc::clone(&meter);
-    let mut checkpoint = run.checkpoints(attempt, move || offset + counted.bytes());
-    let progress = Box::new(move |_| checkpoint());
-    let bytes = FileSource::new(file, size - offset, Arc::clone(hashes), progress);
-    let upload = Upload {
-        path: partial.clone(),
-        offset,
-        length: size - offset,
-        source: ByteStream::new(bytes),
-        meter,
+    let bytes = match source.small().filter(|_| start == Start::Fresh) {
+        Some(bytes) => {
+            lock(hashes).update(bytes);
+            ByteStream::of_bytes(bytes.to_vec())
+        }
+        None => {
+            let file = position(source, &start, hashes).await?;
+            let attempt = run.look(|job| job.state.attempts);
+            let counted = Arc::clone(&meter);
+            let mut checkpoint = run.checkpoints(attempt, move || offset + counted.bytes());
+            let progress = Box::new(move |_| checkpoint());
+            ByteStream::new(FileSource::new(file, size - offset, Arc::clone(hashes), progress))
+        }
     };
+    let upload =
+        Upload { path: partial.clone(), offset, length: size - offset, source: bytes, meter };
     match session.store(upload).await {
         Ok(_) => Ok(()),
         Err(error) => {
@@ -263,12 +290,9 @@ pub(super) async fn discard(
     match session.remove(path.clone()).await {
         Ok(()) => Ok(()),
         Err(error) => {
-            tracing::debug!(job = %run.job().id, path = %path, %error, "a partial stays for now");
-            let leftover = Leftover {
-                partner: run.partner.name.clone(),
-                path: path.clone(),
-                job: run.job().id,
-            };
+            tracing::debug!(job = %run.id(), path = %path, %error, "a partial stays for now");
+            let leftover =
+                Leftover { partner: run.partner.name.clone(), path: path.clone(), job: run.id() };
             Ok(run.context.journal.put_leftover(leftover).await?)
         }
     }

@@ -24,7 +24,7 @@ pub(super) async fn settle(
     session: &mut dyn Session,
     target: &RemotePath,
 ) -> Result<(), Failure> {
-    let intent = run.job().state.intent.unwrap_or_default();
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     for (index, token) in intent.tokens.iter().enumerate() {
         let (number, own) = next_partial(run, session, target).await?;
         // The move is on record before it is sent: it may be the last thing we do.
@@ -49,6 +49,7 @@ pub(super) async fn settle(
         if found.is_some_and(|size| size != token.size) {
             return void(run, session, &own, target, (token, found)).await;
         }
+        run.still_owner().await?;
         publish::publish(run, session, &own, target).await?.await?;
         run.context.notices.published_at_settle(&run.job(), target.to_string());
         return Ok(());

@@ -1,6 +1,10 @@
 //! The local file of a send: what it looks like, and whether it still does.
 
-use std::{fs::File, io, time::UNIX_EPOCH};
+use std::{
+    fs::File,
+    io::{self, Read},
+    time::UNIX_EPOCH,
+};
 
 use super::{Failure, run::Run};
 use crate::{config::LocalFile, journal::record::Fingerprint};
@@ -11,19 +15,42 @@ pub(super) struct Source {
     pub(super) place: LocalFile,
     pub(super) file: File,
     pub(super) fingerprint: Fingerprint,
+    /// The whole file, when it is small: it is read where it is opened, on the same thread.
+    bytes: Option<Vec<u8>>,
 }
+
+/// Files up to this size are read at once.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 impl Source {
     /// Opens the job's local file.
     pub(super) async fn open(run: &Run) -> Result<Self, Failure> {
         let place = run.local()?;
         let opened = place.clone();
-        let file = blocking(move || Ok(opened.open_read())).await;
-        let file = file
-            .map_err(|error| local_io(&place, "open", error))?
+        let read = move || {
+            let mut file = match opened.open_read() {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            };
+            let fingerprint = fingerprint(&file)?;
+            let mut bytes = None;
+            if fingerprint.size <= SMALL_BYTES {
+                let mut all = Vec::with_capacity(usize::try_from(fingerprint.size).unwrap_or(0));
+                (&mut file).take(fingerprint.size).read_to_end(&mut all)?;
+                bytes = Some(all);
+            }
+            Ok(Ok((file, fingerprint, bytes)))
+        };
+        let read = blocking(read).await.map_err(|error| local_io(&place, "read", error))?;
+        let (file, fingerprint, bytes) = read
             .map_err(|error| Failure::LocalFile(format!("the source cannot be used: {error}")))?;
-        let fingerprint = fingerprint(&file).map_err(|error| local_io(&place, "look at", error))?;
-        Ok(Self { place, file, fingerprint })
+        Ok(Self { place, file, fingerprint, bytes })
+    }
+
+    /// The bytes of a small file.
+    pub(super) fn small(&self) -> Option<&[u8]> {
+        let whole = |bytes: &&Vec<u8>| bytes.len() as u64 == self.fingerprint.size;
+        self.bytes.as_ref().filter(whole).map(Vec::as_slice)
     }
 
     /// A second handle that stands at the start.

@@ -209,6 +209,8 @@ pub struct Step {
     pub state: JobState,
     /// A sentence for the job's record, for people.
     pub note: Option<String>,
+    /// Whether nobody is held up by this write: it may wait a moment for company.
+    pub patient: bool,
 }
 
 /// An entry of a job's record.
@@ -265,6 +267,7 @@ impl Job {
             events: events.to_vec(),
             state: next.state.clone(),
             note,
+            patient: false,
         };
         Ok((next, step))
     }

@@ -29,6 +29,9 @@ pub fn system_clock() -> Clock {
     Arc::new(Zoned::now)
 }
 
+/// How long a line waits for others to be written with.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Lines that may wait for the disk. More are lost, and counted.
 const WAITING_LINES: usize = 16 * 1024;
 
@@ -136,6 +139,10 @@ impl Writer {
     /// Writes until every handle of the log is gone.
     fn run(mut self, entries: Receiver<Entry>) {
         while let Ok(first) = entries.recv() {
+            if let Entry::Line { .. } = &first {
+                // A line seldom comes alone: one write for all of them, one wake-up for many.
+                thread::sleep(GATHER);
+            }
             let settings = *self.settings.lock().unwrap_or_else(PoisonError::into_inner);
             let mut lines = Vec::new();
             let mut flushed = Vec::new();

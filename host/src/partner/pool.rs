@@ -31,6 +31,12 @@ struct Idle {
     since: Instant,
 }
 
+/// The right to one session.
+pub struct Slot {
+    pool: Arc<Pool>,
+    permit: OwnedSemaphorePermit,
+}
+
 /// A session lent to one job. Dropped without [`Lease::give_back`], the session is closed:
 /// nobody knows what it still has to say.
 pub struct Lease {
@@ -50,20 +56,23 @@ impl Pool {
         })
     }
 
+    /// Waits until one of the limit is free.
+    ///
+    /// # Errors
+    /// When the pool is closed.
+    pub async fn slot(self: &Arc<Self>) -> Result<Slot> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit =
+            permit.map_err(|_| TransportError::closed(ferryway_core::Operation::Connect))?;
+        Ok(Slot { pool: Arc::clone(self), permit })
+    }
+
     /// Lends a session, waiting until one of the limit is free.
     ///
     /// # Errors
     /// As [`Transport::connect`].
     pub async fn lend(self: &Arc<Self>) -> Result<Lease> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_closed| TransportError::closed(ferryway_core::Operation::Connect))?;
-        let session = match self.idle_session().await {
-            Some(session) => session,
-            None => self.transport.connect(self.partner()).await?,
-        };
-        Ok(Lease { session, pool: Arc::clone(self), _permit: permit })
+        self.slot().await?.connect().await
     }
 
     /// Says good-bye on every idle session.
@@ -97,6 +106,36 @@ impl Pool {
                 return Some(session);
             }
         }
+    }
+}
+
+impl Slot {
+    /// A session that was used a moment ago, if there is one.
+    ///
+    /// # Errors
+    /// The slot, to connect in.
+    pub fn at_hand(self) -> std::result::Result<Lease, Self> {
+        let fresh = lock(&self.pool.idle).pop_if(|idle| idle.since.elapsed() < PING_AFTER);
+        match fresh {
+            Some(idle) => Ok(self.lease(idle.session)),
+            None => Err(self),
+        }
+    }
+
+    /// A session: an idle one that answers, or a new one.
+    ///
+    /// # Errors
+    /// As [`Transport::connect`].
+    pub async fn connect(self) -> Result<Lease> {
+        let session = match self.pool.idle_session().await {
+            Some(session) => session,
+            None => self.pool.transport.connect(self.pool.partner()).await?,
+        };
+        Ok(self.lease(session))
+    }
+
+    fn lease(self, session: Box<dyn Session>) -> Lease {
+        Lease { session, pool: self.pool, _permit: self.permit }
     }
 }
 

@@ -281,9 +281,10 @@ async fn a_history_file_left_in_a_transaction_is_read_and_mended() {
         first.get_or_insert(finish(&journal, &job).await);
     }
     let first = first.unwrap();
-    journal.close().await.unwrap();
     let history = install.path().join("journal/hist");
     let file = history.join("202403.1.db");
+    until("a move", async || file.exists()).await;
+    journal.close().await.unwrap();
     // The state in the middle of a transaction: rows are gone from the file, and its rollback
     // journal has them. It is taken from a writer that is still at it.
     let torn = install.path().join("torn.db");

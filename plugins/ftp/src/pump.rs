@@ -27,10 +27,13 @@ const FIRST_BYTES: usize = 64 * 1024;
 /// Bytes do not wait longer for a full chunk than this before the sink gets them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A source that is reading ahead.
-pub(crate) struct Ahead(JoinHandle<Filled>);
+/// A source that is reading ahead, or had all at hand.
+pub(crate) enum Ahead {
+    Reading(JoinHandle<Filled>),
+    Read(Box<Filled>),
+}
 
-struct Filled {
+pub(crate) struct Filled {
     source: Source,
     buffer: Vec<u8>,
     filled: io::Result<usize>,
@@ -45,21 +48,28 @@ impl Ahead {
     }
 
     fn fill(mut source: Source, mut buffer: Vec<u8>) -> Self {
-        Self(spawn_blocking(move || {
+        let blocks = source.blocks();
+        let fill = move || {
             let filled = source.fill(&mut buffer);
             Filled { source, buffer, filled }
-        }))
+        };
+        if blocks { Self::Reading(spawn_blocking(fill)) } else { Self::Read(Box::new(fill())) }
     }
 
     /// Waits until the source is idle.
     pub(crate) async fn give_up(self) {
-        if let Err(error) = self.0.await {
+        if let Self::Reading(reading) = self
+            && let Err(error) = reading.await
+        {
             tracing::debug!(%error, "a source was lost");
         }
     }
 
     async fn wait(self) -> Result<(Source, Vec<u8>, usize), Stop> {
-        let Filled { source, buffer, filled } = self.0.await.map_err(|e| Stop::Local(e.into()))?;
+        let Filled { source, buffer, filled } = match self {
+            Self::Reading(reading) => reading.await.map_err(|e| Stop::Local(e.into()))?,
+            Self::Read(filled) => *filled,
+        };
         Ok((source, buffer, filled.map_err(Stop::Local)?))
     }
 }

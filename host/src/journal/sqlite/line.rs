@@ -20,6 +20,9 @@ use crate::journal::{
 const CAPACITY: usize = 4096;
 /// Writes in one commit.
 const BATCH: usize = 1024;
+/// How long a patient write waits for others to share its commit with. An impatient one is
+/// never kept waiting, and takes all before it along.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// What a write does.
 #[derive(Debug)]
@@ -78,7 +81,10 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Line {
     state: Mutex<State>,
+    /// Wakes the writer.
     arrived: Condvar,
+    /// Wakes the watchdog.
+    ended: Condvar,
     room: Semaphore,
     closed: watch::Sender<Option<JournalError>>,
 }
@@ -89,6 +95,10 @@ struct State {
     /// Replies of the batch that the writer is at.
     writing: Vec<Reply>,
     checkpoints: HashMap<JobId, Checkpoint>,
+    /// Since when something waits; `None` when nothing does.
+    waiting_since: Option<Instant>,
+    /// Somebody is held up by what waits.
+    urgent: bool,
     /// The writer sleeps until something arrives.
     sleeping: bool,
     /// Since when the writer is away from the line.
@@ -102,6 +112,7 @@ impl Line {
         Self {
             state: Mutex::default(),
             arrived: Condvar::new(),
+            ended: Condvar::new(),
             room: Semaphore::new(CAPACITY),
             closed: watch::Sender::new(None),
         }
@@ -120,8 +131,9 @@ impl Line {
         if state.ending {
             return Err(JournalError::Closed);
         }
+        let patient = matches!(&write, Write::Step(step, _) if step.patient);
         state.waiting.push_back((write, reply));
-        self.wake(&mut state);
+        self.announce(&mut state, patient);
         Ok(())
     }
 
@@ -141,7 +153,7 @@ impl Line {
                 none.insert(checkpoint);
             }
         }
-        self.wake(&mut state);
+        self.announce(&mut state, false);
     }
 
     /// The writer's next turn: whatever is there, up to a batch, as soon as something is.
@@ -153,13 +165,16 @@ impl Line {
             if state.closed.is_some() {
                 return Turn::End;
             }
-            if !state.waiting.is_empty() || !state.checkpoints.is_empty() {
-                break;
-            }
-            if state.ending {
-                return Turn::End;
-            }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+            let until = match state.waiting_since {
+                Some(_) if state.urgent || state.ending => break,
+                Some(since) => since + PATIENCE,
+                None if state.ending => return Turn::End,
+                None => deadline,
+            };
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                if state.waiting_since.is_some() {
+                    break;
+                }
                 state.busy_since = Some(Instant::now());
                 return Turn::Idle;
             };
@@ -178,6 +193,10 @@ impl Line {
             replies.push(reply);
         }
         state.writing = replies;
+        if state.waiting.is_empty() {
+            state.waiting_since = None;
+            state.urgent = false;
+        }
         state.busy_since = Some(Instant::now());
         self.room.add_permits(count);
         Turn::Write(writes, std::mem::take(&mut state.checkpoints))
@@ -189,11 +208,6 @@ impl Line {
         for (reply, answer) in replies.into_iter().zip(answers) {
             reply.send(answer);
         }
-    }
-
-    /// Whether somebody waits for the writer.
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.lock().waiting.is_empty()
     }
 
     /// Fails every write, waiting, being written, and to come. The first cause stays.
@@ -216,12 +230,18 @@ impl Line {
             first
         });
         self.arrived.notify_all();
+        self.ended.notify_all();
     }
 
     /// Lets the writer end after what is in line.
     pub(super) fn end(&self) {
         self.lock().ending = true;
         self.arrived.notify_all();
+    }
+
+    /// Why the line is closed, if it is.
+    pub(super) fn cause(&self) -> Option<JournalError> {
+        self.lock().closed.clone()
     }
 
     /// Resolves, with the cause, when the line is closed.
@@ -238,7 +258,7 @@ impl Line {
     pub(super) fn watch(&self, pause: Duration) -> Option<Duration> {
         let state = self.lock();
         let (state, _) = self
-            .arrived
+            .ended
             .wait_timeout_while(state, pause, |state| state.closed.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match state.closed {
@@ -247,11 +267,16 @@ impl Line {
         }
     }
 
-    fn wake(&self, state: &mut State) {
-        // Waking is a call to the system, so only a sleeper is woken, and only once. The
-        // watchdog sleeps on the same condition; it goes back to sleep.
-        if std::mem::take(&mut state.sleeping) {
-            self.arrived.notify_all();
+    /// Tells the writer of something new. Waking is a call to the system: only a sleeper is
+    /// woken, and only when it would sleep too long.
+    fn announce(&self, state: &mut State, patient: bool) {
+        let first = state.waiting_since.is_none();
+        if first {
+            state.waiting_since = Some(Instant::now());
+        }
+        let pressing = !patient && !std::mem::replace(&mut state.urgent, true);
+        if state.sleeping && (first || pressing) {
+            self.arrived.notify_one();
         }
     }
 

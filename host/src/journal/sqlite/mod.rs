@@ -267,6 +267,9 @@ impl JournalStore for SqliteJournal {
     }
 
     async fn check_ownership(&self) -> Result<()> {
+        if let Some(cause) = self.line.cause() {
+            return Err(cause);
+        }
         let ownership = Arc::clone(&self.ownership);
         let look = tokio::task::spawn_blocking(move || ownership.check());
         let result = match self.unreachable_after {

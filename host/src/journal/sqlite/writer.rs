@@ -26,6 +26,10 @@ use super::{
 /// How often an owner without work looks whether it still is the owner.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// After so long without a write, finished jobs are moved to the history: a commit of theirs
+/// would hold up the jobs that move.
+const LULL: Duration = Duration::from_millis(20);
+
 pub(super) struct Writer {
     pub(super) line: Arc<Line>,
     pub(super) connection: Connection,
@@ -49,14 +53,16 @@ impl Writer {
         // Also when this thread panics, whoever waits must learn that nobody writes any more.
         let _closed_at_the_end = FailOnDrop(Arc::clone(&self.line));
         let cause = loop {
-            // What is to be moved is moved as soon as nobody waits.
-            let pause = if self.is_untidy() { Duration::ZERO } else { LOOK_EVERY };
+            // What is to be moved is moved when there is a lull.
+            let pause = if self.is_untidy() { LULL } else { LOOK_EVERY };
             let turn = match self.line.take(pause) {
-                Turn::Write(writes, checkpoints) => self.commit(writes, &checkpoints),
-                Turn::Idle => self.ownership.check(),
+                Turn::Write(writes, checkpoints) => {
+                    self.commit(writes, &checkpoints).and_then(|()| self.tidy(false))
+                }
+                Turn::Idle => self.ownership.check().and_then(|()| self.tidy(true)),
                 Turn::End => break JournalError::Closed,
             };
-            if let Err(cause) = turn.and_then(|()| self.tidy()) {
+            if let Err(cause) = turn {
                 break cause;
             }
         };
@@ -112,13 +118,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Moves finished jobs out of the hot database, a batch between two commits, while nobody
-    /// waits, or when many have piled up. Every job there was looked at by [`Self::commit`]
+    /// Moves finished jobs out of the hot database, a batch between two commits, in a lull, or
+    /// when many have piled up. Every job there was looked at by [`Self::commit`]
     /// after it became durable, so what a history file holds was acknowledged, and a successor
     /// has it as well.
-    fn tidy(&mut self) -> Result<()> {
+    fn tidy(&mut self, lull: bool) -> Result<()> {
         let pressing = self.finished > 8 * (self.keep + self.portion());
-        if self.is_untidy() && (pressing || !self.line.has_waiting()) {
+        if self.is_untidy() && (pressing || lull) {
             let portion = self.portion();
             let moved = self.mover.move_oldest(&mut self.connection, &self.database, portion)?;
             self.finished = self.finished.saturating_sub(moved);
