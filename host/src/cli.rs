@@ -1,6 +1,7 @@
 //! The command line of `ferryway`.
 
 use std::{
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use ferryway_core::InstanceName;
 
 use crate::{
+    causes,
     config::{Config, Fault},
     install,
     loader::{Loader, plugins_report},
@@ -104,10 +106,7 @@ fn log_format(word: &str) -> Result<LogFormat, String> {
 
 fn init(dir: &Path, instance: &InstanceName) -> ExitCode {
     match install::init(dir, instance) {
-        Ok(made) => {
-            println!("{}", install::next_steps(&made));
-            ExitCode::SUCCESS
-        }
+        Ok(made) => print(&format!("{}\n", install::next_steps(&made))),
         Err(error) => {
             eprintln!("ferryway: {error}");
             ExitCode::from(1)
@@ -124,14 +123,7 @@ fn check(dir: &Path) -> ExitCode {
     match service::check_partners(&config, &plugins) {
         Ok(warnings) => {
             print_faults("warning", config.warnings.iter().chain(&warnings));
-            println!(
-                "{}: ok, instance {}, {} partners, {} definitions",
-                config.install.config_file().display(),
-                config.instance,
-                config.partners.len(),
-                config.definitions.len()
-            );
-            ExitCode::SUCCESS
+            print(&summary(&config))
         }
         Err(error) => finish(Err(error)),
     }
@@ -139,15 +131,40 @@ fn check(dir: &Path) -> ExitCode {
 
 fn plugins(dir: &Path, json: bool) -> ExitCode {
     let report = plugins_report(&Loader::of_installation(dir).load());
-    if json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("ferryway: {error}"),
-        }
-    } else {
-        print!("{report}");
+    if !json {
+        return print(&report.to_string());
     }
-    ExitCode::SUCCESS
+    match serde_json::to_string_pretty(&report) {
+        Ok(text) => print(&format!("{text}\n")),
+        Err(error) => {
+            eprintln!("ferryway: {error}");
+            ExitCode::from(5)
+        }
+    }
+}
+
+/// What is in force.
+fn summary(config: &Config) -> String {
+    let partners: Vec<_> = config.partners.keys().map(ToString::to_string).collect();
+    let definitions: Vec<_> = config.definitions.keys().map(ToString::to_string).collect();
+    format!(
+        "{}: ok\n  instance     {}\n  partners     {}\n  definitions  {}\n",
+        config.install.config_file().display(),
+        config.instance,
+        partners.join(" "),
+        definitions.join(" ")
+    )
+}
+
+/// Writes to the standard output. A reader that has seen enough is no failure.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("ferryway: cannot write: {error}");
+            ExitCode::from(5)
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn finish(result: Result<(), ServiceError>) -> ExitCode {
@@ -155,16 +172,7 @@ fn finish(result: Result<(), ServiceError>) -> ExitCode {
     if let ServiceError::Config(faults) = &error {
         print_faults("error", faults);
     }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    eprintln!("ferryway: {text}");
+    eprintln!("ferryway: {}", causes::chain(&error));
     ExitCode::from(error.exit_code())
 }
 

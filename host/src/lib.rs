@@ -1,6 +1,7 @@
 //! The Ferryway service: configuration, plugins, journal, recovery, scheduler and control API.
 
 pub mod attempt;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -7,6 +7,7 @@ use ferryway_core::{Epoch, JobId, PartnerName, message::Message};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    causes::chain,
     config::{Config, Fault},
     control::api::Command,
     journal::{JournalError, Takeover, Warning, record::Job},
@@ -291,17 +292,4 @@ fn journal_warning(warning: &Warning) -> Message {
         }
         other => Message::JournalWarning { warning: other.to_string() },
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

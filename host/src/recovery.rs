@@ -56,3 +56,104 @@ pub fn count(jobs: &[Job]) -> (usize, usize) {
     let of = |what| jobs.iter().filter(|job| job.status.row().at_takeover == what).count();
     (of(AtTakeover::Restart), of(AtTakeover::Settle))
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use ferryway_core::{
+        Epoch, JobId, PartnerName, RunNumber,
+        policy::{Direction, Publish, ResumePolicy},
+    };
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        install,
+        journal::{
+            JournalError, Receipt,
+            record::{Checkpoint, Entry, HistoryQuery, JobSpec, JobState, Leftover, Staging, Step},
+        },
+    };
+
+    mockall::mock! {
+        Journal {}
+
+        #[async_trait]
+        impl JournalStore for Journal {
+            fn epoch(&self) -> Epoch;
+            async fn accept(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>>;
+            async fn queue(&self, step: Step) -> Result<Receipt<Job>>;
+            fn checkpoint(&self, job: &JobId, checkpoint: Checkpoint);
+            async fn job(&self, id: &JobId) -> Result<Option<Job>>;
+            async fn in_flight(&self) -> Result<Vec<Job>>;
+            async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>>;
+            async fn entries(&self, id: &JobId) -> Result<Vec<Entry>>;
+            async fn prune(&self, before: Timestamp) -> Result<u64>;
+            async fn staging(&self, partner: &PartnerName) -> Result<Vec<Staging>>;
+            async fn put_staging(&self, staging: Staging) -> Result<()>;
+            async fn leftovers(&self, partner: &PartnerName) -> Result<Vec<Leftover>>;
+            async fn put_leftover(&self, leftover: Leftover) -> Result<()>;
+            async fn forget_leftover(&self, leftover: Leftover) -> Result<()>;
+            async fn check_ownership(&self) -> Result<()>;
+            async fn closed(&self) -> JournalError;
+            async fn close(&self) -> Result<()>;
+        }
+    }
+
+    fn job(run: u64, status: Status) -> Job {
+        let definition = "PRDY01".parse().unwrap();
+        Job {
+            id: JobId::new(&definition, RunNumber(run)),
+            run: RunNumber(run),
+            sequence: run,
+            spec: JobSpec {
+                definition,
+                partner: "BANK".parse().unwrap(),
+                direction: Direction::Send,
+                local: "/a".to_owned(),
+                remote: "a".to_owned(),
+                priority: 0,
+                publish: Publish::Atomic,
+                resume: ResumePolicy::Verified,
+                settle_delay_s: 0,
+                key: None,
+            },
+            status,
+            version: 3,
+            epoch: Epoch::FIRST,
+            accepted_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            state: JobState::default(),
+            checkpoint: None,
+        }
+    }
+
+    /// One write for each job that moves, none for one that stays as the table says.
+    #[tokio::test]
+    async fn only_jobs_that_change_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("install");
+        install::init(&place, &"night".parse().unwrap()).unwrap();
+        let notices = Notices::open(&Config::load(&place).unwrap());
+        let statuses = Status::EACH.into_iter().filter(|status| status.in_flight());
+        let jobs: Vec<_> = (1..).zip(statuses).map(|(run, status)| job(run, status)).collect();
+        let moved = jobs.iter().filter(|job| !events_at_takeover(job.status).is_empty()).count();
+        assert!(moved > 0 && moved < jobs.len());
+
+        let mut journal = MockJournal::new();
+        journal.expect_queue().times(moved).returning(|step| {
+            assert_eq!((step.version, step.events.len()), (3, 1));
+            let (done, receipt) = Receipt::pair();
+            assert!(done.send(Ok(job(1, Status::Accepted))).is_ok());
+            Ok(receipt)
+        });
+        let taken_up = take_up(&journal, jobs.clone(), &notices).await.unwrap();
+        assert_eq!(taken_up.len(), jobs.len());
+        for (before, after) in jobs.iter().zip(&taken_up) {
+            let expected =
+                ferryway_core::apply(before.status, ferryway_core::Event::TakeOver).unwrap();
+            assert_eq!(after.status, expected);
+        }
+    }
+}

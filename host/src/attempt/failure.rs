@@ -2,7 +2,7 @@
 
 use ferryway_core::{Class, Operation, TransportError, path::InvalidPath};
 
-use crate::journal::JournalError;
+use crate::{causes, journal::JournalError};
 
 /// Why a try ended before its job was delivered.
 #[derive(Debug, thiserror::Error)]
@@ -81,16 +81,6 @@ impl Failure {
 
     /// The failure with all its causes, in one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        // `Display` of a transparent or formatted variant shows its first cause already.
-        while let Some(error) = cause {
-            let next = error.to_string();
-            if !text.contains(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = error.source();
-        }
-        text
+        causes::chain(self)
     }
 }

@@ -28,7 +28,7 @@ const HEAD: &str = "\
 An installation is one directory on the shared disk, made by `ferryway init DIR`. `ferryway.toml`
 holds the host's own settings and the partners, each file `definitions/*.toml` one or more
 transfer definitions. `ferryway check` reports every fault at once with file, line and key.
-Unknown keys are faults. The host reads everything again on SIGHUP; a configuration with a fault
+Unknown keys are faults. The host reads the files again on SIGHUP: definitions, new partners and\nthe transport's settings are taken up; a partner's other keys, roots and limits need a restart; a configuration with a fault
 is refused as a whole and the old one stays in force.
 
 This file is made from the tables that the host reads its configuration by; after a change there,

@@ -143,9 +143,12 @@ impl Scheduler {
         let closed = journal.closed();
         tokio::pin!(closed);
         loop {
-            self.start_what_may_go();
+            // One time for both: what falls due between two looks at the clock would be seen
+            // by neither.
+            let now = Timestamp::now();
+            self.start_what_may_go(now);
             self.tidy_up();
-            let next_due = self.until_next_due();
+            let next_due = self.until_next_due(now);
             tokio::select! {
                 biased;
                 error = &mut closed => return Err(error),
@@ -189,7 +192,7 @@ impl Scheduler {
         self.jobs.insert(job.id, in_flight);
     }
 
-    fn start_what_may_go(&mut self) {
+    fn start_what_may_go(&mut self, now: Timestamp) {
         let config = self.shared.config();
         loop {
             let partners = &self.partners;
@@ -197,7 +200,7 @@ impl Scheduler {
                 // A job of an unknown partner starts at once, to be suspended with its reason.
                 partners.get(name).map_or(1, |partner| partner.config.jobs)
             };
-            let next = self.queue.start_next(Timestamp::now(), config.limits.jobs, limit);
+            let next = self.queue.start_next(now, config.limits.jobs, limit);
             let Some(id) = next else { return };
             self.start(&id);
         }
@@ -266,8 +269,7 @@ impl Scheduler {
         }
     }
 
-    fn until_next_due(&self) -> Duration {
-        let now = Timestamp::now();
+    fn until_next_due(&self, now: Timestamp) -> Duration {
         let due = self.queue.next_due(now).map(|due| due.duration_since(now));
         let due = due.and_then(|due| Duration::try_from(due).ok());
         // A clock that is set back must not make a job wait for hours.
