@@ -1,6 +1,6 @@
 //! One try to deliver a job, from wherever its record says it stands.
 //!
-//! Each step of the delivery has its file: [`send`] and [`fetch`] lead, `resume` decides what
+//! Each step of the delivery has its file: `send` and `fetch` lead, `resume` decides what
 //! of an earlier partial is used, `verify` proves the partial, `publish` renames it onto the
 //! target, `settle` finds out what became of an earlier intent. Whatever ends a try — an error,
 //! an operator, the death of the node — the next one starts from the record alone.
