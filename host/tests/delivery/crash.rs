@@ -1,10 +1,7 @@
 //! Every operation on the partner fails, loses its answer, or is the last of its node.
 
 use ferryway_core::{Direction, Publish, ResumePolicy, transport::Rename};
-use ferryway_host::{
-    control::Operations,
-    journal::record::Job,
-};
+use ferryway_host::{control::Operations, journal::record::Job};
 use tokio::time::timeout;
 
 use crate::{

@@ -17,7 +17,10 @@ use ferryway_host::{
         Operations,
         api::{Command, Refusal, SubmitRequest},
     },
-    journal::{Hook, JournalStore, NodeName, Options, SqliteJournal, record::{HistoryQuery, Job, StagingState}},
+    journal::{
+        Hook, JournalStore, NodeName, Options, SqliteJournal,
+        record::{HistoryQuery, Job, StagingState},
+    },
     loader::{Plugin, Plugins},
     notices::Notices,
     recovery,
@@ -101,17 +104,19 @@ impl Lab {
     }
 
     /// As [`new`](Self::new), with a transport and its settings as lines of TOML.
-    pub fn with_transport(
-        setup: Setup,
-        transport: Option<(Arc<dyn Transport>, String)>,
-    ) -> Self {
+    pub fn with_transport(setup: Setup, transport: Option<(Arc<dyn Transport>, String)>) -> Self {
         let memory = Path::new("/dev/shm");
         let dir = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        let lab =
-            Self { dir: dir.unwrap(), setup, partner: MemoryPartner::new(), log: Log::default(), transport };
+        let lab = Self {
+            dir: dir.unwrap(),
+            setup,
+            partner: MemoryPartner::new(),
+            log: Log::default(),
+            transport,
+        };
         for folder in ["definitions", "data", "logs"] {
             std::fs::create_dir(lab.path().join(folder)).unwrap();
         }
@@ -174,8 +179,8 @@ impl Lab {
 
     fn config(&self) -> Config {
         let environment = Environment::with_variables::<&str, &str>(7, "node1", []);
-        let mut config = Config::load_in(self.path(), environment)
-            .unwrap_or_else(|faults| panic!("{faults:?}"));
+        let mut config =
+            Config::load_in(self.path(), environment).unwrap_or_else(|faults| panic!("{faults:?}"));
         for partner in config.partners.values_mut() {
             // Seconds are the smallest unit of the file; a test has no time for them.
             partner.retry = RetryPolicy {
@@ -207,8 +212,11 @@ impl Lab {
 
     /// Somebody at the partner takes the target away.
     pub async fn consume(&self) {
-        let partner =
-            Partner { name: "BANK".parse().unwrap(), settings: Default::default(), source_address: None };
+        let partner = Partner {
+            name: "BANK".parse().unwrap(),
+            settings: Default::default(),
+            source_address: None,
+        };
         let mut session = self.memory().connect(partner).await.unwrap();
         session.remove(TARGET.parse().unwrap()).await.expect("the target is there");
     }
@@ -294,11 +302,7 @@ impl Node {
     }
 
     /// Asks for a run of the definition with another local file and a key.
-    pub async fn submit_as(
-        &self,
-        local: Option<&str>,
-        key: Option<&str>,
-    ) -> Result<Job, Refusal> {
+    pub async fn submit_as(&self, local: Option<&str>, key: Option<&str>) -> Result<Job, Refusal> {
         let request = SubmitRequest {
             definition: "PRDY01".parse().unwrap(),
             local: local.map(PathBuf::from),

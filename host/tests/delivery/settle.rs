@@ -91,7 +91,8 @@ async fn busy_is_not_absent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shortened_token_is_never_published() {
-    for (staging, partial) in [("folder", PARTIAL), ("beside", "in/.report.csv.PRDY011.e1.a1.part")] {
+    for (staging, partial) in [("folder", PARTIAL), ("beside", "in/.report.csv.PRDY011.e1.a1.part")]
+    {
         let lab = Lab::new(Setup { staging, ..Setup::default() });
         let job = dies_publishing(&lab, Act::DieBefore).await;
         let bytes = lab.partner.bytes(partial).unwrap();

@@ -121,8 +121,7 @@ async fn a_refusal_for_good_fails_the_job_and_leaves_nothing() {
 async fn a_fetch_that_fails_for_good_leaves_nothing() {
     let lab = Lab::new(Setup { direction: Direction::Fetch, ..Setup::default() });
     let refuse = Act::Refuse(550, Kind::Refused);
-    let (node, job, points) =
-        run(&lab, &[(When::On(Operation::Checksum, TARGET), refuse)]).await;
+    let (node, job, points) = run(&lab, &[(When::On(Operation::Checksum, TARGET), refuse)]).await;
     assert_eq!(points[0].fired(), 1);
     assert_eq!(job.status, Status::Idle(Outcome::Failed));
     let result = node.quiet().await.and(lab.tidy());
