@@ -35,7 +35,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Prints a value as one line of JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As `print`.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_string(value).map_err(io::Error::from)?;
     line.push('\n');

@@ -4,10 +4,7 @@
 use std::{
     fs::File,
     io::{self, Seek, SeekFrom},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::UNIX_EPOCH,
 };
 
@@ -17,14 +14,14 @@ use ferryway_core::{
     policy::{Publish, ResumePolicy},
     transport::{Download, Session},
 };
-use tokio::runtime::Handle;
 
 use super::{
-    CHECKPOINT_BYTES, Failure, publish,
+    Failure, publish,
     run::{Run, conclude},
     send::enter_publishing,
     source::{blocking, local_io},
     stream::{FileSink, SharedHashes, hash_prefix, lock},
+    syncer::Syncer,
     verify,
 };
 use crate::{
@@ -219,9 +216,9 @@ async fn receive(
     let io = |source| Failure::LocalIo { what: "cannot write the local file".to_owned(), source };
     let meter = run.start_stream(offset, total);
     let syncer = Syncer::new(file.try_clone().map_err(io)?, offset);
-    let durable = Arc::clone(&syncer.durable);
-    let mut checkpoint = run.checkpoints(number, move || durable.load(Ordering::Acquire));
-    let early = syncer.clone();
+    let durable = Arc::clone(&syncer);
+    let mut checkpoint = run.checkpoints(number, move || durable.durable());
+    let early = Arc::clone(&syncer);
     let progress = Box::new(move |passed| {
         early.written(offset + passed);
         checkpoint();
@@ -231,57 +228,6 @@ async fn receive(
     let download = Download { path: remote.clone(), offset, sink, meter };
     session.fetch(download).await?;
     blocking(move || syncer.finish()).await.map_err(io)
-}
-
-/// Syncs a file behind its writer, so that what a crash costs stays small and the last sync
-/// short.
-#[derive(Clone)]
-struct Syncer {
-    file: Arc<File>,
-    handle: Handle,
-    durable: Arc<AtomicU64>,
-    begun: Arc<AtomicU64>,
-    busy: Arc<AtomicBool>,
-    failed: Arc<Mutex<Option<io::Error>>>,
-}
-
-impl Syncer {
-    fn new(file: File, durable: u64) -> Self {
-        Self {
-            file: Arc::new(file),
-            handle: Handle::current(),
-            durable: Arc::new(AtomicU64::new(durable)),
-            begun: Arc::new(AtomicU64::new(durable)),
-            busy: Arc::default(),
-            failed: Arc::default(),
-        }
-    }
-
-    /// Starts a sync of what is written, unless little is new or one is under way.
-    fn written(&self, offset: u64) {
-        let new = offset.saturating_sub(self.begun.load(Ordering::Relaxed));
-        if new < CHECKPOINT_BYTES || self.busy.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.begun.store(offset, Ordering::Relaxed);
-        let this = self.clone();
-        drop(self.handle.spawn_blocking(move || {
-            match this.file.sync_data() {
-                Ok(()) => this.durable.store(offset, Ordering::Release),
-                // A failed sync is reported once only: the last one may say that all is well.
-                Err(error) => *lock(&this.failed) = Some(error),
-            }
-            this.busy.store(false, Ordering::Release);
-        }));
-    }
-
-    fn finish(&self) -> io::Result<()> {
-        self.file.sync_all()?;
-        match lock(&self.failed).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Renames the file onto the target and makes that durable.

@@ -16,6 +16,7 @@ mod send;
 mod settle;
 mod source;
 pub mod stream;
+mod syncer;
 mod verify;
 
 pub use failure::{Failure, Verdict};

@@ -235,7 +235,7 @@ async fn earlier_paths(run: &Run, earlier: &Attempt) -> Vec<RemotePath> {
 /// Leaves a partial that another session holds for a later removal, so that the next try starts
 /// under a fresh name: a partner that does not know of a session's death can keep its lock for
 /// ever.
-async fn leave(run: &Run, partial: &RemotePath) -> Result<(), Failure> {
+pub(super) async fn leave(run: &Run, partial: &RemotePath) -> Result<(), Failure> {
     note_leftover(run, partial.clone()).await?;
     let note = "the earlier partial is held by another session: the next try starts anew";
     run.context.notices.fresh_start(&run.job(), "another session holds the earlier partial");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ferryway_core::{
-    Event, Kind, RemotePath,
+    Class, Event, Kind, RemotePath,
     bytes::Source as ByteStream,
     transport::{Session, Upload},
 };
@@ -231,6 +231,9 @@ async fn upload(
             if error.kind() == Kind::Local {
                 // The source's own trouble comes first: it may have changed.
                 source.unchanged()?;
+            }
+            if offset > 0 && error.class() == Class::Locked {
+                resume::leave(run, partial).await?;
             }
             Err(error.into())
         }

@@ -1,0 +1,136 @@
+//! Makes a file durable behind its writer, so that what a crash costs stays small and the last
+//! sync short.
+
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::runtime::Handle;
+
+use super::CHECKPOINT_BYTES;
+
+/// The writer waits when so much of what it wrote is not durable. The rest of what a failover
+/// may cost is for bytes that pass until their checkpoint is durable as well.
+const AHEAD_BYTES: u64 = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
+
+/// A look at a disk that does not answer: the journal's own limit ends the host before.
+const WAIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Syncer {
+    file: File,
+    handle: Handle,
+    state: Mutex<State>,
+    synced: Condvar,
+}
+
+struct State {
+    /// What is durable.
+    durable: u64,
+    /// What is durable when the sync under way has ended.
+    begun: u64,
+    busy: bool,
+    /// A failed sync is reported once only: a later one may say that all is well.
+    failed: Option<io::Error>,
+}
+
+impl Syncer {
+    /// A syncer of a file whose first `durable` bytes are durable. Must be called on a runtime.
+    pub(super) fn new(file: File, durable: u64) -> Arc<Self> {
+        let state = State { durable, begun: durable, busy: false, failed: None };
+        Arc::new(Self {
+            file,
+            handle: Handle::current(),
+            state: Mutex::new(state),
+            synced: Condvar::new(),
+        })
+    }
+
+    /// The offset up to which the file is durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.lock().durable
+    }
+
+    /// Hears that the file is written up to `offset`: syncs it in the background when enough is
+    /// new, and keeps the writer waiting when too much is not durable. Blocks.
+    pub(super) fn written(self: &Arc<Self>, offset: u64) {
+        let mut state = self.lock();
+        loop {
+            if !state.busy && offset >= state.begun + CHECKPOINT_BYTES {
+                state.begun = offset;
+                state.busy = true;
+                let this = Arc::clone(self);
+                drop(self.handle.spawn_blocking(move || this.sync(offset)));
+            }
+            if !state.busy || offset < state.durable + AHEAD_BYTES {
+                return;
+            }
+            let (waited, late) =
+                self.synced.wait_timeout(state, WAIT).unwrap_or_else(PoisonError::into_inner);
+            if late.timed_out() {
+                return;
+            }
+            state = waited;
+        }
+    }
+
+    /// Makes all of the file durable. Blocks.
+    ///
+    /// # Errors
+    /// When this sync or an earlier one failed.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        match self.lock().failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn sync(&self, offset: u64) {
+        let result = self.file.sync_data();
+        let mut state = self.lock();
+        state.busy = false;
+        match result {
+            Ok(()) => state.durable = offset,
+            Err(error) => {
+                state.failed.get_or_insert(error);
+            }
+        }
+        self.synced.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_writer_never_gets_far_ahead_of_what_is_durable() {
+        let mut file = tempfile::tempfile().unwrap();
+        let syncer = Syncer::new(file.try_clone().unwrap(), 0);
+        let writer = Arc::clone(&syncer);
+        let furthest = tokio::task::spawn_blocking(move || {
+            let chunk = vec![7; 512 * 1024];
+            let (mut offset, mut furthest) = (0, 0);
+            for _ in 0..128 {
+                file.write_all(&chunk).unwrap();
+                offset += chunk.len() as u64;
+                writer.written(offset);
+                furthest = furthest.max(offset - writer.durable());
+            }
+            furthest
+        });
+        let furthest = furthest.await.unwrap();
+        assert!(furthest < AHEAD_BYTES, "{furthest}");
+        assert!(syncer.durable() > 0);
+        syncer.finish().unwrap();
+    }
+}
