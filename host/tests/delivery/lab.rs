@@ -8,8 +8,8 @@ use std::{
 };
 
 use ferryway_core::{
-    Algorithm, Direction, JobId, Operation, Publish, ResumePolicy, Status,
-    transport::{Capabilities, Partner, Rename, Resume, Transport},
+    Algorithm, Direction, JobId, Publish, ResumePolicy, Status,
+    transport::{Capabilities, Partner, Rename, Resume, Session, Transport},
 };
 use ferryway_host::{
     config::{Config, Environment, RetryPolicy},
@@ -18,7 +18,7 @@ use ferryway_host::{
         api::{Command, Refusal, SubmitRequest},
     },
     journal::{
-        Hook, JournalStore, NodeName, Options, SqliteJournal,
+        Hook, JournalError, JournalStore, NodeName, Options, SqliteJournal,
         record::{HistoryQuery, Job, StagingState},
     },
     loader::{Plugin, Plugins},
@@ -30,7 +30,7 @@ use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
 use jiff::Timestamp;
 use tokio::{task::JoinHandle, time::timeout};
 
-use crate::wire::{Act, Log, When, Wire};
+use crate::wire::{Log, Wire};
 
 /// Nothing here takes as long.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -210,14 +210,16 @@ impl Lab {
         }))
     }
 
+    /// A session of somebody else with the partner.
+    pub async fn session(&self) -> Box<dyn Session> {
+        let name = "BANK".parse().unwrap();
+        let partner = Partner { name, settings: toml::Table::new(), source_address: None };
+        self.memory().connect(partner).await.unwrap()
+    }
+
     /// Somebody at the partner takes the target away.
     pub async fn consume(&self) {
-        let partner = Partner {
-            name: "BANK".parse().unwrap(),
-            settings: Default::default(),
-            source_address: None,
-        };
-        let mut session = self.memory().connect(partner).await.unwrap();
+        let mut session = self.session().await;
         session.remove(TARGET.parse().unwrap()).await.expect("the target is there");
     }
 
@@ -237,11 +239,9 @@ impl Lab {
 
     /// Starts a node that takes the instance over and moves nothing.
     pub async fn start_idle(&self, name: &str) -> Node {
-        let wire = self.wire(name);
-        wire.plan(When::Every(Operation::Connect, ""), Act::DieBefore);
-        let node = self.start_with(wire, name, Hook::default()).await.expect("the node starts");
-        node.scheduler.abort();
-        node
+        let opened = self.open(self.wire(name), name, Hook::default()).await;
+        let (_scheduler, desk, journal) = opened.expect("the node starts");
+        Node { desk, journal, scheduler: tokio::spawn(std::future::pending()) }
     }
 
     /// The first line of the operator's log with this text, which may still be on its way.
@@ -264,7 +264,17 @@ impl Lab {
         wire: Wire,
         name: &str,
         hook: Hook,
-    ) -> Result<Node, ferryway_host::journal::JournalError> {
+    ) -> Result<Node, JournalError> {
+        let (scheduler, desk, journal) = self.open(wire, name, hook).await?;
+        Ok(Node { desk, journal, scheduler: tokio::spawn(scheduler.run()) })
+    }
+
+    async fn open(
+        &self,
+        wire: Wire,
+        name: &str,
+        hook: Hook,
+    ) -> Result<(Scheduler, Desk, Arc<SqliteJournal>), JournalError> {
         let config = self.config();
         let mut options =
             Options::new(self.path(), NodeName(name.to_owned()), config.instance.clone());
@@ -290,8 +300,7 @@ impl Lab {
             started_at: Timestamp::now(),
         });
         let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
-        let scheduler = tokio::spawn(scheduler.run());
-        Ok(Node { desk, journal, scheduler })
+        Ok((scheduler, desk, journal))
     }
 }
 
@@ -368,11 +377,16 @@ impl Node {
         }
     }
 
+    /// Ends after its desk was told to stop.
+    pub async fn stop_again(self) {
+        self.scheduler.await.expect("the scheduler ends").expect("without an error");
+        self.journal.close().await.expect("the journal closes");
+    }
+
     /// Ends as told, leaving no trace on the partner.
     pub async fn stop(self) {
         timeout(LIMIT, self.desk.stop()).await.expect("the scheduler stops");
-        self.scheduler.await.expect("the scheduler ends").expect("without an error");
-        self.journal.close().await.expect("the journal closes");
+        self.stop_again().await;
     }
 }
 

@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(unreachable_pub, reason = "the modules of a test are no interface")]
 
+mod adoption;
 mod clean;
 mod crash;
 mod durable;
 mod lab;
+mod life;
 mod operators;
 mod oracle;
 mod settle;
