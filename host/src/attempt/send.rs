@@ -78,7 +78,7 @@ async fn transfer(
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
     if let Err(failure) = upload(run, session, &partial, &source, start, &hashes).await {
-        if !staging_vanished(run, session, &partial, &failure).await? {
+        if !may_have_vanished(run, session, &partial, &failure).await? {
             return Err(failure);
         }
         *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
@@ -240,9 +240,9 @@ async fn upload(
     }
 }
 
-/// Whether a store was refused because somebody removed our staging folder from the partner;
-/// it is then made again with the next partial.
-async fn staging_vanished(
+/// Whether a refused store is tried once more under a fresh name: somebody may have removed our
+/// staging folder from the partner. It is then made again, here or by another job meanwhile.
+async fn may_have_vanished(
     run: &Run,
     session: &mut dyn Session,
     partial: &RemotePath,
@@ -253,10 +253,12 @@ async fn staging_vanished(
     let Some(folder) = partial.parent().filter(|_| refused) else { return Ok(false) };
     // A successor that revoked the folder has put a file there: then nothing is ours any more.
     run.still_owner().await?;
-    if !run.partner.is_staging(&folder).await || session.list(Some(folder)).await.is_ok() {
+    if !run.partner.is_staging(&folder).await {
         return Ok(false);
     }
-    run.partner.staging_is_lost().await;
+    if session.list(Some(folder)).await.is_err() {
+        run.partner.staging_is_lost().await;
+    }
     Ok(true)
 }
 
