@@ -93,8 +93,8 @@ curl_small_down() {
 
 lftp_big_up() { lftp_run "$1" "put -O up $source/big"; }
 lftp_big_down() { lftp_run "$1" "get -O $got stock/big"; }
-lftp_small_up() { lftp_run "$1" "mirror -R -P4 --no-perms $source/small up"; }
-lftp_small_down() { lftp_run "$1" "mirror -P4 --no-perms stock/small $got"; }
+lftp_small_up() { lftp_run "$1" "mirror -R -P4 $source/small up"; }
+lftp_small_down() { lftp_run "$1" "mirror -P4 stock/small $got"; }
 lftp_run() {
     measure "$1" lftp lftp --norc -c \
         "set cmd:fail-exit yes; set net:max-retries 1; set ftp:ssl-allow no; open $url; $2"
