@@ -2,7 +2,7 @@
 
 use ferryway_core::{Direction, Publish, ResumePolicy, transport::Rename};
 use ferryway_host::{control::Operations, journal::record::Job};
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     lab::{LIMIT, Lab, Node, Setup},
@@ -31,7 +31,7 @@ fn setups() -> Vec<Setup> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_may_fail_or_lose_its_answer() {
-    let mut broken = Vec::new();
+    let mut broken = Broken::default();
     for setup in setups() {
         for act in [Act::Fail, Act::Lose, Act::FailMid(70_000)] {
             for number in 1.. {
@@ -43,7 +43,7 @@ async fn every_operation_may_fail_or_lose_its_answer() {
                 node.rest(&job.id).await;
                 let result = lab.check(&node, &[job]).await;
                 node.stop().await;
-                note(&mut broken, &lab, &format!("{act:?} at {number}"), result);
+                broken.note(&lab, &format!("{act:?} at {number}"), result);
                 if point.fired() == 0 {
                     assert!(number > 4, "only {number} operations: {}", lab.log.print());
                     break;
@@ -51,12 +51,12 @@ async fn every_operation_may_fail_or_lose_its_answer() {
             }
         }
     }
-    report(&broken);
+    broken.report();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_may_die_at_every_operation() {
-    let mut broken = Vec::new();
+    let mut broken = Broken::default();
     for setup in setups() {
         for act in [Act::DieBefore, Act::DieAfter, Act::DieMid(70_000)] {
             for number in 1.. {
@@ -66,14 +66,14 @@ async fn a_node_may_die_at_every_operation() {
                 node.rest(&job.id).await;
                 let result = lab.check(&node, &[job]).await;
                 node.stop().await;
-                note(&mut broken, &lab, &format!("{act:?} at {number}"), result);
+                broken.note(&lab, &format!("{act:?} at {number}"), result);
                 if point.fired() == 0 {
                     break;
                 }
             }
         }
     }
-    report(&broken);
+    broken.report();
 }
 
 /// A node dies, and its successor dies while it recovers: at every operation of each.
@@ -82,7 +82,7 @@ async fn a_recovery_may_die_or_fail_at_every_operation() {
     let base = Setup { size: 70_000, ..Setup::default() };
     let beside = Setup { staging: "beside", ..base.clone() };
     let refuses = Setup { rename: Rename::RefusesExisting, old_target: true, ..base.clone() };
-    let mut broken = Vec::new();
+    let mut broken = Broken::default();
     for setup in [base, beside, refuses] {
         for first in 1.. {
             let mut reached = false;
@@ -104,7 +104,7 @@ async fn a_recovery_may_die_or_fail_at_every_operation() {
                     let result = lab.check(&node, &[job]).await;
                     node.stop().await;
                     let what = format!("dies after {first}, then {act:?} at {second}");
-                    note(&mut broken, &lab, &what, result);
+                    broken.note(&lab, &what, result);
                     if point.fired() == 0 {
                         break;
                     }
@@ -115,7 +115,7 @@ async fn a_recovery_may_die_or_fail_at_every_operation() {
             }
         }
     }
-    report(&broken);
+    broken.report();
 }
 
 /// Runs a node until it dies at the operation, or to its job's end.
@@ -140,14 +140,30 @@ async fn until_dead_or_done(node: Node, point: &Point, job: &Job) {
     node.dies().await;
 }
 
-pub fn note(broken: &mut Vec<String>, lab: &Lab, what: &str, result: Result<(), String>) {
-    if let Err(reason) = result {
-        broken.push(format!("{what}: {reason}\n  {:?}\n{}", lab.setup, lab.log.print()));
-    }
-}
+/// What did not hold.
+#[derive(Default)]
+pub struct Broken(Vec<String>);
 
-pub fn report(broken: &[String]) {
-    let Some(first) = broken.first() else { return };
-    let lines: Vec<_> = broken.iter().map(|b| b.lines().next().unwrap_or_default()).collect();
-    panic!("the first of {}:\n{first}\n\nall:\n{}", lines.len(), lines.join("\n"));
+impl Broken {
+    pub fn note(&mut self, lab: &Lab, what: &str, result: Result<(), String>) {
+        if let Err(reason) = result {
+            self.0.push(format!("{what}: {reason}\n  {:?}\n{}", lab.setup, lab.log.print()));
+        }
+    }
+
+    /// All that did not hold in any of the tasks, which run side by side: most of them wait
+    /// for a zombie to look at the journal.
+    pub async fn all(mut tasks: JoinSet<Self>) -> Self {
+        let mut all = Self::default();
+        while let Some(broken) = tasks.join_next().await {
+            all.0.extend(broken.expect("a task breaks only with its test").0);
+        }
+        all
+    }
+
+    pub fn report(&self) {
+        let Some(first) = self.0.first() else { return };
+        let lines: Vec<_> = self.0.iter().map(|b| b.lines().next().unwrap_or_default()).collect();
+        panic!("the first of {}:\n{first}\n\nall:\n{}", lines.len(), lines.join("\n"));
+    }
 }

@@ -12,7 +12,7 @@ use ferryway_core::{Direction, transport::Rename};
 use ferryway_host::journal::{Hook, Point};
 
 use crate::{
-    crash::{note, report},
+    crash::Broken,
     lab::{Lab, Setup},
 };
 
@@ -36,7 +36,7 @@ async fn a_node_may_die_before_and_after_every_durable_write() {
     let refuses = Setup { rename: Rename::RefusesExisting, old_target: true, ..base.clone() };
     let fetch = Setup { direction: Direction::Fetch, ..base.clone() };
     let beside = Setup { staging: "beside", ..base.clone() };
-    let mut broken = Vec::new();
+    let mut broken = Broken::default();
     for setup in [base, refuses, fetch, beside] {
         for point in [Point::Executed, Point::Committed] {
             for (epoch, node) in [(1, "n1"), (2, "n2")] {
@@ -51,11 +51,11 @@ async fn a_node_may_die_before_and_after_every_durable_write() {
             }
         }
     }
-    report(&broken);
+    broken.report();
 }
 
 /// The node of the first or the second epoch dies at the write; its successor finishes.
-async fn dies_at(lab: &Lab, epoch: u32, point: Point, nth: u32, broken: &mut Vec<String>) -> bool {
+async fn dies_at(lab: &Lab, epoch: u32, point: Point, nth: u32, broken: &mut Broken) -> bool {
     let (hook, passed) = fails_at(point, nth);
     let mut accepted = Vec::new();
     if epoch == 2 {
@@ -98,6 +98,6 @@ async fn dies_at(lab: &Lab, epoch: u32, point: Point, nth: u32, broken: &mut Vec
         false => lab.check(&node, &accepted).await,
     };
     node.stop().await;
-    note(broken, lab, &format!("epoch {epoch} dies at {point:?} {nth}"), result);
+    broken.note(lab, &format!("epoch {epoch} dies at {point:?} {nth}"), result);
     reached
 }

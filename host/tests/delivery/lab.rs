@@ -86,8 +86,16 @@ pub struct Lab {
     pub setup: Setup,
     pub partner: MemoryPartner,
     pub log: Log,
-    /// Another transport than the one in memory.
-    pub transport: Option<(Arc<dyn Transport>, String)>,
+    remote: Option<Remote>,
+}
+
+/// Another partner than the one in memory.
+pub struct Remote {
+    pub transport: Arc<dyn Transport>,
+    /// What belongs to the transport, as lines of TOML.
+    pub settings: String,
+    /// Where its files are.
+    pub folder: tempfile::TempDir,
 }
 
 /// One node at work.
@@ -100,23 +108,18 @@ pub struct Node {
 impl Lab {
     /// An instance with one definition, its source and, if the setup says so, an old target.
     pub fn new(setup: Setup) -> Self {
-        Self::with_transport(setup, None)
+        Self::with_remote(setup, None)
     }
 
-    /// As [`new`](Self::new), with a transport and its settings as lines of TOML.
-    pub fn with_transport(setup: Setup, transport: Option<(Arc<dyn Transport>, String)>) -> Self {
+    /// As [`new`](Self::new), with another partner.
+    pub fn with_remote(setup: Setup, remote: Option<Remote>) -> Self {
         let memory = Path::new("/dev/shm");
         let dir = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        let lab = Self {
-            dir: dir.unwrap(),
-            setup,
-            partner: MemoryPartner::new(),
-            log: Log::default(),
-            transport,
-        };
+        let (partner, log) = (MemoryPartner::new(), Log::default());
+        let lab = Self { dir: dir.unwrap(), setup, partner, log, remote };
         for folder in ["definitions", "data", "logs"] {
             std::fs::create_dir(lab.path().join(folder)).unwrap();
         }
@@ -127,11 +130,11 @@ impl Lab {
             Direction::Send => {
                 lab.write_source("report.csv", &content);
                 if lab.setup.old_target {
-                    lab.partner.put(TARGET, *b"the old report");
+                    lab.put(TARGET, b"the old report");
                 }
             }
             Direction::Fetch => {
-                lab.partner.put(TARGET, content);
+                lab.put(TARGET, &content);
                 if lab.setup.old_target {
                     lab.write_source("report.csv", b"the old report");
                 }
@@ -154,12 +157,36 @@ impl Lab {
         std::fs::write(self.path().join("data").join(name), bytes).unwrap();
     }
 
+    /// Puts a file at the partner.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        match &self.remote {
+            None => self.partner.put(path, bytes),
+            Some(remote) => std::fs::write(remote.folder.path().join(path), bytes).unwrap(),
+        }
+    }
+
+    /// The bytes of a file at the partner.
+    pub fn remote_bytes(&self, path: &str) -> Option<Vec<u8>> {
+        match &self.remote {
+            None => self.partner.bytes(path),
+            Some(remote) => std::fs::read(remote.folder.path().join(path)).ok(),
+        }
+    }
+
+    /// The paths of all files at the partner.
+    pub fn remote_files(&self) -> Vec<String> {
+        match &self.remote {
+            None => self.partner.files(),
+            Some(remote) => files_below(remote.folder.path(), ""),
+        }
+    }
+
     /// Writes the configuration, with more lines for the partner.
     pub fn write_config(&self, more: &str) {
         let Setup { direction, publish, resume, staging, late_close, settle_delay, .. } =
             &self.setup;
-        let (name, settings) = match &self.transport {
-            Some((transport, settings)) => (transport.name(), settings.as_str()),
+        let (name, settings) = match &self.remote {
+            Some(remote) => (remote.transport.name(), remote.settings.as_str()),
             None => (MemoryTransport::NAME, ""),
         };
         let host = format!(
@@ -225,8 +252,8 @@ impl Lab {
 
     /// A node's way to the partner.
     pub fn wire(&self, node: &str) -> Wire {
-        let inner = match &self.transport {
-            Some((transport, _)) => Arc::clone(transport),
+        let inner = match &self.remote {
+            Some(remote) => Arc::clone(&remote.transport),
             None => self.memory(),
         };
         Wire::new(node, inner, self.log.clone())
@@ -388,6 +415,20 @@ impl Node {
         timeout(LIMIT, self.desk.stop()).await.expect("the scheduler stops");
         self.stop_again().await;
     }
+}
+
+fn files_below(folder: &Path, lead: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{lead}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(files_below(&entry.path(), &format!("{path}/")));
+        } else {
+            files.push(path);
+        }
+    }
+    files
 }
 
 /// Bytes that differ from version to version, and from place to place.

@@ -5,7 +5,10 @@ use std::time::Instant;
 use ferryway_core::{Operation, Status};
 use ferryway_host::{
     control::Operations,
-    journal::{JournalStore, record::{HistoryQuery, JobSpec}},
+    journal::{
+        JournalStore,
+        record::{HistoryQuery, JobSpec},
+    },
 };
 
 use crate::{
@@ -99,7 +102,8 @@ async fn ten_thousand_jobs_in_flight_are_taken_over() {
     assert!(health.in_flight > JOBS / 2, "{health:?}");
     eprintln!("{JOBS} jobs in flight: taken over in {ready:?}, first bytes across {moving:?}");
     node.desk.stop().await;
-    let ended = node.journal.history(HistoryQuery { limit: JOBS, ..Default::default() }).await.unwrap();
+    let ended =
+        node.journal.history(HistoryQuery { limit: JOBS, ..Default::default() }).await.unwrap();
     let open = node.journal.in_flight().await.unwrap();
     assert_eq!(ended.len() + open.len(), JOBS, "every accepted job is accounted for");
     let parked = |status| matches!(status, Status::Accepted | Status::Publishing);

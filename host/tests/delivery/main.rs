@@ -9,6 +9,7 @@ mod adoption;
 mod clean;
 mod crash;
 mod durable;
+mod ftp;
 mod lab;
 mod life;
 mod operators;
