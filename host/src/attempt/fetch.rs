@@ -43,7 +43,9 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
         // What is void is no beginning to go on from.
         run.checkpoint(run.job().state.attempts, 0);
     }
-    let (token, part) = conclude(lease, result)?;
+    let Fetched { token, part, syncer } = conclude(lease, result)?;
+    // The session serves other jobs while the bytes and the intent become durable.
+    blocking(move || syncer.finish()).await.map_err(|error| local_io(&part, "write", error))?;
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
         let events = [Event::Delivered, Event::Complete];
@@ -54,12 +56,19 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     put_in_place(run, &part, &place).await
 }
 
+/// A file that is all here, though not yet durable.
+struct Fetched {
+    token: Token,
+    part: LocalFile,
+    syncer: Arc<Syncer>,
+}
+
 async fn transfer(
     run: &Run,
     session: &mut dyn Session,
     place: &LocalFile,
     policy: Publish,
-) -> Result<(Token, LocalFile), Failure> {
+) -> Result<Fetched, Failure> {
     let remote = run.target()?;
     let fingerprint = look(session, &remote).await?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
@@ -77,7 +86,8 @@ async fn transfer(
         run.context.notices.resumed(&run.job(), offset, fingerprint.size);
         drop(run.queue(&[], Some(note), |_| {}).await?);
     }
-    receive(run, session, &remote, number, (&file, offset), fingerprint.size, &hashes).await?;
+    let syncer =
+        receive(run, session, &remote, number, (&file, offset), fingerprint.size, &hashes).await?;
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     let length = file.metadata().map_err(|error| local_io(&part, "look at", error))?.len();
     if session.capabilities().size && length != fingerprint.size {
@@ -91,10 +101,11 @@ async fn transfer(
             "`{remote}` changed on the partner during the transfer; it is fetched anew"
         )));
     }
-    verify::partial(session, &remote, length, &hashes).await?;
+    verify::checksum(session, &remote, length, &hashes).await?;
     let digest = lock(&hashes).digest(Algorithm::Blake3);
     let names = vec![part.name().to_owned()];
-    Ok((Token { attempt: number, names, size: length, digest }, part))
+    let token = Token { attempt: number, names, size: length, digest };
+    Ok(Fetched { token, part, syncer })
 }
 
 async fn look(session: &mut dyn Session, remote: &RemotePath) -> Result<Fingerprint, Failure> {
@@ -212,7 +223,7 @@ async fn receive(
     (file, offset): (&File, u64),
     total: u64,
     hashes: &SharedHashes,
-) -> Result<(), Failure> {
+) -> Result<Arc<Syncer>, Failure> {
     let io = |source| Failure::LocalIo { what: "cannot write the local file".to_owned(), source };
     let meter = run.start_stream(offset, total);
     let syncer = Syncer::new(file.try_clone().map_err(io)?, offset);
@@ -227,20 +238,16 @@ async fn receive(
     let sink = Sink::new(sink);
     let download = Download { path: remote.clone(), offset, sink, meter };
     session.fetch(download).await?;
-    blocking(move || syncer.finish()).await.map_err(io)
+    Ok(syncer)
 }
 
 /// Renames the file onto the target and makes that durable.
 async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<(), Failure> {
     run.still_owner().await?;
     let (from, to) = (part.clone(), place.clone());
-    blocking(move || {
-        from.rename_to(&to)?;
-        to.sync_folder()?;
-        Ok(())
-    })
-    .await
-    .map_err(|error| local_io(place, "put the file in place as", error))?;
+    let io = |error| local_io(place, "put the file in place as", error);
+    blocking(move || Ok(from.rename_to(&to)?)).await.map_err(io)?;
+    run.context.folder_syncs.sync(place).await.map_err(io)?;
     finish(run, None).await
 }
 
@@ -281,8 +288,9 @@ async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
             }
         }
     }
-    let synced = place.clone();
-    blocking(move || Ok(synced.sync_folder()?))
+    run.context
+        .folder_syncs
+        .sync(place)
         .await
         .map_err(|error| local_io(place, "sync the folder of", error))?;
     run.context.notices.found_published(&run.job(), place.path().display().to_string());

@@ -9,6 +9,7 @@ pub mod absence;
 mod direct;
 mod failure;
 mod fetch;
+mod folder_syncs;
 mod publish;
 mod resume;
 mod run;
@@ -20,6 +21,7 @@ mod syncer;
 mod verify;
 
 pub use failure::{Failure, Verdict};
+pub use folder_syncs::FolderSyncs;
 pub use run::{Context, Moving, Run};
 
 use ferryway_core::{

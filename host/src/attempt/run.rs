@@ -10,7 +10,7 @@ use std::{
 
 use ferryway_core::{Event, JobId, RemotePath, Status, bytes::Meter};
 
-use super::{CHECKPOINT_BYTES, Failure, stream::lock};
+use super::{CHECKPOINT_BYTES, Failure, folder_syncs::FolderSyncs, stream::lock};
 use crate::{
     config::{LocalFile, LocalRoots},
     control::api::Progress,
@@ -33,6 +33,8 @@ pub struct Context {
     pub roots: LocalRoots,
     /// Tells the operator.
     pub notices: Arc<Notices>,
+    /// Makes renames on our side durable.
+    pub folder_syncs: FolderSyncs,
 }
 
 /// One try of a job.

@@ -31,7 +31,20 @@ pub(super) async fn partial(
             )));
         }
     }
-    let Some((algorithm, own)) = strongest(&capabilities.checksums, hashes) else {
+    checksum(session, path, size, hashes).await
+}
+
+/// Compares the partner's hash of the file with ours, where it offers one.
+///
+/// # Errors
+/// `Void` when the partner holds something else.
+pub(super) async fn checksum(
+    session: &mut dyn Session,
+    path: &RemotePath,
+    size: u64,
+    hashes: &SharedHashes,
+) -> Result<(), Failure> {
+    let Some((algorithm, own)) = strongest(&session.capabilities().checksums, hashes) else {
         return Ok(());
     };
     match session.checksum(path.clone(), algorithm, size).await {

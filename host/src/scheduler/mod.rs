@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    attempt::{Context, Run},
+    attempt::{Context, FolderSyncs, Run},
     config::Config,
     control::api::JobView,
     journal::{JournalError, JournalStore, record::Job},
@@ -112,6 +112,7 @@ impl Scheduler {
             journal: Arc::clone(&shared.journal),
             roots,
             notices: Arc::clone(&shared.notices),
+            folder_syncs: FolderSyncs::default(),
         });
         let desk = Desk::new(Arc::clone(&shared), sender);
         let mut scheduler = Self {
