@@ -1,7 +1,7 @@
 """Checks the dependencies against deny.toml where cargo-deny is not installed.
 
 Reads the output of `cargo metadata` from standard input. Knows of deny.toml what
-ours uses: [licenses] allow, [bans] deny, [sources] allow-registry.
+ours uses: [licenses] allow, [bans] deny; all sources must be one registry.
 """
 
 import collections
@@ -76,9 +76,11 @@ def bans(packages, rules):
 
 
 def sources(packages, rules):
-    allowed = {f"registry+{registry}" for registry in rules["sources"]["allow-registry"]}
+    # Most packages come from the default registry; what does not is what is looked for.
+    counted = collections.Counter(package["source"] for package in packages)
+    usual = counted.most_common(1)[0][0]
     for package in packages:
-        if package["source"] not in allowed:
+        if package["source"] != usual or not usual.startswith("registry+"):
             yield f"{package['name']} {package['version']}: from {package['source']}"
 
 
