@@ -13,13 +13,12 @@ use crate::{
 /// Lets the first node die when so much is stored and its attempt is on record.
 async fn dies_storing(lab: &Lab, bytes: u64) -> Job {
     let wire = lab.wire("n1");
-    let point = wire.plan(When::On(Operation::Store, "a1"), Act::PauseMid(bytes));
+    let point = wire.plan(When::On(Operation::Store, "a1"), Act::DieMid(bytes));
     let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
     let job = node.submit().await.unwrap();
     point.strikes().await;
     recorded(&node, &job, |job| job.state.attempt.is_some()).await;
     node.dies().await;
-    point.release();
     job
 }
 
