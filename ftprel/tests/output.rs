@@ -97,7 +97,7 @@ async fn a_job_is_shown_whole() {
     host.operations.transfer(&job, 1_024, 2_048);
     host.operations.advance(&job, &[Event::Verify, Event::Publish], |view| {
         let digest = Digest::from_bytes(Algorithm::Crc32, &[0, 1, 2, 3]);
-        let names = vec!["in/.ferryway/night/e1/PRDY011.a1.part".to_owned()];
+        let names = vec!["in/.ferryway/night.BANK/e1/PRDY011.a1.part".to_owned()];
         let fingerprint = Fingerprint { size: 2_048, modified_ns: Some(0), identity: None };
         let state = &mut view.job.state;
         state.attempt =
@@ -115,7 +115,7 @@ async fn a_job_is_shown_whole() {
         "07 publishing",
         "2000-03-01 19:06:18 JST",
         "50%, 1.0 KiB of 2.0 KiB",
-        "in/.ferryway/night/e1/PRDY011.a1.part",
+        "in/.ferryway/night.BANK/e1/PRDY011.a1.part",
         "byte 1024 of attempt 1",
         "CRC32:00010203",
         "1970-01-01 09:00:00 JST",

@@ -24,6 +24,9 @@ use crate::{
 /// How often finished jobs that are too old are forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// A question to the scheduler that a stop does not wait for.
+const QUICK: Duration = Duration::from_secs(1);
+
 /// How to run a host.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -82,12 +85,11 @@ pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     notices.plugins(&plugins);
     notices.config_warnings(config.warnings.iter().chain(&warnings));
     let node = options.node.clone().unwrap_or_else(|| config.host_name.clone());
-    let socket = if options.take_over {
-        ControlSocket::replace(&config.run_dir)
-    } else {
-        ControlSocket::bind(&config.run_dir).await
+    // A living host that is to be replaced keeps its socket until the instance is ours.
+    let socket = match options.take_over {
+        true => None,
+        false => Some(ControlSocket::bind(&config.run_dir).await.map_err(control)?),
     };
-    let socket = socket.map_err(|error| ServiceError::Control(error.to_string()))?;
     let result = serve(config, plugins, socket, &options, node, &notices).await;
     match &result {
         Ok(()) => notices.stopped(),
@@ -125,7 +127,7 @@ pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, 
 async fn serve(
     config: Config,
     plugins: Plugins,
-    socket: ControlSocket,
+    socket: Option<ControlSocket>,
     options: &RunOptions,
     node: String,
     notices: &Arc<Notices>,
@@ -136,6 +138,10 @@ async fn serve(
     let keep_days = config.history.keep_days;
     let began = std::time::Instant::now();
     let (journal, takeover) = open_journal(&config, options, &node).await?;
+    let socket = match socket {
+        Some(socket) => socket,
+        None => ControlSocket::replace(&config.run_dir).map_err(control)?,
+    };
     notices.took_over(&takeover, &config.host_name, &node, began.elapsed());
     let (restarted, settled) = recovery::count(&takeover.in_flight);
     let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
@@ -164,9 +170,17 @@ async fn serve(
         if timeout(server::GRACE, control).await.is_err() {
             tracing::warn!("the control API did not end in time");
         }
-        journal.close().await?;
+        // What is acknowledged is durable without this.
+        match timeout(limits.stop_timeout, journal.close()).await {
+            Ok(closed) => closed?,
+            Err(_) => tracing::warn!("the journal did not close in time"),
+        }
     }
     Ok(result?)
+}
+
+fn control(error: impl std::fmt::Display) -> ServiceError {
+    ServiceError::Control(error.to_string())
 }
 
 async fn open_journal(
@@ -203,7 +217,7 @@ async fn stop(
     limit: Duration,
     notices: &Notices,
 ) -> End {
-    let moving = desk.health().await.moving;
+    let moving = timeout(QUICK, desk.health()).await.map_or(0, |health| health.moving);
     notices.stopping(moving);
     let parked = async {
         desk.stop().await;

@@ -45,7 +45,14 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     }
     let Fetched { token, part, syncer } = conclude(lease, result)?;
     // The session serves other jobs while the bytes and the intent become durable.
-    blocking(move || syncer.finish()).await.map_err(|error| local_io(&part, "write", error))?;
+    if let Err(error) = blocking(move || syncer.finish()).await {
+        // What was taken for durable may not be.
+        run.checkpoint(token.attempt, 0);
+        return Err(local_io(&part, "write", error));
+    }
+    // The names as well: a settle that finds no name takes the file for published.
+    let folder = run.context.folder_syncs.sync(&part).await;
+    folder.map_err(|error| local_io(&part, "sync the folder of", error))?;
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
         let events = [Event::Delivered, Event::Complete];
@@ -162,7 +169,9 @@ fn sibling(place: &LocalFile, name: &str) -> Result<LocalFile, Failure> {
 /// file as it is now; 0 when it is of no use.
 fn durable_of(run: &Run, earlier: &Attempt, fingerprint: &Fingerprint) -> u64 {
     let job = run.job();
-    let same = earlier.fingerprint == *fingerprint;
+    // Without a time, another file of the same size is the same to us.
+    let told_apart = fingerprint.modified_ns.is_some() || job.spec.resume == ResumePolicy::Size;
+    let same = earlier.fingerprint == *fingerprint && told_apart;
     // A checkpoint of another attempt tells nothing of this one's file.
     let point = job.checkpoint.filter(|point| point.attempt == earlier.number);
     let useful = same

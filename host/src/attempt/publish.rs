@@ -48,6 +48,9 @@ pub(super) async fn publish(
             if !is_file(session, target).await? {
                 return Err(error.into());
             }
+            if !is_file(session, token).await? {
+                return Err(token_is_gone(token, error).into());
+            }
             displace(run, session, token, target).await?;
             run.still_owner().await?;
             session.rename(token.clone(), target.clone()).await?;
@@ -119,6 +122,17 @@ pub(super) async fn finish(
         state.last_error = None;
     })
     .await
+}
+
+/// Whoever has taken the token, the old target must not be moved away for nothing.
+fn token_is_gone(token: &RemotePath, cause: TransportError) -> TransportError {
+    TransportError::retryable(
+        ferryway_core::Kind::NotFound,
+        ferryway_core::Operation::Rename,
+        "the partial is not where it was; what became of it is looked up",
+    )
+    .at(token)
+    .caused_by(cause)
 }
 
 /// Moves the old target out of the way of a server that does not replace it. It is never

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::{Event, JobId, RemotePath, Status, bytes::Meter};
+use ferryway_core::{
+    Class, Event, JobId, Operation, RemotePath, Status, TransportError, bytes::Meter,
+};
 
 use super::{CHECKPOINT_BYTES, Failure, folder_syncs::FolderSyncs, stream::lock};
 use crate::{
@@ -190,10 +192,7 @@ impl Run {
     async fn fenced(&self, mut lease: Lease) -> Result<Lease, Failure> {
         match self.partner.fence_former_owners(lease.session()).await {
             Ok(()) => Ok(lease),
-            Err(failure) => {
-                conclude::<()>(lease, Err(failure))?;
-                Err(Failure::Void("the session was lost".to_owned()))
-            }
+            Err(failure) => conclude(lease, Err(as_of_connecting(failure))),
         }
     }
 
@@ -265,6 +264,23 @@ impl Moving {
             let bytes = stream.meter.bytes();
             bytes - stream.recorded.swap(bytes, Ordering::Relaxed)
         })
+    }
+}
+
+/// A partner on which former owners cannot be fenced is of no use to any job: that is not the
+/// fault of the one that came first.
+fn as_of_connecting(failure: Failure) -> Failure {
+    match failure {
+        Failure::Transport(error) if error.class() == Class::Permanent => {
+            TransportError::permanent(
+                error.kind(),
+                Operation::Connect,
+                "the staging folder of a former owner cannot be taken away",
+            )
+            .caused_by(error)
+            .into()
+        }
+        other => other,
     }
 }
 

@@ -4,7 +4,6 @@
 use std::{
     io::{Seek, SeekFrom},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use ferryway_core::{
@@ -24,12 +23,11 @@ use super::{
 };
 use crate::{
     digest::Hashes,
-    journal::record::{Attempt, Fingerprint, JobState, Leftover, Token},
+    journal::{
+        Receipt,
+        record::{Attempt, Fingerprint, Job, JobState, Leftover, Token},
+    },
 };
-
-/// A look at the ownership this young is as good as a new one: a host can be stopped for longer
-/// between any look and what follows it.
-const FRESH: Duration = Duration::from_millis(5);
 
 /// Delivers the job.
 pub(super) async fn send(run: &Run) -> Result<(), Failure> {
@@ -43,17 +41,7 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     }
     let source = Source::open(run).await?;
     let mut lease = run.lend().await?;
-    let result = transfer(run, lease.session(), &target, source).await;
-    let (token, partial) = conclude(lease, result)?;
-    // The session serves other jobs while the intent becomes durable.
-    publish::intend(run, token).await?;
-    let acknowledged = Instant::now();
-    let mut lease = run.lend().await?;
-    // The acknowledgement came with a look at the ownership.
-    if acknowledged.elapsed() > FRESH {
-        run.still_owner().await?;
-    }
-    let result = publish::publish(run, lease.session(), &partial, &target).await;
+    let result = transfer_and_publish(run, lease.session(), &target, source).await;
     conclude(lease, result)?.await?;
     Ok(())
 }
@@ -68,13 +56,14 @@ pub(super) async fn enter_publishing(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stores the source as a partial and proves it: the token of the publish to come.
-async fn transfer(
+/// Stores the source as a partial, proves it, and renames it onto the target, all in one session:
+/// a proved file must not wait for its rename until another job's long upload is over.
+async fn transfer_and_publish(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
     source: Source,
-) -> Result<(Token, RemotePath), Failure> {
+) -> Result<Receipt<Job>, Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
     if let Err(failure) = upload(run, session, &partial, &source, start, &hashes).await {
@@ -105,7 +94,9 @@ async fn transfer(
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let attempt = run.look(|job| job.state.attempts);
     let token = Token { attempt, names: vec![partial.to_string()], size, digest };
-    Ok((token, partial))
+    // The acknowledgement of the intent comes with a look at the ownership.
+    publish::intend(run, token).await?;
+    publish::publish(run, session, &partial, target).await
 }
 
 /// Puts a new attempt on record, with the name of its partial, and prepares the partial: an
@@ -209,6 +200,10 @@ async fn upload(
         return Ok(());
     }
     let meter = run.start_stream(offset, size);
+    if offset > 0 {
+        // From here on the proof is this attempt's.
+        run.checkpoint(run.look(|job| job.state.attempts), offset);
+    }
     let bytes = match source.small().filter(|_| start == Start::Fresh) {
         Some(bytes) => {
             lock(hashes).update(bytes);

@@ -16,7 +16,8 @@ use super::CHECKPOINT_BYTES;
 /// may cost is for bytes that pass until their checkpoint is durable as well.
 const AHEAD_BYTES: u64 = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
 
-/// A look at a disk that does not answer: the journal's own limit ends the host before.
+/// A disk that does not answer for so long keeps the writer no longer: the transfer's own time
+/// limit, or the last sync, tells.
 const WAIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Syncer {
@@ -81,11 +82,15 @@ impl Syncer {
     /// # Errors
     /// When this sync or an earlier one failed.
     pub(super) fn finish(&self) -> io::Result<()> {
-        self.file.sync_all()?;
-        match self.lock().failed.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
+        let mut state = self.lock();
+        // A sync under way may take the report of a failure that this one would miss.
+        while state.busy {
+            state = self.synced.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if let Some(error) = state.failed.take() {
+            return Err(error);
+        }
+        self.file.sync_all()
     }
 
     fn sync(&self, offset: u64) {
@@ -93,6 +98,8 @@ impl Syncer {
         let mut state = self.lock();
         state.busy = false;
         match result {
+            // After a failure nobody knows what is on the disk: later syncs prove nothing.
+            Ok(()) if state.failed.is_some() => {}
             Ok(()) => state.durable = offset,
             Err(error) => {
                 state.failed.get_or_insert(error);

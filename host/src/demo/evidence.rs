@@ -75,7 +75,7 @@ impl Evidence {
         if find_files(&root, &mut strays).is_err() {
             strays.push(root.clone());
         }
-        let place = format!("in/.ferryway/{INSTANCE}/e1");
+        let place = format!("in/.ferryway/{INSTANCE}.bank/e1");
         let is_marker = |path: &Path| {
             path == root.join(&place) && fs::metadata(path).is_ok_and(|data| data.len() == 0)
         };
@@ -139,7 +139,7 @@ impl Evidence {
 impl Takeover {
     fn of_server(stage: &Stage, moments: &Moments, renames: &[Rename]) -> Option<Self> {
         let (started, _) = moments.beta_started?;
-        let refuge = format!(".ferryway/{INSTANCE}/e2.from-e1");
+        let refuge = format!(".ferryway/{INSTANCE}.bank/e2.from-e1");
         let step = |wanted: &dyn Fn(&Rename) -> bool| {
             renames.iter().find(|rename| rename.at >= started && wanted(rename)).map(|step| step.at)
         };

@@ -163,7 +163,7 @@ pub struct Checkpoint {
 pub struct Staging {
     /// The partner.
     pub partner: PartnerName,
-    /// The folder that holds the epochs' folders, such as `in/.ferryway/night`.
+    /// The folder that holds the epochs' folders, such as `in/.ferryway/night.BANK`.
     pub base: RemotePath,
     /// The epoch that uses or used it.
     pub epoch: Epoch,

@@ -87,7 +87,9 @@ impl PartnerState {
         &self,
         target: &RemotePath,
     ) -> Result<RemotePath, ferryway_core::path::InvalidPath> {
-        target.sibling(self.config.staging_folder.as_str())?.join(self.instance.as_str())
+        // Two partners of the configuration may be one server: each revokes its own folders only.
+        let own = format!("{}.{}", self.instance, self.name);
+        target.sibling(self.config.staging_folder.as_str())?.join(&own)
     }
 
     /// What the partner does when an upload ends late, as far as it is known.

@@ -1,4 +1,4 @@
-//! The staging folders on a partner: one for each epoch, `.ferryway/<instance>/e<epoch>`.
+//! The staging folders on a partner: one for each epoch, `.ferryway/<instance>.<partner>/e<epoch>`.
 //!
 //! A new owner takes an old epoch's folder away by renaming it and puts a *file* in its place,
 //! so that a former owner that still runs can neither use the folder nor make it again: one
@@ -377,22 +377,23 @@ mod tests {
         let path = |text: &str| text.parse::<RemotePath>().unwrap();
         let record = Staging {
             partner: "BANK".parse().unwrap(),
-            base: path("in/.ferryway/night"),
+            base: path("in/.ferryway/night.BANK"),
             epoch: Epoch::FIRST,
             names: vec![
-                path("in/.ferryway/night/e1"),
-                path("in/.ferryway/night/e2.from-e1"),
-                path("in/.ferryway/night/e3.from-e1"),
+                path("in/.ferryway/night.BANK/e1"),
+                path("in/.ferryway/night.BANK/e2.from-e1"),
+                path("in/.ferryway/night.BANK/e3.from-e1"),
             ],
             state: StagingState::Revoked,
         };
-        let found = locations(std::slice::from_ref(&record), &path("in/.ferryway/night/e1/a.part"));
+        let found =
+            locations(std::slice::from_ref(&record), &path("in/.ferryway/night.BANK/e1/a.part"));
         assert_eq!(
             found,
             [
-                path("in/.ferryway/night/e1/a.part"),
-                path("in/.ferryway/night/e2.from-e1/a.part"),
-                path("in/.ferryway/night/e3.from-e1/a.part"),
+                path("in/.ferryway/night.BANK/e1/a.part"),
+                path("in/.ferryway/night.BANK/e2.from-e1/a.part"),
+                path("in/.ferryway/night.BANK/e3.from-e1/a.part"),
             ]
         );
         let beside = path("in/.a.PRDY014.e1.a1.part");

@@ -33,7 +33,7 @@ impl Scheduler {
     pub(super) async fn carry_out(&mut self, order: Order) -> End {
         // Whoever asked may have gone; then nobody misses the answer.
         match order {
-            Order::Add(jobs) => jobs.into_iter().for_each(|job| self.take_in(job)),
+            Order::Add(jobs) => self.add(jobs).await?,
             Order::Command(ordered) => self.command(ordered).await?,
             Order::View { reply } => {
                 let mut views: Vec<_> = self.jobs.values().map(|job| self.view(job)).collect();
@@ -49,6 +49,22 @@ impl Scheduler {
             }
             Order::Reloaded => self.open_partners().await?,
             Order::Stop { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes accepted jobs in. A request with a key may have got a job that is long known, and
+    /// may have ended since the answer.
+    async fn add(&mut self, jobs: Vec<Job>) -> End {
+        for job in jobs {
+            if job.spec.key.is_none() {
+                self.take_in(job);
+            } else if !self.jobs.contains_key(&job.id)
+                && let Some(current) = self.shared.journal.job(&job.id).await?
+                && current.status.in_flight()
+            {
+                self.take_in(current);
+            }
         }
         Ok(())
     }

@@ -64,6 +64,8 @@ pub struct Scheduler {
     queue: Queue,
     jobs: HashMap<JobId, InFlight>,
     tasks: JoinSet<Ended>,
+    /// The job of each task that tries one.
+    of_task: HashMap<tokio::task::Id, JobId>,
     chores: JoinSet<Tidied>,
     /// Partners that were tidied since their last job.
     tidy: HashSet<PartnerName>,
@@ -123,6 +125,7 @@ impl Scheduler {
             queue: Queue::default(),
             jobs: HashMap::with_capacity(jobs.len()),
             tasks: JoinSet::new(),
+            of_task: HashMap::new(),
             chores: JoinSet::new(),
             tidy: HashSet::new(),
             untidy: HashMap::new(),
@@ -153,10 +156,13 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 error = &mut closed => return Err(error),
-                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
                     match ended {
-                        Ok(ended) => self.ended(ended).await?,
-                        Err(error) => tracing::error!(%error, "the task of a try broke"),
+                        Ok((task, ended)) => {
+                            self.of_task.remove(&task);
+                            self.ended(ended).await?;
+                        }
+                        Err(error) => self.broke(&error).await?,
                     }
                 }
                 Some(tidied) = self.chores.join_next(), if !self.chores.is_empty() => {
@@ -222,7 +228,17 @@ impl Scheduler {
             Run::new(Arc::clone(&self.context), Arc::clone(partner), Arc::clone(&in_flight.job));
         let (stop, stopped) = oneshot::channel();
         in_flight.attempt = Some(Attempt { run: run.clone(), stop: Some(stop), then: Vec::new() });
-        self.tasks.spawn(attempt_task::run(run, stopped, Arc::clone(&self.shared.notices)));
+        let task = attempt_task::run(run, stopped, Arc::clone(&self.shared.notices));
+        self.of_task.insert(self.tasks.spawn(task).id(), id.clone());
+    }
+
+    /// Hears that the task of a try panicked: our own bug, which must not keep its job moving
+    /// for ever.
+    async fn broke(&mut self, error: &tokio::task::JoinError) -> End {
+        tracing::error!(%error, "the task of a try broke");
+        let Some(id) = self.of_task.remove(&error.id()) else { return Ok(()) };
+        let due = Timestamp::now() + Duration::from_secs(60);
+        self.ended(Ended { id, next: Next::Again(due) }).await
     }
 
     /// Hears of the end of a try.

@@ -72,7 +72,7 @@ async fn what_is_not_the_beginning_is_sent_anew() {
     let empty: fn(&mut Vec<u8>) = Vec::clear;
     for change in [scribble, grow, empty] {
         for (staging, partial) in [
-            ("folder", "in/.ferryway/night/e1/PRDY011.a1.part"),
+            ("folder", "in/.ferryway/night.BANK/e1/PRDY011.a1.part"),
             ("beside", "in/.report.csv.PRDY011.e1.a1.part"),
         ] {
             for checksums in [true, false] {

@@ -63,7 +63,7 @@ impl Lab {
     /// folders of former epochs.
     pub fn tidy(&self) -> Result<(), String> {
         let bar = |path: &str| {
-            let name = path.strip_prefix("in/.ferryway/night/e");
+            let name = path.strip_prefix("in/.ferryway/night.BANK/e");
             name.is_some_and(|name| name.chars().all(|c| c.is_ascii_digit()))
                 && self.remote_bytes(path).is_some_and(|bytes| bytes.is_empty())
         };

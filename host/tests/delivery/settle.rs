@@ -7,10 +7,10 @@ use crate::{
     wire::{Act, When},
 };
 
-const PARTIAL: &str = "in/.ferryway/night/e1/PRDY011.a1.part";
+const PARTIAL: &str = "in/.ferryway/night.BANK/e1/PRDY011.a1.part";
 
 /// Where the successor puts the folder of the first epoch.
-const REFUGE: &str = "in/.ferryway/night/e2.from-e1.1";
+const REFUGE: &str = "in/.ferryway/night.BANK/e2.from-e1.1";
 
 /// How often something was stored that is part of a job.
 fn sent(lab: &Lab) -> usize {
@@ -112,14 +112,14 @@ async fn a_token_in_a_moved_folder_is_found() {
     let lab = Lab::new(Setup::default());
     let job = dies_publishing(&lab, Act::DieBefore).await;
     let wire = lab.wire("n2");
-    let point = wire.plan(When::On(Operation::Rename, "night/e1"), Act::Lose);
+    let point = wire.plan(When::On(Operation::Rename, "night.BANK/e1"), Act::Lose);
     let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
     node.rest(&job.id).await;
     let result = lab.check(&node, &[job]).await;
     node.stop().await;
     assert_eq!(point.fired(), 1);
     assert_eq!(result, Ok(()), "{}", lab.log.print());
-    assert!(lab.log.print().contains(&format!("night/e1 -> {REFUGE}: ok")));
+    assert!(lab.log.print().contains(&format!("night.BANK/e1 -> {REFUGE}: ok")));
 }
 
 /// The old target is out of the way when its successor turns out to be of no use, and the

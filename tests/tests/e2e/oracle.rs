@@ -99,7 +99,7 @@ fn is_stray(path: &Path, is_folder: bool) -> bool {
     }
     match below[..] {
         [] => false,
-        [instance] => instance != "night",
+        [own] => !own.to_str().is_some_and(|own| own.starts_with("night.")),
         [_, epoch] => {
             let name = epoch.to_str().unwrap_or_default();
             let number = name.strip_prefix('e').is_some_and(|n| n.parse::<u64>().is_ok());
