@@ -76,6 +76,11 @@ impl Lock {
                     && is_alive(other.pid)
                     && !replace
                 {
+                    if locks_soon(&file) {
+                        let mut lock = Self { path, held: Some(file), holder };
+                        lock.write()?;
+                        return Ok(lock);
+                    }
                     let install = folder.parent().unwrap_or(folder).display().to_string();
                     return Err(JournalError::Held { install, pid: other.pid });
                 }
@@ -115,6 +120,15 @@ impl Lock {
 fn lock(file: &File) -> Result<(), Errno> {
     flock(file, FlockOperation::NonBlockingLockExclusive)?;
     fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Whether the lock comes free in a moment: its holder may be at its end, and a process that
+/// was being started when it closed the file has a copy of the handle until it runs.
+fn locks_soon(file: &File) -> bool {
+    (0..30).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        lock(file).is_ok()
+    })
 }
 
 /// Reads the holder; one that has just taken the lock gets a moment to write its name.
