@@ -11,6 +11,7 @@ pub mod digest;
 pub mod install;
 pub mod journal;
 pub mod loader;
+mod locks;
 pub mod log;
 pub mod notices;
 pub mod partner;

@@ -14,12 +14,13 @@ use super::{
     Failure, publish,
     run::{Run, conclude},
     source::Source,
-    stream::{FileSource, SharedHashes, lock},
+    stream::{FileSource, SharedHashes},
     verify,
 };
 use crate::{
     digest::Hashes,
     journal::record::{Attempt, Intent, Token},
+    locks::lock,
 };
 
 /// Delivers the job, from the first byte on every try.

@@ -20,7 +20,7 @@ use super::{
     run::{Run, conclude},
     send::enter_publishing,
     source::{blocking, local_io},
-    stream::{FileSink, SharedHashes, hash_prefix, lock},
+    stream::{FileSink, SharedHashes, hash_prefix},
     syncer::Syncer,
     verify,
 };
@@ -28,6 +28,7 @@ use crate::{
     config::LocalFile,
     digest::Hashes,
     journal::record::{Attempt, Fingerprint, Intent, Token},
+    locks::lock,
 };
 
 /// Delivers the job.

@@ -20,13 +20,14 @@ use super::{
     run::Run,
     send::discard,
     source::{Source, blocking, local_io},
-    stream::{CompareSink, SharedHashes, hash_prefix, lock},
+    stream::{CompareSink, SharedHashes, hash_prefix},
     verify,
 };
 use crate::{
     config::LateClose,
     digest::Hashes,
     journal::record::{Attempt, Leftover},
+    locks::lock,
     partner::staging::locations,
 };
 

@@ -12,7 +12,7 @@ use ferryway_core::{
     Class, Event, JobId, Operation, RemotePath, Status, TransportError, bytes::Meter,
 };
 
-use super::{CHECKPOINT_BYTES, Failure, folder_syncs::FolderSyncs, stream::lock};
+use super::{CHECKPOINT_BYTES, Failure, folder_syncs::FolderSyncs};
 use crate::{
     config::{LocalFile, LocalRoots},
     control::api::Progress,
@@ -20,6 +20,7 @@ use crate::{
         JournalStore, Receipt,
         record::{Checkpoint, Job, JobState},
     },
+    locks::lock,
     notices::Notices,
     partner::{PartnerState, pool::Lease},
 };

@@ -18,7 +18,7 @@ use super::{
     run::{Run, conclude},
     settle,
     source::{Source, blocking, local_io},
-    stream::{FileSource, SharedHashes, hash_prefix, lock},
+    stream::{FileSource, SharedHashes, hash_prefix},
     verify,
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         Receipt,
         record::{Attempt, Fingerprint, Job, JobState, Leftover, Token},
     },
+    locks::lock,
 };
 
 /// Delivers the job.

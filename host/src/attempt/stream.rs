@@ -3,12 +3,13 @@
 use std::{
     fs::File,
     io::{self, Read, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use ferryway_core::bytes::{ByteSink, ByteSource};
 
 use crate::digest::Hashes;
+use crate::locks::lock;
 
 /// Called with the number of bytes that passed so far.
 pub type Progress = Box<dyn FnMut(u64) + Send>;
@@ -145,9 +146,4 @@ pub fn hash_prefix(file: &mut File, length: u64, hashes: &SharedHashes) -> io::R
         left -= want as u64;
     }
     Ok(())
-}
-
-/// A poisoned hash belongs to an attempt whose stream panicked, which fails for that reason.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,15 +1,13 @@
 //! Proof that the partner holds the bytes. A 226 is none: every server sends it after a
 //! connection that ended in mid-file.
 
+use crate::locks::lock;
 use ferryway_core::{
     Algorithm, Kind, RemotePath,
     transport::{Resume, Session},
 };
 
-use super::{
-    Failure,
-    stream::{SharedHashes, lock},
-};
+use super::{Failure, stream::SharedHashes};
 
 /// Checks the partner's size of the file, and its hash where it offers one.
 ///

@@ -5,7 +5,7 @@ pub mod pool;
 pub mod staging;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use ferryway_core::{
 use crate::{
     config::{LateClose, PartnerConfig, RetryPolicy},
     journal::{JournalStore, Result, record::Staging},
+    locks::lock,
     notices::Notices,
 };
 use pool::Pool;
@@ -135,9 +136,4 @@ impl std::fmt::Debug for PartnerState {
 pub fn backoff(policy: &RetryPolicy, number: u32) -> Duration {
     let number = number.clamp(1, policy.attempts.max(1));
     policy.delay(number).unwrap_or(policy.max).mul_f64(0.5 + 0.5 * fastrand::f64())
-}
-
-/// What these locks guard is whole after every statement, so poison says nothing.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! Sessions kept open between jobs: a login costs ten times a small file.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use crate::locks::lock;
 use ferryway_core::{
     Kind, TransportError,
     transport::{Partner, Result, Session, Transport},
@@ -173,9 +174,4 @@ impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("idle", &lock(&self.idle).len()).finish_non_exhaustive()
     }
-}
-
-/// A poisoned list of idle sessions is still a list of idle sessions.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

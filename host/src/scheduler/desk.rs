@@ -9,7 +9,7 @@ use ferryway_core::{Epoch, Event, JobId, Status};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{End, Scheduler, Waiter, attempt_task, lock, orders::Order, queue::Target};
+use super::{End, Scheduler, Waiter, attempt_task, orders::Order, queue::Target};
 use crate::{
     attempt::{Failure, Run},
     control::api::{Command, Reason, Refusal},
@@ -17,6 +17,7 @@ use crate::{
         JournalError,
         record::{Attempt, Fingerprint, HistoryQuery, Intent, Job, JobState},
     },
+    locks::lock,
 };
 
 /// Jobs of the history that are looked at in one go.

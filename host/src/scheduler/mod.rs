@@ -27,6 +27,7 @@ use crate::{
     control::api::JobView,
     journal::{JournalError, JournalStore, record::Job},
     loader::Plugins,
+    locks::lock,
     notices::Notices,
     partner::PartnerState,
 };
@@ -329,9 +330,4 @@ pub fn events_at_takeover(status: Status) -> &'static [Event] {
         Ok(next) if next != status => &[Event::TakeOver],
         _ => &[],
     }
-}
-
-/// A job behind such a lock is whole after every statement.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use ferryway_core::{Kind, PartnerName};
 
-use super::{End, Scheduler, lock};
+use super::{End, Scheduler};
 use crate::{
     attempt::{Failure, absence},
     journal::{JournalStore, record::StagingState},
+    locks::lock,
     notices::Notices,
     partner::{PartnerState, backoff, pool::Pool, staging::locations},
 };
