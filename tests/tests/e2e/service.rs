@@ -11,7 +11,12 @@ use ferryway_host::journal::{
     JournalStore, NodeName, Options, SqliteJournal,
     record::{Job, JobSpec},
 };
-use ferryway_tests::{content::Content, host::Node, servers::ServerKind, wait::LIMIT};
+use ferryway_tests::{
+    content::Content,
+    host::Node,
+    servers::ServerKind,
+    wait::{LIMIT, wait_until},
+};
 
 use crate::{
     interrupted::SIZE,
@@ -135,7 +140,10 @@ fn a_job_whose_post_exit_may_have_run_is_reported_and_left_alone() {
     assert!(world.alpha.stop(LIMIT).unwrap().success());
     world.beta.start().unwrap();
     assert_eq!(world.view(&world.beta, &job).job.status, Status::PostExit);
-    assert_eq!(world.operator_log().matches("0215E").count(), 2, "once at each takeover");
+    let reported = || world.operator_log().matches("0215E").count();
+    // The log is written beside the work, so the host may answer before its line is there.
+    wait_until(LIMIT, "the second owner's report", || reported() >= 2);
+    assert_eq!(reported(), 2, "once at each takeover");
 
     let forced = world.beta.ftprel(&["restart", "--force", job.as_str()]).unwrap();
     assert!(forced.status.success(), "{forced:?}");
