@@ -10,6 +10,7 @@
 pub mod content;
 pub mod disk;
 pub mod host;
+pub mod model;
 pub mod process;
 pub mod raw_ftp;
 pub mod servers;

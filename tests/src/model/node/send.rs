@@ -1,0 +1,236 @@
+//! Storing the file: under a fresh name, or on from where an earlier partial ends.
+
+use ferryway_core::Event;
+
+use super::{Flaw, Mutation, StagingFolder, Step, Turn};
+use crate::model::{
+    LateClose,
+    journal::Partial,
+    names::{Content, TARGET, chunk, whole},
+    server::{Command, Reply},
+};
+
+impl Turn<'_> {
+    /// Puts a new attempt on record, with the names of an earlier partial, and sees first what
+    /// of that can be used.
+    pub(super) fn begin(&mut self) -> bool {
+        let version = self.open_source();
+        let Some(earlier) = self.job().partial.clone() else {
+            return self.begin_fresh(version);
+        };
+        if !self.record_attempt(version) {
+            return false;
+        }
+        let names = earlier.names.iter();
+        self.here_mut().probes = names.flat_map(|&name| self.journal().locations(name)).collect();
+        let same = earlier.version == Some(version)
+            || self.setting.mutated(Mutation::AdoptsOtherFingerprint);
+        // A server that appends is found out by the same probe as one that truncates.
+        let keeps = self.setting.server.late_close == LateClose::Keeps
+            && !self.setting.server.appends
+            || self.setting.mutated(Mutation::AdoptsDespiteTruncation);
+        if self.setting.protocol.adopts && same && keeps {
+            self.move_earlier(0)
+        } else {
+            self.remove_earlier(0)
+        }
+    }
+
+    /// A fresh partial in a staging folder, which is on record itself, may move bytes while its
+    /// name becomes durable; beside other files the name is durable first.
+    fn begin_fresh(&mut self, version: u8) -> bool {
+        if self.here().folder != StagingFolder::Ready {
+            return self.record_attempt(version) && self.store(0);
+        }
+        let mut job = self.job().clone();
+        let own = self.next_name(&mut job);
+        job.from_connecting(Event::Begin);
+        job.partial = Some(Partial { version: Some(version), names: vec![own] });
+        self.here_mut().own = own;
+        self.queue(|now| *now = job);
+        self.store(0)
+    }
+
+    fn record_attempt(&mut self, version: u8) -> bool {
+        let mut job = self.job().clone();
+        let own = self.next_name(&mut job);
+        job.from_connecting(Event::Begin);
+        let earlier = job.partial.take();
+        let merges = self.setting.has(Flaw::MergesFingerprints);
+        // Until the earlier partial is moved or removed, what lies under the names may be of
+        // another version.
+        let all_same = earlier.as_ref().is_none_or(|earlier| earlier.version == Some(version));
+        let mut names = earlier.map_or_else(Vec::new, |earlier| earlier.names);
+        names.push(own);
+        let version = Some(version).filter(|_| all_same || merges);
+        job.partial = Some(Partial { version, names });
+        self.here_mut().own = own;
+        self.record(|now| *now = job)
+    }
+
+    fn move_earlier(&mut self, index: usize) -> bool {
+        let Some(&from) = self.here().probes.get(index) else { return self.forget_and_store(0) };
+        self.send(Step::MoveEarlier(index), Command::Rename(from, self.here().own))
+    }
+
+    /// One that another session holds stays where it is, for a later removal.
+    pub(super) fn earlier_moved(&mut self, index: usize, moved: bool) -> bool {
+        if moved {
+            return self.send(Step::Prove, Command::Read(self.here().own));
+        }
+        self.move_earlier(index + 1)
+    }
+
+    pub(super) fn remove_earlier(&mut self, index: usize) -> bool {
+        let Some(&name) = self.here().probes.get(index) else { return self.forget_and_store(0) };
+        self.send(Step::RemoveEarlier(index), Command::Remove(name))
+    }
+
+    /// Goes on behind the bytes that are there, when they are the source's.
+    pub(super) fn proved(&mut self, reply: Reply) -> bool {
+        let own = self.here().own;
+        match reply {
+            Reply::Found(Some(found)) => {
+                let source = self.source();
+                if found.is_empty() || !source.starts_with(&found) {
+                    self.forget_older_names();
+                    return self.send(Step::Discard, Command::Remove(own));
+                }
+                let from = u8::try_from(found.len()).unwrap_or(u8::MAX);
+                self.forget_and_store(from)
+            }
+            Reply::Held => self.leave(),
+            // Somebody has it open: the next try looks again.
+            Reply::Refused => self.still_owner() && self.send(Step::Prove, Command::Read(own)),
+            _ => self.retry(),
+        }
+    }
+
+    /// Starts under a fresh name: the one on record was used for what is of no use.
+    pub(super) fn start_afresh(&mut self) -> bool {
+        self.record_attempt(self.here().version) && self.store(0)
+    }
+
+    /// Leaves a partial that another session holds for a later removal.
+    fn leave(&mut self) -> bool {
+        self.record(|job| job.partial = None) && self.retry()
+    }
+
+    fn forget_and_store(&mut self, from: u8) -> bool {
+        self.forget_older_names();
+        if from == self.setting.world.chunks {
+            return self.stored();
+        }
+        self.store(from)
+    }
+
+    /// Nothing is under the older names any more that is not noted elsewhere.
+    fn forget_older_names(&mut self) {
+        let (own, version) = (self.here().own, self.here().version);
+        self.queue(|job| job.partial = Some(Partial { version: Some(version), names: vec![own] }));
+    }
+
+    /// With `publish = "direct"` every try writes to the target, from the first byte.
+    pub(super) fn begin_direct(&mut self) -> bool {
+        self.open_source();
+        self.here_mut().own = TARGET;
+        self.record(|job| job.from_connecting(Event::Begin)) && self.store(0)
+    }
+
+    fn store(&mut self, from: u8) -> bool {
+        self.send(Step::Store(from), Command::Store(self.here().own, from))
+    }
+
+    pub(super) fn opened(&mut self, from: u8, opened: bool) -> bool {
+        if opened {
+            self.here_mut().step = Step::Send(from);
+            return true;
+        }
+        if self.setting.protocol.direct {
+            self.state.seen.refused = true;
+            return self.record(|job| job.step(&[Event::Fail])) && self.rest();
+        }
+        if from > 0 {
+            return self.leave();
+        }
+        // The folder may have vanished; it is made again, unless a successor took it.
+        if std::mem::replace(&mut self.here_mut().remade, true) {
+            self.stop();
+            return false;
+        }
+        self.here_mut().folder = StagingFolder::Unknown;
+        self.retry()
+    }
+
+    /// One chunk is on its way at a time.
+    pub(super) fn send_chunk(&mut self, index: u8) -> bool {
+        let Some(session) = self.here().session else { return false };
+        if !self.state.sessions[session].queue.is_empty() {
+            return false;
+        }
+        if index == self.setting.world.chunks {
+            return self.send(Step::Stored, Command::End);
+        }
+        // An open file shows what was written into it meanwhile.
+        let in_place = self.setting.world.changes_in_place;
+        if in_place && !self.unchanged() && !self.setting.has(Flaw::SendsWhatChanged) {
+            return self.source_changed();
+        }
+        let version = if in_place { self.state.version } else { self.here().version };
+        let value = chunk(self.here().job, version, index);
+        self.send(Step::Send(index + 1), Command::Data(value))
+    }
+
+    /// The upload is broken off, with the session that it ran on.
+    fn source_changed(&mut self) -> bool {
+        if let Some(session) = self.here_mut().session.take() {
+            self.state.sessions[session].peer = crate::model::server::Peer::Closed;
+        }
+        self.retry()
+    }
+
+    /// A 226 proves nothing.
+    pub(super) fn stored(&mut self) -> bool {
+        if self.setting.mutated(Mutation::NoVerification) {
+            return self.intend();
+        }
+        self.send(Step::Verify, Command::Look(self.here().own))
+    }
+
+    /// Compares sizes only: many servers offer no hash.
+    pub(super) fn verified(&mut self, found: Option<&Content>) -> bool {
+        let own = self.here().own;
+        let size = found.map(Vec::len) == Some(self.setting.world.chunks.into());
+        if self.setting.protocol.direct {
+            return if size && self.unchanged() { self.delivered() } else { self.retry() };
+        }
+        if size && self.unchanged() {
+            return self.intend();
+        }
+        self.send(Step::Void, Command::Remove(own))
+    }
+
+    fn delivered(&mut self) -> bool {
+        let version = self.here().version;
+        self.record(|job| {
+            job.step(&[Event::Verify, Event::Delivered, Event::Complete]);
+            job.delivered = Some(version);
+        }) && self.next_try()
+    }
+
+    fn open_source(&mut self) -> u8 {
+        let copies_differ = self.setting.world.copies_differ;
+        let own_copy = u8::from(self.here().epoch > 1);
+        let version = if copies_differ { own_copy } else { self.state.version };
+        self.here_mut().version = version;
+        version
+    }
+
+    fn unchanged(&self) -> bool {
+        self.setting.world.copies_differ || self.here().version == self.state.version
+    }
+
+    fn source(&self) -> Content {
+        whole(self.here().job, self.here().version, self.setting.world.chunks)
+    }
+}

@@ -1,0 +1,131 @@
+//! Each rule of the protocol is needed: without it the search finds what goes wrong.
+
+use ferryway_tests::model::{
+    Budget, Flaw, LateClose, Lock, Mutation, Protocol, ServerKind, Setting, World,
+};
+
+use crate::check::{safe, unsafe_in};
+
+pub(crate) const WHOLE: &str = "absent or one whole version";
+pub(crate) const ONCE: &str = "at most once, in order";
+pub(crate) const DONE: &str = "that is done was published";
+pub(crate) const STAYS: &str = "the target is its file";
+
+/// The setting is safe, and is not when the rule is broken.
+fn caught(mutation: Mutation, setting: Setting, properties: &[&str]) {
+    safe(&format!("{mutation:?}, not broken"), &setting);
+    let broken = Setting { mutation: Some(mutation), ..setting };
+    unsafe_in(&format!("{mutation:?}"), &broken, properties);
+}
+
+fn in_place() -> Protocol {
+    Protocol { beside: true, ..Protocol::default() }
+}
+
+fn adopting(world: World) -> Setting {
+    let protocol = Protocol { adopts: true, ..Protocol::default() };
+    Setting { protocol, world, ..Setting::default() }
+}
+
+fn three_epochs() -> Setting {
+    let world = World { epochs: 3, ..World::default() };
+    Setting { protocol: in_place(), world, ..Setting::default() }
+}
+
+#[test]
+fn a_token_is_moved_and_not_deleted() {
+    caught(Mutation::DeletesToken, three_epochs(), &[DONE, STAYS]);
+}
+
+#[test]
+fn busy_is_not_absent() {
+    let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };
+    let world = World { budget: Budget { holds: 1, ..Budget::default() }, ..World::default() };
+    let setting = Setting { server, world, protocol: in_place(), ..Setting::default() };
+    caught(Mutation::BusyIsAbsent, setting, &[DONE, STAYS]);
+}
+
+#[test]
+fn names_are_tried_from_the_oldest() {
+    caught(Mutation::NewestNameFirst, three_epochs(), &[DONE, STAYS]);
+}
+
+#[test]
+fn a_move_is_recorded_before_it_is_sent() {
+    caught(Mutation::MoveNotRecorded, three_epochs(), &[DONE, STAYS]);
+}
+
+#[test]
+fn all_names_of_a_token_are_kept() {
+    caught(Mutation::OneNameRecord, three_epochs(), &[DONE, STAYS]);
+}
+
+#[test]
+fn no_name_is_used_twice() {
+    let world = World {
+        jobs: 2,
+        chunks: 2,
+        budget: Budget { losses: 1, ..Budget::default() },
+        ..World::default()
+    };
+    let setting = Setting { world, protocol: in_place(), ..Setting::default() };
+    caught(Mutation::ReusesNames, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+#[test]
+fn a_226_is_no_proof() {
+    let budget = Budget { cuts: 1, ..Budget::default() };
+    let world = World { chunks: 2, budget, ..World::default() };
+    let setting = Setting { world, ..Setting::default() };
+    caught(Mutation::NoVerification, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+#[test]
+fn the_journal_refuses_a_former_owner() {
+    let world = World { jobs: 2, ..World::default() };
+    let setting = Setting { world, protocol: in_place(), ..Setting::default() };
+    safe("a journal that fences, tokens in place", &setting);
+    let protocol = Protocol { journal_fences: false, ..in_place() };
+    let setting = Setting { protocol, ..setting };
+    unsafe_in("a journal that does not fence, tokens in place", &setting, &[ONCE, STAYS]);
+}
+
+/// Staging folders hold where the journal fails to fence, as far as a former owner that finds
+/// a file at its folder's name stops.
+#[test]
+fn a_revoked_folder_gets_a_file_in_its_place() {
+    let protocol = Protocol { journal_fences: false, ..Protocol::default() };
+    let mended = Flaw::OF_THE_HOST.into_iter().filter(|flaw| *flaw != Flaw::IgnoresBar).collect();
+    let setting = Setting { protocol, flaws: mended, ..Setting::default() };
+    caught(Mutation::NoBar, setting, &[ONCE]);
+}
+
+#[test]
+fn nothing_is_adopted_where_a_late_close_truncates() {
+    let world = World { chunks: 2, ..World::default() };
+    let server = ServerKind { late_close: LateClose::Truncates, ..ServerKind::default() };
+    let setting = Setting { server, ..adopting(world) };
+    caught(Mutation::AdoptsDespiteTruncation, setting, &[WHOLE, STAYS]);
+}
+
+#[test]
+fn nothing_is_adopted_with_another_fingerprint() {
+    let budget = Budget { changes: 1, ..Budget::default() };
+    let setting = adopting(World { chunks: 3, budget, ..World::default() });
+    caught(Mutation::AdoptsOtherFingerprint, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+#[test]
+fn an_old_target_is_moved_and_not_deleted() {
+    let server = ServerKind { replaces: false, ..ServerKind::default() };
+    let world = World { old_target: true, ..World::default() };
+    let setting = Setting { server, world, ..Setting::default() };
+    caught(Mutation::DeletesTarget, setting, &[STAYS]);
+}
+
+#[test]
+fn an_older_intent_is_settled_before_a_newer_job() {
+    let world = World { jobs: 2, ..World::default() };
+    let setting = Setting { world, ..Setting::default() };
+    caught(Mutation::NewerJobFirst, setting, &[ONCE, STAYS]);
+}

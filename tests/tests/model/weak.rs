@@ -1,0 +1,83 @@
+//! Where the host's protocol is weak. Each weakness is shown with the scenario that it needs,
+//! and that it is gone when the one rule is mended. docs/model.md tells them in words.
+
+use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, World};
+
+use crate::{
+    check::{safe, unsafe_in},
+    mutations::{DONE, ONCE, STAYS, WHOLE},
+};
+
+/// The setting is not safe with this weakness alone, and is safe without any.
+fn shown(flaw: Flaw, setting: Setting, properties: &[&str]) {
+    let weak = Setting { flaws: vec![flaw], ..setting.clone() };
+    unsafe_in(&format!("{flaw:?}"), &weak, properties);
+    safe(&format!("{flaw:?}, mended"), &Setting { flaws: Vec::new(), ..setting });
+}
+
+#[test]
+fn the_new_fingerprint_is_recorded_for_the_old_names() {
+    let protocol = Protocol { adopts: true, ..Protocol::default() };
+    let budget = Budget { changes: 1, losses: 1, ..Budget::default() };
+    let world = World { chunks: 3, budget, ..World::default() };
+    let setting = Setting { protocol, world, ..Setting::default() };
+    shown(Flaw::MergesFingerprints, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+fn settling() -> Setting {
+    let protocol = Protocol { settle_delay: true, ..Protocol::default() };
+    let budget = Budget { power_losses: 1, ..Budget::default() };
+    let world = World { old_target: true, budget, ..World::default() };
+    Setting { protocol, world, ..Setting::default() }
+}
+
+#[test]
+fn after_the_settle_delay_an_older_target_is_taken_for_the_new_one() {
+    shown(Flaw::LooksAtTarget, settling(), &[DONE, STAYS]);
+}
+
+#[test]
+fn a_successor_does_not_wait_for_the_settle_delay() {
+    shown(Flaw::SettlesAtOnce, settling(), &[DONE, STAYS]);
+}
+
+#[test]
+fn a_revoked_owner_puts_its_partials_beside_the_target() {
+    let protocol = Protocol { journal_fences: false, ..Protocol::default() };
+    let setting = Setting { protocol, ..Setting::default() };
+    shown(Flaw::IgnoresBar, setting, &[ONCE]);
+}
+
+#[test]
+fn a_zombie_sends_what_was_written_into_the_source_later() {
+    let protocol = Protocol { adopts: true, ..Protocol::default() };
+    let budget = Budget { changes: 1, ..Budget::default() };
+    let world = World { chunks: 3, changes_in_place: true, budget, ..World::default() };
+    let setting = Setting { protocol, world, ..Setting::default() };
+    shown(Flaw::SendsWhatChanged, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+/// The move of the old target has no token of its own: one that the server reads late moves
+/// whatever the target is by then.
+#[test]
+fn a_late_move_of_the_old_target_takes_the_new_one() {
+    let server = ServerKind { replaces: false, ..ServerKind::default() };
+    let budget = Budget { losses: 1, ..Budget::default() };
+    let world = World { old_target: true, ..World::default() };
+    let setting = Setting { server, flaws: Vec::new(), ..Setting::default() };
+    let lossy = World { budget, ..world.clone() };
+    unsafe_in("a move that is read late", &Setting { world: lossy, ..setting.clone() }, &[STAYS]);
+    let protocol = Protocol { beside: true, ..Protocol::default() };
+    let name = "a zombie's move, tokens in place";
+    unsafe_in(name, &Setting { world, protocol, ..setting }, &[STAYS]);
+}
+
+/// A server that replaces is told to move the old target as well, when a file is only locked.
+#[test]
+fn a_locked_token_makes_the_host_move_the_target() {
+    let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };
+    let budget = Budget { holds: 1, ..Budget::default() };
+    let world = World { old_target: true, budget, ..World::default() };
+    let setting = Setting { server, world, flaws: Vec::new(), ..Setting::default() };
+    unsafe_in("a locked token", &setting, &[STAYS]);
+}
