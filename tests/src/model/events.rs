@@ -163,10 +163,13 @@ impl Setting {
             Action::LosePower => {
                 server.undo_publish();
                 budget.power_losses -= 1;
-                let cut: Vec<_> =
-                    state.nodes.iter().filter(|n| n.session.is_some()).map(|n| n.epoch).collect();
-                disconnect(state);
-                self.fail_try(state, |node| cut.contains(&node.epoch));
+                if !self.server.storage_apart {
+                    let connected = |node: &&Node| node.session.is_some();
+                    let cut = state.nodes.iter().filter(connected).map(|node| node.epoch);
+                    let cut: Vec<_> = cut.collect();
+                    disconnect(state);
+                    self.fail_try(state, |node| cut.contains(&node.epoch));
+                }
             }
             Action::Cut(k) => {
                 sessions[k].queue[0] = Command::End;
@@ -182,10 +185,14 @@ impl Setting {
     fn serve(&self, state: &mut State, k: usize) {
         let State { server, sessions, .. } = state;
         let uploading = sessions[k].open;
+        let (epoch, published) = (sessions[k].epoch, server.published.len());
         serve(&self.server, server, sessions, k);
         let ended = uploading.filter(|_| sessions[k].reply.is_some() && sessions[k].open.is_none());
         if ended.is_some_and(|(file, _)| server.names.get(&TARGET) == Some(&file)) {
             state.seen.uploads += 1;
+        }
+        if server.published.len() > published && state.seen.revoked & 1 << epoch != 0 {
+            state.seen.published_after = true;
         }
     }
 

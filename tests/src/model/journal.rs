@@ -70,7 +70,7 @@ impl Journal {
     }
 
     /// Every name at which a file may be that was made as `name`: folders move as a whole.
-    pub(super) fn locations(&self, name: Name) -> Vec<Name> {
+    pub fn locations(&self, name: Name) -> Vec<Name> {
         for (_, names) in &self.staging {
             if let Some(from) = names.iter().position(|folder| *folder == name.folder) {
                 return names[from..].iter().map(|&folder| Name { folder, ..name }).collect();

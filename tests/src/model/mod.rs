@@ -52,6 +52,8 @@ pub struct ServerKind {
     pub appends: bool,
     /// What the end of an upload does to what lies behind it.
     pub late_close: LateClose,
+    /// Whether its files are on another machine, so that its sessions outlast their power.
+    pub storage_apart: bool,
     /// Whether a session without a client is noticed at some time.
     pub forgets_silent: bool,
     /// Whether bytes of a client that is gone may be read after everything else.
@@ -235,6 +237,10 @@ pub struct Seen {
     pub operator: bool,
     /// The target was not whole although the job was done.
     pub broken_after_done: bool,
+    /// The epochs whose folder was taken away, a bit each.
+    pub revoked: u8,
+    /// One of them has published something after that.
+    pub published_after: bool,
 }
 
 impl State {
@@ -264,6 +270,7 @@ impl Default for ServerKind {
             folders: true,
             appends: false,
             late_close: LateClose::Keeps,
+            storage_apart: false,
             forgets_silent: false,
             reads_late: true,
         }

@@ -8,11 +8,12 @@ use super::{
 
 /// The properties. That a zombie's later acts change nothing is in each of them: they are asked
 /// in the states after the last job's end as well.
-pub const PROPERTIES: [Property<Setting>; 4] = [
+pub const PROPERTIES: [Property<Setting>; 5] = [
     ("the target is absent or one whole version", whole_or_absent),
     ("each job is published at most once, in order", once_and_in_order),
     ("a job that is done was published, with the bytes that were verified", done_was_published),
     ("after the last job the target is its file", last_file_stays),
+    ("an owner whose folder was taken away publishes nothing", revoked_is_over),
 ];
 
 fn whole_or_absent(setting: &Setting, state: &State) -> bool {
@@ -48,4 +49,8 @@ fn last_file_stays(setting: &Setting, state: &State) -> bool {
         Some(content) => *content == expected,
         None => setting.world.consumer,
     }
+}
+
+fn revoked_is_over(_: &Setting, state: &State) -> bool {
+    !state.seen.published_after
 }

@@ -1,11 +1,11 @@
 //! Where the host's protocol is weak. Each weakness is shown with the scenario that it needs,
 //! and that it is gone when the one rule is mended. docs/model.md tells them in words.
 
-use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, World};
+use ferryway_tests::model::{Budget, Death, Flaw, Lock, Protocol, ServerKind, Setting, World};
 
 use crate::{
     check::{safe, unsafe_in},
-    mutations::{DONE, ONCE, STAYS, WHOLE},
+    mutations::{DONE, ONCE, REVOKED, STAYS, WHOLE},
 };
 
 /// The setting is not safe with this weakness alone, and is safe without any.
@@ -19,7 +19,8 @@ fn shown(flaw: Flaw, setting: Setting, properties: &[&str]) {
 fn the_new_fingerprint_is_recorded_for_the_old_names() {
     let protocol = Protocol { adopts: true, ..Protocol::default() };
     let budget = Budget { changes: 1, losses: 1, ..Budget::default() };
-    let world = World { chunks: 3, budget, ..World::default() };
+    let deaths = vec![Death::Silent];
+    let world = World { chunks: 3, deaths, budget, ..World::default() };
     let setting = Setting { protocol, world, ..Setting::default() };
     shown(Flaw::MergesFingerprints, setting, &[WHOLE, ONCE, DONE, STAYS]);
 }
@@ -33,7 +34,9 @@ fn settling() -> Setting {
 
 #[test]
 fn after_the_settle_delay_an_older_target_is_taken_for_the_new_one() {
-    shown(Flaw::LooksAtTarget, settling(), &[DONE, STAYS]);
+    let server = ServerKind { storage_apart: true, ..ServerKind::default() };
+    let setting = Setting { server, ..settling() };
+    shown(Flaw::LooksAtTarget, setting, &[DONE, STAYS]);
 }
 
 #[test]
@@ -44,8 +47,10 @@ fn a_successor_does_not_wait_for_the_settle_delay() {
 #[test]
 fn a_revoked_owner_puts_its_partials_beside_the_target() {
     let protocol = Protocol { journal_fences: false, ..Protocol::default() };
-    let setting = Setting { protocol, ..Setting::default() };
-    shown(Flaw::IgnoresBar, setting, &[ONCE]);
+    let setting = Setting { protocol, flaws: Vec::new(), ..Setting::default() };
+    unsafe_in("IgnoresBar, mended", &setting, &[ONCE]);
+    let weak = Setting { flaws: vec![Flaw::IgnoresBar], ..setting };
+    unsafe_in("IgnoresBar", &weak, &[ONCE, REVOKED]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Turn<'_> {
         let taken = |folder: &Folder| matches!(folder, Folder::Refuge { by, .. } if *by == ours);
         let there = names.iter().copied().find(|name| present.contains(name) && !taken(name));
         match there {
-            None if self.setting.mutated(Mutation::NoBar) => self.fence_from(of + 1),
+            None if self.setting.mutated(Mutation::NoBar) => self.barred(of, true),
             None => self.send(Step::Bar(of), Command::Bar(Folder::Epoch(of))),
             Some(name) => {
                 let nth = u8::try_from(names.len()).unwrap_or(u8::MAX);
@@ -50,6 +50,7 @@ impl Turn<'_> {
     /// Where the folder has come back meanwhile, it is moved again.
     pub(super) fn barred(&mut self, of: u8, barred: bool) -> bool {
         if barred {
+            self.state.seen.revoked |= 1 << of;
             return self.fence_from(of + 1);
         }
         self.send(Step::ListBase(of), Command::ListBase)
