@@ -1,7 +1,7 @@
 //! The delivery protocol, searched to the end: where it is safe, what each of its rules is good
 //! for, where it is weak, and what `publish = "direct"` does. docs/model.md tells the whole.
 //!
-//! `cargo test --release -p ferryway-tests --test model -- --ignored --nocapture` searches the
+//! `cargo test -p ferryway-tests --test model -- --ignored --nocapture` searches the
 //! large settings and prints the figures.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 

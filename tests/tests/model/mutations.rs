@@ -28,14 +28,17 @@ fn adopting(world: World) -> Setting {
     Setting { protocol, world, ..Setting::default() }
 }
 
-fn three_epochs() -> Setting {
+/// Without the mutation the setting is one of `safe::three_epochs`.
+fn in_three_epochs(mutation: Mutation) {
     let world = World { epochs: 3, ..World::default() };
-    Setting { protocol: in_place(), world, ..Setting::default() }
+    let protocol = in_place();
+    let setting = Setting { protocol, world, mutation: Some(mutation), ..Setting::default() };
+    unsafe_in(&format!("{mutation:?}"), &setting, &[DONE, STAYS]);
 }
 
 #[test]
 fn a_token_is_moved_and_not_deleted() {
-    caught(Mutation::DeletesToken, three_epochs(), &[DONE, STAYS]);
+    in_three_epochs(Mutation::DeletesToken);
 }
 
 #[test]
@@ -48,27 +51,23 @@ fn busy_is_not_absent() {
 
 #[test]
 fn names_are_tried_from_the_oldest() {
-    caught(Mutation::NewestNameFirst, three_epochs(), &[DONE, STAYS]);
+    in_three_epochs(Mutation::NewestNameFirst);
 }
 
 #[test]
 fn a_move_is_recorded_before_it_is_sent() {
-    caught(Mutation::MoveNotRecorded, three_epochs(), &[DONE, STAYS]);
+    in_three_epochs(Mutation::MoveNotRecorded);
 }
 
 #[test]
 fn all_names_of_a_token_are_kept() {
-    caught(Mutation::OneNameRecord, three_epochs(), &[DONE, STAYS]);
+    in_three_epochs(Mutation::OneNameRecord);
 }
 
 #[test]
 fn no_name_is_used_twice() {
-    let world = World {
-        jobs: 2,
-        chunks: 2,
-        budget: Budget { losses: 1, ..Budget::default() },
-        ..World::default()
-    };
+    let budget = Budget { losses: 1, ..Budget::default() };
+    let world = World { chunks: 2, budget, ..World::default() };
     let setting = Setting { world, protocol: in_place(), ..Setting::default() };
     caught(Mutation::ReusesNames, setting, &[WHOLE, ONCE, DONE, STAYS]);
 }

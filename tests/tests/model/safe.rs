@@ -71,7 +71,7 @@ fn servers_with_locks_and_somebody_who_holds_a_file() {
         }
     }
     let two = World { jobs: 2, ..world };
-    safe("lock Blocks, 2 jobs, 1 hold", &of(with_lock(Lock::None), Protocol::default(), two));
+    safe("lock None, 2 jobs, 1 hold", &of(with_lock(Lock::None), Protocol::default(), two));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_data_connection_that_the_path_closes() {
 fn a_consumer_that_takes_the_target_away() {
     let budget = once(|b| b.losses = 1);
     let world = World { jobs: 2, consumer: true, budget, ..World::default() };
-    safe("folders, consumer, 2 jobs, 1 loss", &plain(beside(), world));
+    safe("tokens in place, consumer, 2 jobs, 1 loss", &plain(beside(), world));
 }
 
 /// An upload that is still open follows the file to its new name. Its late bytes are the same
