@@ -1,5 +1,8 @@
 //! Visits every state of a system, and tells what is wrong in one of them and how it came to it.
 //!
+//! The known model checker of the registry, stateright, turns on the feature `rc` of serde. With it
+//! in the workspace a plugin built with the tests would not fit a host built without them.
+//!
 //! A state is known by a hash of 64 bits, so that millions fit into memory. Two states with one
 //! hash would be taken for one: with ten million states the odds are about one in 400,000.
 

@@ -96,7 +96,7 @@ impl Job {
     }
 
     /// The events from where the job stands to one that follows connecting.
-    pub(super) fn from_connecting(&mut self, event: Event) {
+    pub(super) fn walk_to(&mut self, event: Event) {
         if self.status == Status::Accepted {
             self.step(&[Event::Prepare, Event::Connect, event]);
         }

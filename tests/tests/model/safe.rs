@@ -131,7 +131,7 @@ fn a_server_that_loses_its_power_is_waited_for() {
 }
 
 #[test]
-#[ignore = "minutes; its figures are in docs/model.md"]
+#[ignore = "takes many minutes"]
 fn large_settings() {
     let all = || once(|b| b.losses = 1);
     let world = World { epochs: 3, budget: all(), ..World::default() };

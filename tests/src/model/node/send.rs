@@ -44,7 +44,7 @@ impl Turn<'_> {
         }
         let mut job = self.job().clone();
         let own = self.next_name(&mut job);
-        job.from_connecting(Event::Begin);
+        job.walk_to(Event::Begin);
         job.partial = Some(Partial { version: Some(version), names: vec![own] });
         self.here_mut().own = own;
         self.queue(|now| *now = job);
@@ -54,7 +54,7 @@ impl Turn<'_> {
     fn record_attempt(&mut self, version: u8) -> bool {
         let mut job = self.job().clone();
         let own = self.next_name(&mut job);
-        job.from_connecting(Event::Begin);
+        job.walk_to(Event::Begin);
         let earlier = job.partial.take();
         let merges = self.setting.has(Flaw::MergesFingerprints);
         // Until the earlier partial is moved or removed, what lies under the names may be of
@@ -134,7 +134,7 @@ impl Turn<'_> {
     pub(super) fn begin_direct(&mut self) -> bool {
         self.open_source();
         self.here_mut().own = TARGET;
-        self.record(|job| job.from_connecting(Event::Begin)) && self.store(0)
+        self.record(|job| job.walk_to(Event::Begin)) && self.store(0)
     }
 
     fn store(&mut self, from: u8) -> bool {

@@ -9,7 +9,7 @@ impl Turn<'_> {
     /// Moves the token to a name of our own, from whichever of its names it bears.
     pub(super) fn settle(&mut self) -> bool {
         let mut job = self.job().clone();
-        job.from_connecting(Event::Settle);
+        job.walk_to(Event::Settle);
         let own = self.next_name(&mut job);
         let Some(intent) = &mut job.intent else { return false };
         let names = intent.names.clone();
