@@ -229,6 +229,11 @@ impl Notices {
         self.tell(job, |job| Message::PublishedAtSettle { job, target });
     }
 
+    /// What became of an earlier intent cannot be found out.
+    pub fn outcome_unknown(&self, job: &Job, target: String) {
+        self.tell(job, |job| Message::OutcomeUnknown { job, target });
+    }
+
     /// The target was gone when it was looked at again.
     pub fn publish_lost(&self, job: &Job, target: String) {
         self.tell(job, |job| Message::PublishLost { job, target });

@@ -182,6 +182,9 @@ catalogue! {
     PartnerBack { partner: PartnerName } "0313I"
         "Partner answers again. Partner({partner})"
         "相手との通信が回復しました。相手({partner})"
+    OutcomeUnknown { job: JobId, target: String } "0314W"
+        "The partner no longer shows where the file was staged, as after a switch to another disk: whether it was published is unknown. It is sent anew, and may have arrived twice then. Ask the partner whether its disk was switched or restored, and whether the file was used before. Job({job}) Target({target})"
+        "相手側に作業場所が見当たらず（ディスクの切替えや復元など）、公開済みかどうかを確認できません。ファイルを再送するため、二重に届く可能性があります。相手側のディスク切替えや復元の有無と、ファイルが使用済みかどうかを確認してください。ジョブ({job}) 対象({target})"
 
     JournalFailed { reason: String } "0401E"
         "The journal failed and the host ends; nothing acknowledged is lost. Look at the shared disk, then start the host. Reason({reason})"

@@ -1,4 +1,4 @@
-//! Proof that a name does not exist on a partner.
+//! What is at a partner's path, and the proof that nothing is.
 //!
 //! A reply code proves nothing: one server says 550 for denied and for absent, another 451 for
 //! a vanished file. Only a successful listing without the name does.
@@ -47,6 +47,18 @@ pub async fn is_absent(
                 _ => return Err(error),
             },
         }
+    }
+}
+
+/// Whether the partner shows a file of this name. `false` proves nothing.
+///
+/// # Errors
+/// When the connection fails.
+pub async fn is_file(session: &mut dyn Session, path: &RemotePath) -> Result<bool> {
+    match session.stat(path.clone()).await {
+        Ok(stat) => Ok(stat.kind == EntryKind::File),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

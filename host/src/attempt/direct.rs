@@ -68,7 +68,8 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     verify::partial(session, &target, size, &hashes).await?;
     source.unchanged()?;
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
-    let token = Token { attempt: number, names: vec![target.to_string()], size, digest };
+    let names = vec![target.to_string()];
+    let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
     publish::finish(run, &[Event::Delivered, Event::Complete], None, &delivered).await?.await?;
     Ok(())

@@ -112,7 +112,7 @@ async fn transfer(
     verify::checksum(session, &remote, length, &hashes).await?;
     let digest = lock(&hashes).digest(Algorithm::Blake3);
     let names = vec![part.name().to_owned()];
-    let token = Token { attempt: number, names, size: length, digest };
+    let token = Token { attempt: number, names, size: length, digest, proof: None, witness: None };
     Ok(Fetched { token, part, syncer })
 }
 

@@ -3,12 +3,9 @@
 //! acknowledged only after such a look, so what follows an acknowledgement at once needs none
 //! of its own.
 
-use ferryway_core::{
-    Event, RemotePath, Status, TransportError,
-    transport::{EntryKind, Session},
-};
+use ferryway_core::{Event, RemotePath, Status, TransportError, transport::Session};
 
-use super::{Failure, run::Run};
+use super::{Failure, absence, run::Run};
 use crate::{
     journal::{
         Receipt,
@@ -45,10 +42,10 @@ pub(super) async fn publish(
         Ok(()) => {}
         Err(error) if error.reply().is_none() => return Err(error.into()),
         Err(error) => {
-            if !is_file(session, target).await? {
+            if !absence::is_file(session, target).await? {
                 return Err(error.into());
             }
-            if !is_file(session, token).await? {
+            if !absence::is_file(session, token).await? {
                 return Err(token_is_gone(token, error).into());
             }
             displace(run, session, token, target).await?;
@@ -166,7 +163,7 @@ async fn look_again(
         return Ok(());
     }
     tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
-    if is_file(session, target).await? {
+    if absence::is_file(session, target).await? {
         return Ok(());
     }
     run.context.notices.publish_lost(&run.job(), target.to_string());
@@ -177,23 +174,4 @@ async fn look_again(
     )
     .at(target)
     .into())
-}
-
-/// Whether a file is there.
-pub(super) async fn is_file(
-    session: &mut dyn Session,
-    path: &RemotePath,
-) -> Result<bool, TransportError> {
-    match session.stat(path.clone()).await {
-        Ok(stat) => Ok(stat.kind == EntryKind::File),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ferryway_core::Kind::NotFound | ferryway_core::Kind::Unavailable
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
 }

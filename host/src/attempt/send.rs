@@ -28,6 +28,7 @@ use crate::{
         record::{Attempt, Fingerprint, Job, JobState, Leftover, Token},
     },
     locks::lock,
+    partner::staging::Place,
 };
 
 /// Delivers the job.
@@ -57,6 +58,14 @@ pub(super) async fn enter_publishing(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A partial of our epoch: a name that nobody used, and where it lies.
+pub(super) struct Partial {
+    /// The attempt that it is of.
+    pub(super) number: u32,
+    pub(super) path: RemotePath,
+    place: Place,
+}
+
 /// Stores the source as a partial, proves it, and renames it onto the target, all in one session:
 /// a proved file must not wait for its rename until another job's long upload is over.
 async fn transfer_and_publish(
@@ -67,14 +76,14 @@ async fn transfer_and_publish(
 ) -> Result<Receipt<Job>, Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
-    if let Err(failure) = upload(run, session, &partial, &source, start, &hashes).await {
+    if let Err(failure) = upload(run, session, &partial.path, &source, start, &hashes).await {
         if !may_have_vanished(run, session, &partial, &failure).await? {
             return Err(failure);
         }
         *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
-        let (number, fresh) = next_partial(run, session, target).await?;
-        record_attempt(run, number, &fresh, &source.fingerprint).await?;
-        upload(run, session, &fresh, &source, Start::Fresh, &hashes).await?;
+        let fresh = next_partial(run, session, target).await?;
+        record_attempt(run, &fresh, &source.fingerprint).await?;
+        upload(run, session, &fresh.path, &source, Start::Fresh, &hashes).await?;
         partial = fresh;
     }
     let size = source.fingerprint.size;
@@ -82,22 +91,28 @@ async fn transfer_and_publish(
         // The partner hashes the file, which may take its time.
         drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     }
-    let result = match verify::partial(session, &partial, size, &hashes).await {
-        Ok(()) => source.unchanged(),
+    let path = &partial.path;
+    let result = match verify::partial(session, path, size, &hashes).await {
+        Ok(proof) => source.unchanged().map(|()| proof),
         Err(failure) => Err(failure),
     };
-    if let Err(failure) = result {
-        if matches!(failure, Failure::Void(_)) {
-            discard(run, session, &partial).await?;
+    let proof = match result {
+        Ok(proof) => proof,
+        Err(failure) => {
+            if matches!(failure, Failure::Void(_)) {
+                discard(run, session, path).await?;
+            }
+            return Err(failure);
         }
-        return Err(failure);
-    }
+    };
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let attempt = run.look(|job| job.state.attempts);
-    let token = Token { attempt, names: vec![partial.to_string()], size, digest };
+    let (names, witness) = (vec![path.to_string()], partial.place.witness());
+    let token =
+        Token { attempt, names, size, digest, proof, witness: witness.map(ToString::to_string) };
     // The acknowledgement of the intent comes with a look at the ownership.
     publish::intend(run, token).await?;
-    publish::publish(run, session, &partial, target).await
+    publish::publish(run, session, path, target).await
 }
 
 /// Puts a new attempt on record, with the name of its partial, and prepares the partial: an
@@ -108,18 +123,18 @@ async fn begin(
     target: &RemotePath,
     source: &Source,
     hashes: &SharedHashes,
-) -> Result<(RemotePath, Start), Failure> {
+) -> Result<(Partial, Start), Failure> {
     let earlier = run.look(|job| job.state.attempt.clone());
-    let (number, partial) = next_partial(run, session, target).await?;
-    record_attempt(run, number, &partial, &source.fingerprint).await?;
-    run.context.notices.attempt(&run.job(), number);
+    let partial = next_partial(run, session, target).await?;
+    record_attempt(run, &partial, &source.fingerprint).await?;
+    run.context.notices.attempt(&run.job(), partial.number);
     let Some(earlier) = earlier else { return Ok((partial, Start::Fresh)) };
-    let start = resume::adopt(run, session, &earlier, &partial, source, hashes).await?;
+    let start = resume::adopt(run, session, &earlier, &partial.path, source, hashes).await?;
     if let Start::Unusable(found) = start {
         // The name was used for what turned out unusable, and no name is used twice.
         discard(run, session, &found).await?;
-        let (number, partial) = next_partial(run, session, target).await?;
-        record_attempt(run, number, &partial, &source.fingerprint).await?;
+        let partial = next_partial(run, session, target).await?;
+        record_attempt(run, &partial, &source.fingerprint).await?;
         return Ok((partial, Start::Fresh));
     }
     Ok((partial, start))
@@ -127,28 +142,24 @@ async fn begin(
 
 async fn record_attempt(
     run: &Run,
-    number: u32,
-    partial: &RemotePath,
+    partial: &Partial,
     fingerprint: &Fingerprint,
 ) -> Result<(), Failure> {
+    let number = partial.number;
     let attempt = Attempt {
         number,
         epoch: run.context.journal.epoch(),
         fingerprint: fingerprint.clone(),
-        names: vec![partial.to_string()],
+        names: vec![partial.path.to_string()],
     };
     // A second name within one try is no second begin.
     let events = run.from_connecting(Event::Begin);
     let earlier = run.look(|job| job.state.attempt.clone());
-    let note = Some(format!("attempt {number} goes to `{partial}`"));
+    let note = Some(format!("attempt {number} goes to `{}`", partial.path));
     // A fresh partial is found and removed with its staging folder, which is on record: its
     // name may become durable while its bytes move. Where a partial is to be moved, or lies
     // among other files, its name comes first.
-    let in_folder = match partial.parent() {
-        Some(folder) => run.partner.is_staging(&folder).await,
-        None => false,
-    };
-    let may_lag = earlier.is_none() && in_folder;
+    let may_lag = earlier.is_none() && matches!(partial.place, Place::Folder(_));
     let change = |state: &mut JobState| {
         state.attempts = number;
         let mut attempt = attempt;
@@ -165,16 +176,17 @@ async fn record_attempt(
     run.record(&events, note, change).await
 }
 
-/// The number of the next attempt and the name of its partial.
+/// The partial of the next attempt.
 pub(super) async fn next_partial(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
-) -> Result<(u32, RemotePath), Failure> {
+) -> Result<Partial, Failure> {
     let (id, number) = run.look(|job| (job.id.clone(), job.state.attempts + 1));
-    let partial = match run.partner.staging_folder(session, target).await? {
-        Some(folder) => folder.join(&format!("{id}.a{number}.part"))?,
-        None => {
+    let place = run.partner.place(session, target).await?;
+    let path = match &place {
+        Place::Folder(folder) => folder.join(&format!("{id}.a{number}.part"))?,
+        Place::Beside { .. } => {
             let epoch = run.context.journal.epoch();
             // A name that the partner would not list could not be proved absent later.
             let dot = if session.capabilities().lists_hidden { "." } else { "" };
@@ -182,7 +194,7 @@ pub(super) async fn next_partial(
             target.sibling(&format!("{dot}{name}.{id}.e{epoch}.a{number}.part"))?
         }
     };
-    Ok((number, partial))
+    Ok(Partial { number, path, place })
 }
 
 async fn upload(
@@ -241,19 +253,19 @@ async fn upload(
 async fn may_have_vanished(
     run: &Run,
     session: &mut dyn Session,
-    partial: &RemotePath,
+    partial: &Partial,
     failure: &Failure,
 ) -> Result<bool, Failure> {
     let refused = matches!(failure, Failure::Transport(error)
         if matches!(error.kind(), Kind::Denied | Kind::Unavailable | Kind::NotFound));
-    let Some(folder) = partial.parent().filter(|_| refused) else { return Ok(false) };
-    // A successor that revoked the folder has put a file there: then nothing is ours any more.
-    run.still_owner().await?;
-    if !run.partner.is_staging(&folder).await {
+    let Place::Folder(folder) = &partial.place else { return Ok(false) };
+    if !refused {
         return Ok(false);
     }
-    if session.list(Some(folder)).await.is_err() {
-        run.partner.staging_is_lost().await;
+    // A successor that revoked the folder has put a file there: then nothing is ours any more.
+    run.still_owner().await?;
+    if session.list(Some(folder.clone())).await.is_err() {
+        run.partner.is_lost(folder).await;
     }
     Ok(true)
 }

@@ -2,19 +2,29 @@
 //!
 //! The token decides: it is renamed to a name of our own before anything else. Found under one
 //! of its names, it was not published, and nobody else can publish it any more; found under
-//! none of them, as listings prove, it was.
+//! none of them, as listings prove, it was, as long as the partner still shows the token's
+//! witness. A partner that does not may have another disk, on which the token never was: there
+//! the target decides, and where it is not the file that was to be published, the file is sent
+//! anew. At least once is better than never.
+
+use std::sync::{Arc, Mutex};
 
 use ferryway_core::{
-    Class, Event, Kind, Operation, RemotePath, TransportError, transport::Session,
+    Algorithm, Class, Event, Kind, Operation, RemotePath, TransportError,
+    bytes::{Meter, Sink},
+    transport::{Download, Session},
 };
 
 use super::{
     Failure, absence, publish,
     run::Run,
-    send::{discard, next_partial},
+    send::{Partial, discard, next_partial},
+    stream::{HashSink, SharedHashes},
 };
 use crate::{
-    journal::record::{Attempt, Fingerprint, Token},
+    digest::Hashes,
+    journal::record::{Attempt, Fingerprint, Intent, Token},
+    locks::lock,
     partner::staging::locations,
 };
 
@@ -25,8 +35,10 @@ pub(super) async fn settle(
     target: &RemotePath,
 ) -> Result<(), Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    // The own name must be one that the partner can rename to, whatever became of its disk.
+    run.partner.revisit(session, target).await?;
     for (index, token) in intent.tokens.iter().enumerate() {
-        let (number, own) = next_partial(run, session, target).await?;
+        let Partial { number, path: own, .. } = next_partial(run, session, target).await?;
         // The move is on record before it is sent: it may be the last thing we do.
         let name = own.to_string();
         run.record(
@@ -54,10 +66,72 @@ pub(super) async fn settle(
         run.context.notices.published_at_settle(&run.job(), target.to_string());
         return Ok(());
     }
-    let note = "settled: the file was published before".to_owned();
+    let note = match is_proved(run, session, &intent).await? {
+        true => "settled: the file was published before",
+        false if holds(session, target, &intent).await? => {
+            "settled: the partner shows no trace of the staging, but the file itself"
+        }
+        false => return send_anew(run, session, target).await,
+    };
     run.context.notices.found_published(&run.job(), target.to_string());
-    publish::published(run, session, Some(note)).await?.await?;
+    publish::published(run, session, Some(note.to_owned())).await?.await?;
     Ok(())
+}
+
+/// Whether the partner is one that held a token of the intent, so that its absence means that
+/// it was published.
+async fn is_proved(run: &Run, session: &mut dyn Session, intent: &Intent) -> Result<bool, Failure> {
+    for witness in intent.tokens.iter().filter_map(|token| token.witness.as_ref()) {
+        if run.partner.shows(session, &witness.parse()?).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the target is the file that was to be published: its size, where the partner tells
+/// sizes, and its hash, by the partner's own one or by reading the file back.
+async fn holds(
+    session: &mut dyn Session,
+    target: &RemotePath,
+    intent: &Intent,
+) -> Result<bool, Failure> {
+    let Some(token) = intent.tokens.last() else { return Ok(false) };
+    if !absence::is_file(session, target).await? {
+        return Ok(false);
+    }
+    if session.stat(target.clone()).await?.size.is_some_and(|size| size != token.size) {
+        return Ok(false);
+    }
+    if let Some(proof) = &token.proof
+        && session.capabilities().checksums.contains(&proof.algorithm)
+        && let Ok(found) = session.checksum(target.clone(), proof.algorithm, token.size).await
+    {
+        return Ok(found == *proof);
+    }
+    let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&[])));
+    let sink = Sink::new(HashSink::new(Arc::clone(&hashes)));
+    let download = Download { path: target.clone(), offset: 0, sink, meter: Meter::new() };
+    match session.fetch(download).await {
+        Ok(_) => Ok(lock(&hashes).digest(Algorithm::Blake3) == token.digest),
+        // What may not be read is not known to be there.
+        Err(error) if error.reply().is_some() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes the intent back: whether it was carried out cannot be found out any more.
+async fn send_anew(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    put_back(run, session, target).await?;
+    let reason = "the partner does not show where the file was staged, as after a switch to \
+                  another disk: whether it was published is unknown, and it is sent anew";
+    run.record(&[Event::Void], Some(reason.to_owned()), |state| state.intent = None).await?;
+    run.context.notices.outcome_unknown(&run.job(), target.to_string());
+    Err(Failure::Void(reason.to_owned()))
 }
 
 /// Renames the token to our own name from whichever of its names it bears.
@@ -132,7 +206,7 @@ async fn put_back(
     let records = run.partner.staging_records().await;
     for name in intent.displaced.iter().rev() {
         for path in locations(&records, &name.parse()?) {
-            if publish::is_file(session, target).await? {
+            if absence::is_file(session, target).await? {
                 break;
             }
             match session.rename(path, target.clone()).await {
@@ -144,7 +218,7 @@ async fn put_back(
             }
         }
     }
-    if publish::is_file(session, target).await? {
+    if absence::is_file(session, target).await? {
         publish::note_displaced(run, &intent).await?;
     }
     Ok(())

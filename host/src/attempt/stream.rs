@@ -80,6 +80,23 @@ impl ByteSink for FileSink {
     }
 }
 
+/// Hashes fetched bytes and keeps none of them.
+pub struct HashSink(SharedHashes);
+
+impl HashSink {
+    /// A sink that adds to these hashes.
+    pub fn new(hashes: SharedHashes) -> Self {
+        Self(hashes)
+    }
+}
+
+impl ByteSink for HashSink {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        lock(&self.0).update(chunk);
+        Ok(())
+    }
+}
+
 /// Compares fetched bytes with a local file from its start, and hashes them on the way.
 pub struct CompareSink {
     file: File,

@@ -3,13 +3,13 @@
 
 use crate::locks::lock;
 use ferryway_core::{
-    Algorithm, Kind, RemotePath,
+    Algorithm, Digest, Kind, RemotePath,
     transport::{Resume, Session},
 };
 
 use super::{Failure, stream::SharedHashes};
 
-/// Checks the partner's size of the file, and its hash where it offers one.
+/// Checks the partner's size of the file, and its hash where it offers one, which is returned.
 ///
 /// # Errors
 /// `Void` when the partner holds something else.
@@ -18,7 +18,7 @@ pub(super) async fn partial(
     path: &RemotePath,
     size: u64,
     hashes: &SharedHashes,
-) -> Result<(), Failure> {
+) -> Result<Option<Digest>, Failure> {
     let capabilities = session.capabilities();
     if capabilities.size {
         let found = session.stat(path.clone()).await?.size;
@@ -32,7 +32,7 @@ pub(super) async fn partial(
     checksum(session, path, size, hashes).await
 }
 
-/// Compares the partner's hash of the file with ours, where it offers one.
+/// Compares the partner's hash of the file with ours, where it offers one, and returns it.
 ///
 /// # Errors
 /// `Void` when the partner holds something else.
@@ -41,17 +41,17 @@ pub(super) async fn checksum(
     path: &RemotePath,
     size: u64,
     hashes: &SharedHashes,
-) -> Result<(), Failure> {
+) -> Result<Option<Digest>, Failure> {
     let Some((algorithm, own)) = strongest(&session.capabilities().checksums, hashes) else {
-        return Ok(());
+        return Ok(None);
     };
     match session.checksum(path.clone(), algorithm, size).await {
-        Ok(found) if found == own => Ok(()),
+        Ok(found) if found == own => Ok(Some(own)),
         Ok(found) => Err(Failure::Void(format!(
             "the partner's hash of `{path}` is {found}, not {own}; it is sent anew"
         ))),
         // Offered but not done, or not for this file: the size has to do.
-        Err(error) if error.kind() == Kind::Unsupported => Ok(()),
+        Err(error) if error.kind() == Kind::Unsupported => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -60,7 +60,7 @@ pub(super) async fn checksum(
 pub(super) fn strongest(
     offered: &[Algorithm],
     hashes: &SharedHashes,
-) -> Option<(Algorithm, ferryway_core::Digest)> {
+) -> Option<(Algorithm, Digest)> {
     let hashes = lock(hashes);
     offered.iter().find_map(|&algorithm| Some((algorithm, hashes.digest(algorithm)?)))
 }

@@ -133,8 +133,8 @@ pub struct Intent {
     pub displaced: Vec<String>,
 }
 
-/// A verified partial: found under one of its names, it is not published; found under none,
-/// it is.
+/// A verified partial: found under one of its names, it is not published; found under none
+/// on a partner that shows its witness, it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// The attempt that made it.
@@ -145,6 +145,14 @@ pub struct Token {
     pub size: u64,
     /// Its hash.
     pub digest: Option<Digest>,
+    /// The partner's own hash of it, where the partner offers one.
+    #[serde(default)]
+    pub proof: Option<Digest>,
+    /// What the partner shows as long as it is the one that held the token: the folder in
+    /// which the token was made, by its first name, or the mark beside it. `None` where there
+    /// is nothing of the kind.
+    #[serde(default)]
+    pub witness: Option<String>,
 }
 
 /// How far an attempt got.
@@ -158,16 +166,17 @@ pub struct Checkpoint {
     pub moved_bytes: u64,
 }
 
-/// A staging folder of ours on a partner.
+/// A staging folder of ours on a partner, or a mark in place of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staging {
     /// The partner.
     pub partner: PartnerName,
-    /// The folder that holds the epochs' folders, such as `in/.ferryway/night.BANK`.
+    /// The folder that holds the epochs' folders, such as `in/.ferryway/night.BANK`; of a mark,
+    /// its own path.
     pub base: RemotePath,
     /// The epoch that uses or used it.
     pub epoch: Epoch,
-    /// Every name that the folder may bear, the oldest first.
+    /// Every name that the folder or the mark may bear, the oldest first.
     pub names: Vec<RemotePath>,
     /// What became of it.
     pub state: StagingState,
@@ -181,8 +190,22 @@ pub enum StagingState {
     Open,
     /// It was moved out of its epoch's reach; it may still hold partials.
     Revoked,
+    /// It is no folder but an empty file that marks the epoch beside its targets.
+    Mark,
     /// It is gone.
     Removed,
+}
+
+impl Staging {
+    /// Whether it is of no more use to anybody in epoch `ours`, once no job in flight has
+    /// anything there.
+    pub fn is_spent(&self, ours: Epoch) -> bool {
+        match self.state {
+            StagingState::Revoked => true,
+            StagingState::Mark => self.epoch < ours,
+            StagingState::Open | StagingState::Removed => false,
+        }
+    }
 }
 
 /// A file on a partner that is of no use any more and could not be removed yet.

@@ -80,17 +80,27 @@ impl PartnerState {
         self.staging.lock().await.records().to_vec()
     }
 
-    /// The folder that holds the epochs' staging folders for targets beside `target`.
+    /// The folder that holds the epochs' staging folders for targets beside `target`; another
+    /// one after each of `losses`.
     ///
     /// # Errors
     /// When the path becomes too long.
     pub fn staging_base(
         &self,
         target: &RemotePath,
+        losses: u32,
     ) -> Result<RemotePath, ferryway_core::path::InvalidPath> {
-        // Two partners of the configuration may be one server: each revokes its own folders only.
+        target.sibling(self.config.staging_folder.as_str())?.join(&self.own_name(losses))
+    }
+
+    /// What tells our staging from that of others. Two partners of the configuration may be
+    /// one server: each revokes its own folders only.
+    fn own_name(&self, losses: u32) -> String {
         let own = format!("{}.{}", self.instance, self.name);
-        target.sibling(self.config.staging_folder.as_str())?.join(&own)
+        match losses {
+            0 => own,
+            again => format!("{own}.{}", again + 1),
+        }
     }
 
     /// What the partner does when an upload ends late, as far as it is known.

@@ -8,7 +8,10 @@ use ferryway_core::{Kind, PartnerName};
 use super::{End, Scheduler};
 use crate::{
     attempt::{Failure, absence},
-    journal::{JournalStore, record::StagingState},
+    journal::{
+        JournalStore,
+        record::{Staging, StagingState},
+    },
     locks::lock,
     notices::Notices,
     partner::{PartnerState, backoff, pool::Pool, staging::locations},
@@ -107,7 +110,12 @@ impl Scheduler {
     pub(super) async fn leave_partners(&mut self) {
         self.chores.shutdown().await;
         for (name, partner) in &self.partners {
-            if let Err(error) = tokio::time::timeout(LEAVE_LIMIT, leave(partner)).await {
+            // What an open intent needs to be settled stays.
+            let clear = self.jobs.values().all(|in_flight| {
+                let job = lock(&in_flight.job);
+                job.spec.partner != *name || job.state.intent.is_none()
+            });
+            if let Err(error) = tokio::time::timeout(LEAVE_LIMIT, leave(partner, clear)).await {
                 tracing::debug!(partner = %name, %error, "left without a good-bye");
             }
         }
@@ -124,8 +132,8 @@ async fn tidy(
 ) -> Result<(), Failure> {
     let leftovers = journal.leftovers(&partner.name).await?;
     let records = partner.staging_records().await;
-    let revoked = records.iter().any(|record| record.state == StagingState::Revoked);
-    if leftovers.is_empty() && !(clear && revoked) {
+    let spent = records.iter().any(|record| record.is_spent(journal.epoch()));
+    if leftovers.is_empty() && !(clear && spent) {
         return Ok(());
     }
     let mut lease = Pool::lend(&partner.pool).await?;
@@ -162,9 +170,13 @@ async fn tidy(
     Ok(())
 }
 
-async fn leave(partner: &PartnerState) {
-    let ours_open = partner.staging_records().await.iter().any(|r| r.state == StagingState::Open);
-    if ours_open && let Ok(mut lease) = Pool::lend(&partner.pool).await {
+async fn leave(partner: &PartnerState, clear: bool) {
+    let records = partner.staging_records().await;
+    let left = |r: &Staging| matches!(r.state, StagingState::Open | StagingState::Mark);
+    if clear
+        && records.iter().any(left)
+        && let Ok(mut lease) = Pool::lend(&partner.pool).await
+    {
         if let Err(failure) = partner.leave(lease.session()).await {
             tracing::debug!(partner = %partner.name, failure = failure.chain(), "left untidy");
         }

@@ -128,7 +128,7 @@ pub async fn first_node(lab: &Lab, number: usize, act: Act) -> (Job, Point) {
     (job, point)
 }
 
-async fn until_dead_or_done(node: Node, point: &Point, job: &Job) {
+pub async fn until_dead_or_done(node: Node, point: &Point, job: &Job) {
     let done = node.desk.wait(vec![job.id.clone()], LIMIT);
     let ended = async {
         tokio::select! {

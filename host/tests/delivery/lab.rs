@@ -19,7 +19,7 @@ use ferryway_host::{
     },
     journal::{
         Hook, JournalError, JournalStore, NodeName, Options, SqliteJournal,
-        record::{HistoryQuery, Job, StagingState},
+        record::{HistoryQuery, Job},
     },
     loader::{Plugin, Plugins},
     notices::Notices,
@@ -178,6 +178,26 @@ impl Lab {
         match &self.remote {
             None => self.partner.files(),
             Some(remote) => files_below(remote.folder.path(), ""),
+        }
+    }
+
+    /// The partner's service moves to a disk on which nothing of ours is, with this file as the
+    /// target if there is one.
+    pub fn swap_disk(&self, target: Option<&[u8]>) {
+        match &self.remote {
+            None => {
+                let other = MemoryPartner::new();
+                other.make_folders("in");
+                self.partner.swap_disks(&other);
+            }
+            Some(remote) => {
+                let folder = remote.folder.path().join("in");
+                std::fs::rename(&folder, self.path().join("other_disk")).unwrap();
+                std::fs::create_dir(&folder).unwrap();
+            }
+        }
+        if let Some(bytes) = target {
+            self.put(TARGET, bytes);
         }
     }
 
@@ -389,7 +409,8 @@ impl Node {
                 self.journal.staging(&partner).await.map_err(|error| error.to_string())?;
             // A folder that a job in flight may still need stays. One that is not revoked
             // waits for the first job of this epoch.
-            let old = staging.iter().filter(|s| s.state == StagingState::Revoked).count();
+            let ours = self.journal.epoch();
+            let old = staging.iter().filter(|staging| staging.is_spent(ours)).count();
             let leftovers =
                 self.journal.leftovers(&partner).await.map_err(|error| error.to_string())?;
             if moving == 0 && leftovers.is_empty() && (old == 0 || in_flight > 0) {

@@ -15,6 +15,7 @@ mod life;
 mod operators;
 mod oracle;
 mod settle;
+mod swapped_disk;
 mod trouble;
 mod wire;
 mod zombie;

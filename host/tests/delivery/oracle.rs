@@ -59,13 +59,11 @@ impl Lab {
         Err(format!("published {found} times, not {times}"))
     }
 
-    /// Nothing is left on either side but the files themselves, and the files that bar the
-    /// folders of former epochs.
+    /// Nothing is left on either side but the files themselves, the files that bar the folders
+    /// of former epochs, and the mark of an epoch whose partials lie beside their targets.
     pub fn tidy(&self) -> Result<(), String> {
         let bar = |path: &str| {
-            let name = path.strip_prefix("in/.ferryway/night.BANK/e");
-            name.is_some_and(|name| name.chars().all(|c| c.is_ascii_digit()))
-                && self.remote_bytes(path).is_some_and(|bytes| bytes.is_empty())
+            is_mark(path) && self.remote_bytes(path).is_some_and(|bytes| bytes.is_empty())
         };
         let mut strays = self.remote_files();
         strays.retain(|path| path != TARGET && !bar(path));
@@ -98,4 +96,16 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Whether a file of this name is one of those that stay: `.ferryway/night.BANK/e1` in the place
+/// of a folder, `.ferryway.night.BANK.e1` beside the targets. The number behind the name of what
+/// was made again comes before the epoch.
+fn is_mark(path: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    let own = path.strip_prefix("in/.ferryway").and_then(|p| p.strip_prefix(['/', '.']));
+    let Some(rest) = own.and_then(|own| own.strip_prefix("night.BANK")) else { return false };
+    let Some((again, epoch)) = rest.rsplit_once(['/', '.']) else { return false };
+    let again = again.is_empty() || again.strip_prefix('.').is_some_and(number);
+    again && epoch.strip_prefix('e').is_some_and(number)
 }

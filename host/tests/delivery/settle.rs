@@ -2,8 +2,10 @@
 
 use ferryway_core::{Kind, Operation, Outcome, Status};
 
+use ferryway_host::journal::record::Job;
+
 use crate::{
-    lab::{Lab, Setup, TARGET},
+    lab::{Lab, Node, Setup, TARGET},
     wire::{Act, When},
 };
 
@@ -19,7 +21,7 @@ fn sent(lab: &Lab) -> usize {
 }
 
 /// Brings a job to an open intent, whose rename was or was not performed, and lets its node die.
-async fn dies_publishing(lab: &Lab, act: Act) -> ferryway_host::journal::record::Job {
+async fn dies_publishing(lab: &Lab, act: Act) -> Job {
     let wire = lab.wire("n1");
     let point = wire.plan(When::On(Operation::Rename, "a1.part"), act);
     let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
@@ -47,15 +49,40 @@ async fn a_lost_answer_to_the_rename_sends_nothing_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_consumer_took_away_counts_as_published() {
-    let lab = Lab::new(Setup::default());
-    let job = dies_publishing(&lab, Act::DieAfter).await;
-    lab.consume().await;
-    let node = lab.start("n2").await;
+    for staging in ["folder", "beside"] {
+        for lists_hidden in [true, false] {
+            let lab = Lab::new(Setup { staging, lists_hidden, ..Setup::default() });
+            let job = dies_publishing(&lab, Act::DieAfter).await;
+            lab.consume().await;
+            counts_as_published(&lab, &job, lab.start("n2").await).await;
+        }
+    }
+}
+
+/// A clean stop leaves what the intent needs to be settled, though nothing else is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_leaves_the_witness_of_an_open_intent() {
+    for staging in ["folder", "beside"] {
+        let lab = Lab::new(Setup { staging, ..Setup::default() });
+        let wire = lab.wire("n1");
+        let renamed = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseAfter);
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        renamed.strikes().await;
+        node.stop().await;
+        lab.consume().await;
+        counts_as_published(&lab, &job, lab.start("n2").await).await;
+    }
+}
+
+async fn counts_as_published(lab: &Lab, job: &Job, node: Node) {
     let job = node.rest(&job.id).await;
-    assert_eq!(job.status, Status::Idle(Outcome::Completed));
+    let print = || format!("{:?}\n{}", lab.setup, lab.log.print());
+    assert_eq!(job.status, Status::Idle(Outcome::Completed), "{}", print());
     assert_eq!(job.state.published, 1);
-    assert_eq!((lab.partner.bytes(TARGET), sent(&lab)), (None, 1));
+    assert_eq!((lab.partner.bytes(TARGET), sent(lab)), (None, 1), "{}", print());
     assert_eq!(lab.published(1), Ok(()));
+    assert_eq!(node.quiet().await.and(lab.tidy()), Ok(()), "{}", print());
     node.stop().await;
 }
 

@@ -65,6 +65,14 @@ impl MemoryPartner {
         }
     }
 
+    /// Exchanges the files with those of `other`: the service moves to another disk. Uploads
+    /// that are open stay with the disk they were on.
+    pub fn swap_disks(&self, other: &Self) {
+        let there = std::mem::take(&mut *other.lock());
+        let here = std::mem::replace(&mut *self.lock(), there);
+        *other.lock() = here;
+    }
+
     /// The bytes of a file; `None` when there is none.
     pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         self.file(path).ok().map(|file| file.lock().bytes.clone())

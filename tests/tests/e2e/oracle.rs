@@ -95,7 +95,8 @@ fn is_stray(path: &Path, is_folder: bool) -> bool {
     let below = path.iter().skip_while(|part| *part != ".ferryway").skip(1).collect::<Vec<_>>();
     if !path.iter().any(|part| part == ".ferryway") {
         let name = name_of(path);
-        return name.starts_with('.') || name.ends_with(".part");
+        let is_mark = name.starts_with(".ferryway.night.");
+        return !is_mark && (name.starts_with('.') || name.ends_with(".part"));
     }
     match below[..] {
         [] => false,
