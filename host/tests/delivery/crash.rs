@@ -161,6 +161,17 @@ impl Broken {
         all
     }
 
+    /// The same as one of many, with what a server said instead of what the wire did.
+    pub fn add(&mut self, what: String, result: Result<(), String>, said: impl FnOnce() -> String) {
+        if let Err(reason) = result {
+            self.0.push(format!("{what}: {reason}\n{}", said()));
+        }
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     pub fn report(&self) {
         let Some(first) = self.0.first() else { return };
         let lines: Vec<_> = self.0.iter().map(|b| b.lines().next().unwrap_or_default()).collect();

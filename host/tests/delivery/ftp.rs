@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     crash::{Broken, first_node},
+    disk::in_memory,
     lab::{Lab, Remote, Setup},
     wire::{Act, When},
     zombie::outlived,
 };
 
 /// A lab whose partner is a server of this kind.
-async fn lab(behaviour: Behaviour, setup: Setup) -> (Lab, FtpServer) {
-    let folder = tempfile::tempdir().unwrap();
+pub async fn lab(behaviour: Behaviour, setup: Setup) -> (Lab, FtpServer) {
+    let folder = in_memory();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     let builder = FtpServer::builder(folder.path()).behaviour(behaviour).user("ferry", "secret");
     let server = builder.start().await.unwrap();

@@ -28,9 +28,13 @@ use ferryway_host::{
 };
 use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
 use jiff::Timestamp;
+use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
 
-use crate::wire::{Log, Wire};
+use crate::{
+    disk::{files_below, in_memory},
+    wire::{Log, Wire},
+};
 
 /// Nothing here takes as long.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -59,6 +63,8 @@ pub struct Setup {
     pub size: usize,
     pub retries: u32,
     pub settle_delay: u64,
+    /// Finished jobs that stay out of the history's files.
+    pub keep_recent: u64,
 }
 
 impl Default for Setup {
@@ -76,17 +82,18 @@ impl Default for Setup {
             size: 3 * RESUME_MIN,
             retries: 50,
             settle_delay: 0,
+            keep_recent: 1000,
         }
     }
 }
 
 /// The instance, its partner and what happened.
 pub struct Lab {
-    dir: tempfile::TempDir,
+    pub dir: TempDir,
     pub setup: Setup,
     pub partner: MemoryPartner,
     pub log: Log,
-    remote: Option<Remote>,
+    pub remote: Option<Remote>,
 }
 
 /// Another partner than the one in memory.
@@ -95,7 +102,7 @@ pub struct Remote {
     /// What belongs to the transport, as lines of TOML.
     pub settings: String,
     /// Where its files are.
-    pub folder: tempfile::TempDir,
+    pub folder: TempDir,
 }
 
 /// One node at work.
@@ -113,13 +120,8 @@ impl Lab {
 
     /// As [`new`](Self::new), with another partner.
     pub fn with_remote(setup: Setup, remote: Option<Remote>) -> Self {
-        let memory = Path::new("/dev/shm");
-        let dir = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory),
-            false => tempfile::tempdir(),
-        };
         let (partner, log) = (MemoryPartner::new(), Log::default());
-        let lab = Self { dir: dir.unwrap(), setup, partner, log, remote };
+        let lab = Self { dir: in_memory(), setup, partner, log, remote };
         for folder in ["definitions", "data", "logs"] {
             std::fs::create_dir(lab.path().join(folder)).unwrap();
         }
@@ -178,26 +180,6 @@ impl Lab {
         match &self.remote {
             None => self.partner.files(),
             Some(remote) => files_below(remote.folder.path(), ""),
-        }
-    }
-
-    /// The partner's service moves to a disk on which nothing of ours is, with this file as the
-    /// target if there is one.
-    pub fn swap_disk(&self, target: Option<&[u8]>) {
-        match &self.remote {
-            None => {
-                let other = MemoryPartner::new();
-                other.make_folders("in");
-                self.partner.swap_disks(&other);
-            }
-            Some(remote) => {
-                let folder = remote.folder.path().join("in");
-                std::fs::rename(&folder, self.path().join("other_disk")).unwrap();
-                std::fs::create_dir(&folder).unwrap();
-            }
-        }
-        if let Some(bytes) = target {
-            self.put(TARGET, bytes);
         }
     }
 
@@ -327,6 +309,7 @@ impl Lab {
             Options::new(self.path(), NodeName(name.to_owned()), config.instance.clone());
         options.replace = true;
         options.hook = hook;
+        options.keep_recent = self.setup.keep_recent;
         let taken = tokio::task::spawn_blocking(move || SqliteJournal::take_over(options));
         let (journal, takeover) = taken.await.unwrap()?;
         let journal = Arc::new(journal);
@@ -436,20 +419,6 @@ impl Node {
         timeout(LIMIT, self.desk.stop()).await.expect("the scheduler stops");
         self.stop_again().await;
     }
-}
-
-fn files_below(folder: &Path, lead: &str) -> Vec<String> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{lead}{}", entry.file_name().to_string_lossy());
-        if entry.file_type().unwrap().is_dir() {
-            files.extend(files_below(&entry.path(), &format!("{path}/")));
-        } else {
-            files.push(path);
-        }
-    }
-    files
 }
 
 /// Bytes that differ from version to version, and from place to place.

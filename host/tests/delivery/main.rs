@@ -8,12 +8,14 @@
 mod adoption;
 mod clean;
 mod crash;
-mod durable;
+mod disk;
+mod every_point;
 mod ftp;
 mod lab;
 mod life;
 mod operators;
 mod oracle;
+mod points;
 mod settle;
 mod swapped_disk;
 mod trouble;

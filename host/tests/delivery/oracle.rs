@@ -44,6 +44,14 @@ impl Lab {
         }
     }
 
+    /// The target is that of the job, if there was one.
+    pub fn expected_target(&self, delivered: bool) -> Result<(), String> {
+        match delivered {
+            true => self.target(&content(1, self.setup.size)),
+            false => Ok(()),
+        }
+    }
+
     /// Renames onto the target, as the partner performed them.
     pub fn published(&self, times: usize) -> Result<(), String> {
         if self.setup.direction == Direction::Fetch || self.setup.publish == Publish::Direct {

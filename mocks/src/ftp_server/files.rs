@@ -148,7 +148,10 @@ impl Session {
             if exists(target) && (refuses || target.is_dir()) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            fs::rename(&source, target)
+            fs::rename(&source, target)?;
+            let to = self.folder.resolve(argument);
+            self.shared.ledger.renamed(from.to_string(), to.to_string());
+            Ok(())
         };
         self.change(argument, rename, Reply::new(250, "Rename successful."))
     }

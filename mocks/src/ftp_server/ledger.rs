@@ -1,4 +1,5 @@
-//! What went through the data connections, measured at the server.
+//! What the server did, told by itself: what went through the data connections, and renames.
+//! What was done for a client that is gone is in it as well.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,9 +29,27 @@ pub struct Transfer {
     pub ended_at: Option<Instant>,
 }
 
-/// The transfers of a server in the order of their beginning; a handle on shared state.
+/// One rename that was performed. Paths count from the server's root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// The old path.
+    pub from: String,
+    /// The new one.
+    pub to: String,
+    /// When it was done.
+    pub at: Instant,
+}
+
+/// What a server did, in order; a handle on shared state.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger(Arc<Mutex<Vec<Transfer>>>);
+pub(super) struct Ledger(Arc<Mutex<Pages>>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// In the order of their beginning.
+    transfers: Vec<Transfer>,
+    renames: Vec<Rename>,
+}
 
 /// A transfer in progress. Dropping it, as when its session is cut, ends it.
 #[derive(Debug)]
@@ -41,11 +60,19 @@ pub(super) struct Line {
 
 impl Ledger {
     pub(super) fn transfers(&self) -> Vec<Transfer> {
-        self.lock().clone()
+        self.lock().transfers.clone()
+    }
+
+    pub(super) fn renames(&self) -> Vec<Rename> {
+        self.lock().renames.clone()
+    }
+
+    pub(super) fn renamed(&self, from: String, to: String) {
+        self.lock().renames.push(Rename { from, to, at: Instant::now() });
     }
 
     pub(super) fn open(&self, session: u64, verb: &str, path: &str, offset: u64) -> Line {
-        let mut transfers = self.lock();
+        let transfers = &mut self.lock().transfers;
         transfers.push(Transfer {
             session,
             verb: verb.to_owned(),
@@ -60,7 +87,7 @@ impl Ledger {
         Line { ledger: self.clone(), index: transfers.len() - 1 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Transfer>> {
+    fn lock(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +103,7 @@ impl Line {
     }
 
     fn change(&self, change: impl FnOnce(&mut Transfer)) {
-        if let Some(transfer) = self.ledger.lock().get_mut(self.index) {
+        if let Some(transfer) = self.ledger.lock().transfers.get_mut(self.index) {
             change(transfer);
         }
     }

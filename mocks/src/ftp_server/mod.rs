@@ -63,7 +63,7 @@ pub use behaviour::{
 };
 pub use disk::Disk;
 pub use faults::{Action, Cut, Fault, FaultPlan, NeverFired, Rule, When};
-pub use ledger::Transfer;
+pub use ledger::{Rename, Transfer};
 pub use tls::{TlsConfig, TlsSetupError};
 pub use transcript::{Entry, Side, Transcript};
 
@@ -148,6 +148,11 @@ impl FtpServer {
     /// The transfers of files so far, running ones included, in the order of their beginning.
     pub fn transfers(&self) -> Vec<Transfer> {
         self.shared.ledger.transfers()
+    }
+
+    /// The renames so far, as they were performed.
+    pub fn renames(&self) -> Vec<Rename> {
+        self.shared.ledger.renames()
     }
 
     /// How many control connections are open.
