@@ -10,6 +10,8 @@ pub mod demo;
 pub mod digest;
 pub mod install;
 pub mod journal;
+#[cfg(feature = "demo")]
+mod judged;
 pub mod loader;
 mod locks;
 pub mod log;

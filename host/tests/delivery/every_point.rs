@@ -10,7 +10,10 @@ use ferryway_host::journal::{
     reader::Reader,
     record::{HistoryQuery, Job},
 };
-use ferryway_mocks::ftp_server::{Behaviour, FtpServer, RenameOver};
+use ferryway_mocks::{
+    ftp_server::{Behaviour, FtpServer, RenameOver},
+    oracle::{Publishes, job_of, verdict},
+};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
@@ -225,9 +228,10 @@ impl Field {
         node.stop().await;
         if let Some(trap) = self.late.take() {
             trap.let_go(&self.server).await;
-            let after = self.published().and(self.lab.tidy());
-            let target = || self.lab.expected_target(!self.accepted.is_empty());
-            result = result.and_then(|()| after.and_then(|()| target()));
+            if !self.accepted.is_empty() {
+                let seen = self.lab.seen(&self.accepted, self.publishes());
+                result = result.and_then(|()| verdict(&seen));
+            }
         }
         result
     }
@@ -236,22 +240,14 @@ impl Field {
         if self.accepted.is_empty() {
             return Ok(());
         }
-        self.lab.check_end(node, &self.accepted).await?;
-        self.published()
+        self.lab.check_by(node, &self.accepted, self.publishes()).await
     }
 
     /// Renames onto the target, as the server performed them.
-    fn published(&self) -> Result<(), String> {
-        let setup = &self.lab.setup;
-        if setup.direction == Direction::Fetch || setup.publish == Publish::Direct {
-            return Ok(());
-        }
+    fn publishes(&self) -> Publishes {
         let target = format!("/{TARGET}");
         let onto = self.server.renames().into_iter().filter(|rename| rename.to == target);
-        match (onto.count(), self.accepted.len()) {
-            (found, wanted) if found == wanted => Ok(()),
-            (found, wanted) => Err(format!("published {found} times, not {wanted}")),
-        }
+        Publishes::By(onto.filter_map(|rename| job_of(&rename.from)).collect())
     }
 
     /// What is on the disks, without times and without what a try does not depend on.

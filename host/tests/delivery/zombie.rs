@@ -57,7 +57,7 @@ async fn beside_its_target_a_zombie_leaves_at_most_its_partial() {
         for number in 1.. {
             let lab = Lab::new(setup.clone());
             let (fired, result) = outlived(&lab, number, act).await;
-            let partial = "left behind: [\"in/.report.csv.PRDY011.e1.a1.part\"]";
+            let partial = "in/.report.csv.PRDY011.e1.a1.part was left behind";
             match result {
                 Err(reason) if act == Act::PauseBefore && reason == partial => left += 1,
                 result => broken.note(&lab, &format!("{act:?} at {number}"), result),

@@ -6,14 +6,17 @@ use std::{
     time::Duration,
 };
 
-use ferryway_core::{JobId, Status, policy::Direction, status::Outcome};
+use ferryway_core::{
+    Algorithm, Digest, JobId, Status, policy::Direction, status::Outcome, transport::EntryKind,
+};
+use ferryway_mocks::oracle;
 use ferryway_tests::{
     content::{Content, hash_file},
     host::Node,
     wait::holds_within,
 };
 
-use crate::{arrivals::Arrived, world::World};
+use crate::world::World;
 
 impl World {
     /// Waits for a send and judges it.
@@ -46,18 +49,34 @@ impl World {
     /// the record.
     #[track_caller]
     pub(crate) fn judge(&self, job: &JobId, name: &str, content: Content, place: &Path) {
-        let found = hash_file(place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
-        if found != content.hash() {
-            panic!("{}: {:?}", place.display(), content.difference(place));
-        }
         let ours = place.starts_with(self.install.path());
-        let arrivals = if ours { &self.received } else { &self.dropped };
-        let once = Arrived { renamed: 1, made: 0 };
-        assert_eq!(arrivals.of(name), once, "{name} is to appear once, by a rename");
-        let record = self.journal().job(job).unwrap().expect("the job is on record");
-        assert_eq!(record.status, Status::Idle(Outcome::Completed));
-        assert_eq!(record.state.published, 1, "publications of {job}");
-        assert_eq!(record.state.size, Some(content.size()));
+        let arrived = if ours { self.received.of(name) } else { self.dropped.of(name) };
+        let found = hash_file(place).ok().map(|hash| oracle::Content {
+            size: fs::metadata(place).map_or(0, |facts| facts.len()),
+            digest: blake3_digest(hash),
+        });
+        let target = oracle::Target {
+            path: place.display().to_string(),
+            jobs: vec![job.clone()],
+            expected: oracle::Content {
+                size: content.size(),
+                digest: blake3_digest(content.hash()),
+            },
+            found,
+            publishes: oracle::Publishes::Times(arrived.renamed),
+            // A name that is made empty is seen while it grows.
+            intrusions: (0..arrived.made).map(|_| "a file that grows".to_owned()).collect(),
+        };
+        let record = self.journal().job(job).unwrap();
+        let seen = oracle::Observation {
+            acknowledged: vec![job.clone()],
+            jobs: record.into_iter().map(oracle::Job::from).collect(),
+            targets: vec![target],
+            ..oracle::Observation::default()
+        };
+        if let Err(violations) = oracle::verdict(&seen) {
+            panic!("{violations}\n{:?}", content.difference(place));
+        }
     }
 
     /// Waits until nothing but the documented marks is left of partials: a folder of the
@@ -90,25 +109,20 @@ impl World {
     }
 }
 
-/// Whether something on the partner's disk is neither a target nor a mark.
+/// Whether something on the partner's disk is neither a target nor one of the names that stay.
 fn is_stray(path: &Path, is_folder: bool) -> bool {
-    let below = path.iter().skip_while(|part| *part != ".ferryway").skip(1).collect::<Vec<_>>();
-    if !path.iter().any(|part| part == ".ferryway") {
-        let name = name_of(path);
-        let is_mark = name.starts_with(".ferryway.night.");
-        return !is_mark && (name.starts_with('.') || name.ends_with(".part"));
+    let name = name_of(path);
+    let below = path.iter().any(|part| part == ".ferryway");
+    if !below && !name.starts_with('.') && !name.ends_with(".part") {
+        return false;
     }
-    match below[..] {
-        [] => false,
-        [own] => !own.to_str().is_some_and(|own| own.starts_with("night.")),
-        [_, epoch] => {
-            let name = epoch.to_str().unwrap_or_default();
-            let number = name.strip_prefix('e').is_some_and(|n| n.parse::<u64>().is_ok());
-            !number || (!is_folder && fs::metadata(path).is_ok_and(|facts| facts.len() > 0))
-        }
-        // Nothing is to be in an epoch's folder once its jobs are done.
-        _ => true,
-    }
+    let kind = if is_folder { EntryKind::Folder } else { EntryKind::File };
+    let size = fs::metadata(path).map_or(0, |facts| facts.len());
+    !oracle::stays(&path.to_string_lossy(), kind, size, "night")
+}
+
+fn blake3_digest(hash: blake3::Hash) -> Digest {
+    Digest::from_bytes(Algorithm::Blake3, hash.as_bytes())
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,0 +1,103 @@
+//! The judge finds each violation, planted alone, and says nothing of what is as promised.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use ferryway_core::{Algorithm, Digest, JobId, Outcome, RunNumber, Status};
+use ferryway_mocks::oracle::{
+    Content, Job, Observation, Publishes, Target, Violation, judge, verdict,
+};
+
+fn id(run: u32) -> JobId {
+    JobId::new(&"PRDY01".parse().unwrap(), RunNumber(run.into()))
+}
+
+fn content(byte: u8) -> Content {
+    Content { size: 3, digest: Digest::from_bytes(Algorithm::Blake3, &[byte; 32]) }
+}
+
+fn job(run: u32, byte: u8) -> Job {
+    Job {
+        id: id(run),
+        status: Status::Idle(Outcome::Completed),
+        published: 1,
+        unfinished: false,
+        delivered: Some(content(byte)),
+    }
+}
+
+/// Two jobs to one target, as promised.
+fn delivered() -> Observation {
+    Observation {
+        acknowledged: vec![id(1), id(2)],
+        jobs: vec![job(1, 1), job(2, 2)],
+        targets: vec![Target {
+            path: "in/a".to_owned(),
+            jobs: vec![id(1), id(2)],
+            expected: content(2),
+            found: Some(content(2)),
+            publishes: Publishes::By(vec![id(1), id(2)]),
+            intrusions: Vec::new(),
+        }],
+        strays: Vec::new(),
+        late_effects: Vec::new(),
+    }
+}
+
+#[test]
+fn what_is_as_promised_has_no_violation() {
+    assert_eq!(judge(&delivered()), []);
+    assert_eq!(verdict(&delivered()), Ok(()));
+    for publishes in [Publishes::Unseen, Publishes::Times(2)] {
+        let mut seen = delivered();
+        seen.targets[0].publishes = publishes;
+        assert_eq!(judge(&seen), []);
+    }
+    assert_eq!(judge(&Observation::default()), []);
+}
+
+#[test]
+fn each_violation_is_found() {
+    let path = || "in/a".to_owned();
+    let plant = |change: &dyn Fn(&mut Observation), expected: Violation| {
+        let mut seen = delivered();
+        change(&mut seen);
+        assert_eq!(judge(&seen), std::slice::from_ref(&expected));
+        assert_eq!(verdict(&seen), Err(expected.to_string()));
+    };
+    plant(&|seen| seen.acknowledged.push(id(3)), Violation::Lost(id(3)));
+    plant(&|seen| drop(seen.acknowledged.remove(0)), Violation::Unasked(id(1)));
+    let suspended = Violation::NotCompleted(id(2), Status::Suspended);
+    plant(&|seen| seen.jobs[1].status = Status::Suspended, suspended);
+    plant(&|seen| seen.jobs[0].published = 2, Violation::Miscounted(id(1), 2));
+    plant(&|seen| seen.jobs[0].published = 0, Violation::Miscounted(id(1), 0));
+    plant(&|seen| seen.jobs[0].unfinished = true, Violation::Unfinished(id(1)));
+    plant(&|seen| seen.jobs[0].delivered = None, Violation::WrongProof(id(1)));
+    plant(&|seen| seen.jobs[1].delivered = Some(content(1)), Violation::WrongProof(id(2)));
+    plant(&|seen| seen.targets[0].found = None, Violation::Absent(path()));
+    let differs = Violation::Differs(path(), 3, 3);
+    plant(&|seen| seen.targets[0].found = Some(content(1)), differs);
+    for publishes in [Publishes::Times(3), Publishes::By(vec![id(1), id(2), id(2)])] {
+        let thrice = Violation::PublishedTimes(path(), 3, 2);
+        plant(&|seen| seen.targets[0].publishes = publishes.clone(), thrice);
+    }
+    let turned = vec![id(2), id(1)];
+    plant(
+        &|seen| seen.targets[0].publishes = Publishes::By(vec![id(2), id(1)]),
+        Violation::OutOfOrder(path(), turned),
+    );
+    let dele = || "DELE in/a".to_owned();
+    plant(&|seen| seen.targets[0].intrusions.push(dele()), Violation::Intrusion(path(), dele()));
+    let stray = || "in/.a.part".to_owned();
+    plant(&|seen| seen.strays.push(stray()), Violation::Stray(stray()));
+    let late = || "wrote to in/a".to_owned();
+    plant(&|seen| seen.late_effects.push(late()), Violation::LateEffect(late()));
+}
+
+#[test]
+fn a_verdict_lists_every_violation() {
+    let mut seen = delivered();
+    seen.targets[0].found = None;
+    seen.strays.push("in/x".to_owned());
+    let text = verdict(&seen).unwrap_err();
+    assert_eq!(text, "there is no in/a\nin/x was left behind");
+}
