@@ -265,7 +265,7 @@ async fn may_have_vanished(
     // A successor that revoked the folder has put a file there: then nothing is ours any more.
     run.still_owner().await?;
     if session.list(Some(folder.clone())).await.is_err() {
-        run.partner.is_lost(folder).await;
+        run.partner.forget_place(folder).await;
     }
     Ok(true)
 }

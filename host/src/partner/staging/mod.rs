@@ -256,13 +256,13 @@ impl PartnerState {
             Place::Beside { mark: None } => true,
         };
         if let Some(witness) = place.witness().filter(|_| !there) {
-            self.is_lost(witness).await;
+            self.forget_place(witness).await;
         }
         Ok(())
     }
 
     /// Forgets a place of our epoch, by its witness: the partner has lost it.
-    pub async fn is_lost(&self, witness: &RemotePath) {
+    pub async fn forget_place(&self, witness: &RemotePath) {
         for home in self.staging.lock().await.homes.values_mut() {
             // Another job may have noticed before.
             if home.place.as_ref().and_then(Place::witness) == Some(witness) {
