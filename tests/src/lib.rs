@@ -11,6 +11,7 @@ pub mod content;
 pub mod disk;
 pub mod host;
 pub mod model;
+pub mod probe;
 pub mod process;
 pub mod raw_ftp;
 pub mod servers;

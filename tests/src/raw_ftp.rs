@@ -150,12 +150,7 @@ impl RawFtp {
     /// # Errors
     /// The server answers with anything but 125 or 150.
     pub fn transfer(&mut self, command: &str) -> io::Result<DataConnection> {
-        let reply = self.command("PASV")?;
-        reply.expect(227)?;
-        let address = passive_address(&reply.text).ok_or_else(|| io::Error::other(reply.text))?;
-        let stream = TcpStream::connect_timeout(&address, LIMIT)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        stream.set_write_timeout(Some(LIMIT))?;
+        let stream = self.passive()?;
         let reply = self.command(command)?;
         if reply.code != 125 {
             reply.expect(150)?;
@@ -164,6 +159,20 @@ impl RawFtp {
             Some(config) => Wire::secure(stream, config)?,
             None => Wire::Plain(stream),
         }))
+    }
+
+    /// A data connection in clear for the next transfer command (PASV).
+    ///
+    /// # Errors
+    /// The server has none, and those of the connections.
+    pub fn passive(&mut self) -> io::Result<TcpStream> {
+        let reply = self.command("PASV")?;
+        reply.expect(227)?;
+        let address = passive_address(&reply.text).ok_or_else(|| io::Error::other(reply.text))?;
+        let stream = TcpStream::connect_timeout(&address, LIMIT)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        Ok(stream)
     }
 
     /// Uploads a small file and returns the last reply.

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use ferryway_mocks::ftp_server::Behaviour;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -80,6 +81,22 @@ impl ServerKind {
     /// Whether it refuses clients without TLS.
     pub const fn requires_tls(self) -> bool {
         matches!(self, Self::VsftpdTls(_) | Self::ProftpdTls)
+    }
+
+    /// The mock server that imitates it; none does so for what differs by TLS alone.
+    pub fn imitation(self) -> Option<Behaviour> {
+        match self {
+            Self::Vsftpd => Some(Behaviour::vsftpd()),
+            Self::VsftpdNoLock => Some(Behaviour::vsftpd_without_lock()),
+            Self::Proftpd => Some(Behaviour::proftpd()),
+            Self::ProftpdDefaults => Some(Behaviour::proftpd_defaults()),
+            Self::ProftpdHiddenStores => Some(Behaviour::proftpd_hidden_stores()),
+            Self::PureFtpd => Some(Behaviour::pure_ftpd()),
+            Self::PureFtpdAtomic => Some(Behaviour::pure_ftpd_atomic()),
+            Self::Pyftpdlib => Some(Behaviour::pyftpdlib()),
+            Self::PyftpdlibLocking => Some(Behaviour::pyftpdlib_with_flock()),
+            Self::VsftpdTls(_) | Self::ProftpdTls => None,
+        }
     }
 
     fn prepare(self, setup: &Setup<'_>) -> Result<std::process::Command, Unavailable> {
