@@ -7,12 +7,12 @@
     reason = "a test's helper functions fail the test"
 )]
 
-use std::{io, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
-use ferryway_mocks::ftp_server::FtpServer;
+use ferryway_mocks::ftp_server::{Behaviour, FtpServer};
 use ferryway_tests::{
     disk::SmallDisk,
-    probe::{Dialogue, Stage, dialogues},
+    probe::{Stage, dialogues},
     raw_ftp::RawFtp,
     servers::{RealServer, ServerKind},
     wait::holds_within,
@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 /// The size of the disk that a server has for itself.
 const DISK_BYTES: u64 = 16 << 20;
 /// How long a server may take over the end of its sessions.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[test]
 fn vsftpd() {
@@ -70,6 +70,46 @@ fn pyftpdlib_with_locks() {
     check(ServerKind::PyftpdlibLocking);
 }
 
+#[test]
+fn every_preset_is_pinned() {
+    let imitated = ServerKind::ALL.iter().filter(|kind| kind.imitation().is_some());
+    assert_eq!(imitated.count(), Behaviour::presets().len());
+}
+
+/// A line in which a mock and its original differ for a reason.
+struct Exception {
+    kinds: &'static [ServerKind],
+    dialogue: &'static str,
+    real: &'static str,
+    mock: &'static str,
+    /// The reason.
+    why: &'static str,
+}
+
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        kinds: &[ServerKind::Vsftpd, ServerKind::VsftpdNoLock],
+        dialogue: "a wrong password",
+        real: "A USER nobody-of-this-name: 530",
+        mock: "A USER nobody-of-this-name: 331",
+        why: "without rights of root this vsftpd serves anonymous users only, and says so at once",
+    },
+    Exception {
+        kinds: &[ServerKind::Vsftpd, ServerKind::VsftpdNoLock],
+        dialogue: "a wrong password",
+        real: "A PASS wrong: 503",
+        mock: "A PASS wrong: 530",
+        why: "it has no user to take the password for",
+    },
+    Exception {
+        kinds: &[ServerKind::Proftpd, ServerKind::ProftpdDefaults, ServerKind::ProftpdHiddenStores],
+        dialogue: "what is offered",
+        real: "A FEAT: 211 EPRT, EPSV, HASH, MDTM, MLST, REST STREAM, SIZE, UTF8, XCRC",
+        mock: "A FEAT: 211 EPRT, EPSV, MDTM, MLST, REST STREAM, SIZE, UTF8",
+        why: "the tests load mod_digest; the presets stand for the program without it",
+    },
+];
+
 fn check(kind: ServerKind) {
     let (mock_root, real_root) = (Root::new(), Root::new());
     let Some(real) = RealServer::start_or_skip(kind, real_root.path()) else { return };
@@ -91,34 +131,56 @@ fn check(kind: ServerKind) {
         disk: real_root.disk(),
         connect: &|| RawFtp::connect(real.addr()),
         user,
-        grant: &|path: &Path| -> io::Result<()> { real.grant(path) },
+        grant: &|path| real.grant(path),
     };
     let mut differences = Vec::new();
     for (number, dialogue) in dialogues().unwrap().iter().enumerate() {
-        let name = format!("d{number}");
-        let t = std::time::Instant::now();
-        let mut mocked = mock_stage.play(dialogue, &name, None).unwrap();
+        if dialogue.needs_a_disk() && real_root.disk().is_none() {
+            continue;
+        }
+        let folder = format!("d{number}");
+        let mut mocked = mock_stage.play(dialogue, &folder, None).unwrap();
         assert!(runtime.block_on(mock.wait_for_sessions(0, LIMIT)), "{}", mock.transcript());
-        let mut played = real_stage.play(dialogue, &name, Some(&mocked)).unwrap();
-        let on_disk = mock_stage.look(&name);
-        holds_within(LIMIT, || real_stage.look(&name) == on_disk);
-        mocked.extend(on_disk);
-        played.extend(real_stage.look(&name));
-        eprintln!("{:?} {}", t.elapsed(), dialogue.name);
-        differences.extend(compare(dialogue, &played, &mocked));
+        let mut played = real_stage.play(dialogue, &folder, Some(&mocked)).unwrap();
+        // The sessions are closed, and the real server may still be at it.
+        let files = mock_stage.look(&folder);
+        holds_within(LIMIT, || real_stage.look(&folder) == files);
+        mocked.extend(files);
+        played.extend(real_stage.look(&folder));
+        differences.extend(differing(&dialogue.name, &played, &mocked));
     }
-    assert!(differences.is_empty(), "{kind}\n{}", differences.join("\n"));
+    let mut exceptions: Vec<_> = EXCEPTIONS.iter().filter(|e| e.kinds.contains(&kind)).collect();
+    differences.retain(|difference| {
+        let known = exceptions.iter().position(|exception| difference.is(exception));
+        known.map(|known| exceptions.remove(known)).is_none()
+    });
+    assert!(differences.is_empty(), "{kind}: {differences:#?}\n{}", real.logs());
+    let stale: Vec<_> = exceptions.iter().map(|exception| exception.why).collect();
+    assert!(stale.is_empty(), "{kind} has no such differences any more: {stale:?}");
 }
 
-fn compare(dialogue: &Dialogue, real: &[String], mock: &[String]) -> Vec<String> {
-    let mut out = Vec::new();
-    for i in 0..real.len().max(mock.len()) {
-        let (r, m) = (real.get(i), mock.get(i));
-        if r != m {
-            out.push(format!("[{}]\n  real {}\n  mock {}", dialogue.name, r.map_or("", |r| r), m.map_or("", |r| r)));
-        }
+/// A line of a dialogue with two answers.
+#[derive(Debug)]
+struct Difference {
+    dialogue: String,
+    real: String,
+    mock: String,
+}
+
+impl Difference {
+    fn is(&self, exception: &Exception) -> bool {
+        let Exception { dialogue, real, mock, .. } = exception;
+        (&*self.dialogue, &*self.real, &*self.mock) == (*dialogue, *real, *mock)
     }
-    out
+}
+
+fn differing(dialogue: &str, real: &[String], mock: &[String]) -> Vec<Difference> {
+    let line = |lines: &[String], number| lines.get(number).cloned().unwrap_or_default();
+    (0..real.len().max(mock.len()))
+        .map(|number| (line(real, number), line(mock, number)))
+        .filter(|(real, mock)| real != mock)
+        .map(|(real, mock)| Difference { dialogue: dialogue.to_owned(), real, mock })
+        .collect()
 }
 
 /// Where a server's files are: a disk of its own where this process may mount one.
@@ -129,9 +191,9 @@ enum Root {
 
 impl Root {
     fn new() -> Self {
-        match SmallDisk::mount(DISK_BYTES) {
-            Ok(disk) => Self::Disk(disk),
-            Err(_) => Self::Folder(tempfile::tempdir().unwrap()),
+        match SmallDisk::mount_or_skip(DISK_BYTES) {
+            Some(disk) => Self::Disk(disk),
+            None => Self::Folder(tempfile::tempdir().unwrap()),
         }
     }
 

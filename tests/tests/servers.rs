@@ -6,16 +6,11 @@
     reason = "a test's helper functions fail the test"
 )]
 
-use std::{
-    fs,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{fs, io, time::Duration};
 
 use ferryway_tests::{
     content::Content,
     servers::{RealServer, ServerKind},
-    wait::{LIMIT, wait_until},
 };
 
 #[test]
@@ -117,48 +112,6 @@ fn store_and_read(server: &RealServer, content: &Content) -> io::Result<()> {
     ftp.command("RNTO moved")?.expect(250)?;
     assert_eq!(fs::read_dir(server.root().join("made"))?.count(), 0);
     Ok(())
-}
-
-/// What becomes of a second upload to a path while the first is still open.
-#[derive(Debug, PartialEq)]
-enum Second {
-    Waits,
-    Refused,
-    Accepted,
-}
-
-#[test]
-fn two_writers_fare_as_each_server_is_known_for() {
-    for (kind, expected) in [
-        (ServerKind::Vsftpd, Second::Waits),
-        (ServerKind::VsftpdNoLock, Second::Accepted),
-        (ServerKind::Proftpd, Second::Accepted),
-        (ServerKind::ProftpdHiddenStores, Second::Refused),
-        (ServerKind::PureFtpd, Second::Accepted),
-        (ServerKind::PureFtpdAtomic, Second::Accepted),
-        (ServerKind::Pyftpdlib, Second::Accepted),
-        (ServerKind::PyftpdlibLocking, Second::Refused),
-    ] {
-        let root = tempfile::tempdir().unwrap();
-        let Some(server) = RealServer::start_or_skip(kind, root.path()) else { continue };
-        let mut first = server.session().unwrap();
-        let mut data = first.transfer("STOR file").unwrap();
-        data.write_all(b"begun").unwrap();
-        data.flush().unwrap();
-        wait_until(LIMIT, "the first upload has a file", || {
-            fs::read_dir(server.root()).unwrap().count() > 0
-        });
-
-        let mut second = server.session().unwrap();
-        second.set_reply_limit(Duration::from_millis(500)).unwrap();
-        let found = match second.transfer("STOR file") {
-            Ok(_) => Second::Accepted,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Second::Waits,
-            Err(error) if error.to_string().contains("550") => Second::Refused,
-            Err(error) => panic!("{kind}: {error}\n{}", server.logs()),
-        };
-        assert_eq!(found, expected, "{kind}\n{}", server.logs());
-    }
 }
 
 #[test]

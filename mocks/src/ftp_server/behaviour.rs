@@ -10,29 +10,40 @@ pub struct Behaviour {
     pub greeting: Vec<String>,
     /// What a second writer of the same file meets.
     pub lock: Lock,
-    /// What the end of an upload does with bytes behind its last one.
-    pub late_close: LateClose,
+    /// What an upload does with bytes of the file behind its own.
+    pub tail: Tail,
     /// What `REST n` with `n` behind the end of the file does.
     pub rest_beyond_end: RestBeyondEnd,
     /// What RNTO onto an existing file does.
     pub rename_over: RenameOver,
-    /// What RNTO replies when the file of RNFR has gone since.
-    pub rename_vanished: u16,
+    /// What RNTO replies when the rename fails: 550, pure-ftpd's is 451.
+    pub rename_refusal: u16,
     /// Whether STOR may replace an existing file; else 550.
     pub allow_overwrite: bool,
-    /// Whether REST before STOR, and APPE, are taken; else 451.
+    /// Whether REST before STOR, and APPE, are taken for a file that exists; else 451.
     pub allow_store_restart: bool,
+    /// Whether APPE writes at the end of the file wherever that is by then (pyftpdlib); else
+    /// it goes on from where the end was when it began.
+    pub append_follows_end: bool,
+    /// Whether REST is taken in TYPE A; else 501.
+    pub restart_in_ascii: bool,
     /// Whether SIZE answers in TYPE A; else 550.
     pub size_in_ascii: bool,
+    /// The reply to `OPTS UTF8 ON`.
+    pub utf8_option: u16,
     /// Which names that start with a dot are listed.
     pub hidden_names: HiddenNames,
-    /// What LIST and NLST of an absent path reply.
+    /// The options that LIST takes.
+    pub list_options: ListOptions,
+    /// What LIST of an absent path replies.
     pub list_absent: ListAbsent,
-    /// Whether `NLST folder` puts `folder/` before each name (vsftpd).
-    pub nlst_with_folder: bool,
+    /// How NLST differs from LIST.
+    pub nlst: NameList,
+    /// What MLSD replies to what it cannot list.
+    pub mlsd_refusal: u16,
     /// The reply when the disk fails under an upload: 451, pyftpdlib's is 426.
     pub write_failure: u16,
-    /// The reply to STOR on a read-only or vanished disk: 553 or 550.
+    /// The reply to STOR where no file can be made: 553 or 550.
     pub store_refusal: u16,
     /// The address that PASV tells instead of the true one, as a server behind NAT does.
     pub pasv_address: Option<Ipv4Addr>,
@@ -62,20 +73,26 @@ pub enum Lock {
     /// when its client has left meanwhile (vsftpd's default). RETR waits, too.
     BlockThenTruncate,
     /// Uploads go to `.in.<name>.` and take their name at the end; a second one gets 550
-    /// (proftpd's HiddenStores). Restarted uploads get 501 behind an accepted REST, APPE 550.
+    /// (proftpd's HiddenStores). A restart gets 501 behind an accepted REST; an upload whose
+    /// folder has gone by its end gets 550.
     HiddenTemporary,
     /// Every upload has a temporary file of its own, and the last one to end wins
     /// (pure-ftpd's `-0`). A restarted upload writes in place; APPE leaves only the new part.
+    /// An upload whose folder has gone by its end gets 226 like any other.
     AtomicTemporary,
 }
 
-/// What the end of an upload does with the bytes behind its last one.
+/// What an upload does with bytes of the file behind its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LateClose {
+pub enum Tail {
     /// They stay.
-    Keeps,
-    /// The file ends where the upload ends, also when its session is cut (pure-ftpd).
-    Truncates,
+    Stays,
+    /// A restart cuts the file off at its offset before its first byte (pure-ftpd).
+    CutAtRestart,
+    /// The file ends where the upload ends, also when its session is cut. No measured server
+    /// does so; it is the worst that a late session could do to a file that has gone on
+    /// growing.
+    CutAtEnd,
 }
 
 /// What `REST n` does with `n` behind the end of the file.
@@ -83,7 +100,7 @@ pub enum LateClose {
 pub enum RestBeyondEnd {
     /// The gap is filled with zeros (vsftpd).
     Hole,
-    /// The bytes land at the end of the file (pure-ftpd).
+    /// The bytes of an upload land at the end of the file, a download gets 554 (pure-ftpd).
     Clamp,
     /// The transfer is refused with 554 (proftpd, pyftpdlib).
     Refuse,
@@ -103,19 +120,48 @@ pub enum RenameOver {
 pub enum HiddenNames {
     /// All, by every listing command.
     Shown,
-    /// All, by MLSD and by `LIST -a` and `NLST -a`; not without the option.
+    /// All, by MLSD and by `LIST -a` and `NLST -a`, `.` and `..` among them; not without the
+    /// option.
     WithDashA,
     /// None, whatever the client asks.
     Never,
 }
 
-/// What LIST and NLST of an absent path reply.
+/// Which options a listing command takes, such as `-a`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOptions {
+    /// Alone and before a path.
+    LikeLs,
+    /// Alone; before a path they belong to its name.
+    Alone,
+    /// None: they are a name.
+    Unknown,
+}
+
+/// What LIST or NLST of an absent path replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListAbsent {
-    /// 226 after an empty listing (vsftpd, pure-ftpd).
+    /// 226 after an empty listing (vsftpd).
     Empty,
     /// This code, before any data.
     Refuse(u16),
+    /// This code, after an empty listing (proftpd).
+    Late(u16),
+}
+
+/// How NLST differs from LIST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameList {
+    /// The options that it takes.
+    pub options: ListOptions,
+    /// What it replies to an absent path.
+    pub absent: ListAbsent,
+    /// Whether it puts `folder/` before each name of another folder than the session's.
+    pub with_folder: bool,
+    /// Whether it shows hidden names unasked (pure-ftpd).
+    pub shows_hidden: bool,
+    /// Whether it lists a file; else 550.
+    pub lists_files: bool,
 }
 
 impl Default for Behaviour {
@@ -123,16 +169,21 @@ impl Default for Behaviour {
         Self {
             greeting: vec!["Mock FTP server ready.".to_owned()],
             lock: Lock::None,
-            late_close: LateClose::Keeps,
+            tail: Tail::Stays,
             rest_beyond_end: RestBeyondEnd::Refuse,
             rename_over: RenameOver::Replaces,
-            rename_vanished: 550,
+            rename_refusal: 550,
             allow_overwrite: true,
             allow_store_restart: true,
+            append_follows_end: false,
+            restart_in_ascii: false,
             size_in_ascii: false,
+            utf8_option: 200,
             hidden_names: HiddenNames::Shown,
+            list_options: ListOptions::LikeLs,
             list_absent: ListAbsent::Refuse(550),
-            nlst_with_folder: false,
+            nlst: NameList::default(),
+            mlsd_refusal: 550,
             write_failure: 451,
             store_refusal: 550,
             pasv_address: None,
@@ -144,9 +195,22 @@ impl Default for Behaviour {
     }
 }
 
+impl Default for NameList {
+    fn default() -> Self {
+        Self {
+            options: ListOptions::LikeLs,
+            absent: ListAbsent::Refuse(550),
+            with_folder: false,
+            shows_hidden: false,
+            lists_files: true,
+        }
+    }
+}
+
 impl Behaviour {
     /// The same server without these commands: it answers 500 to them. `REST`, `SIZE`,
-    /// `MLSD`, `MLST`, `EPSV`, `HASH` and `XCRC` are worth switching off.
+    /// `MLSD`, `MLST`, `EPSV`, `HASH` and `XCRC` are worth switching off. `UTF8` is a line of
+    /// FEAT only.
     #[must_use]
     pub fn without(mut self, commands: &[&str]) -> Self {
         self.disabled.extend(commands.iter().map(|command| command.to_ascii_uppercase()));

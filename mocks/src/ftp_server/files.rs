@@ -140,7 +140,7 @@ impl Session {
         };
         let behaviour = &self.shared.behaviour;
         let Some(source) = from.locate(&self.shared.root).ok().filter(exists) else {
-            return Reply::new(behaviour.rename_vanished, format!("{from}: No such file."));
+            return Reply::new(behaviour.rename_refusal, format!("{from}: No such file."));
         };
         let refuses = behaviour.rename_over == RenameOver::Refuses;
         let rename = |target: &PathBuf| {
@@ -153,7 +153,8 @@ impl Session {
             self.shared.ledger.renamed(from.to_string(), to.to_string());
             Ok(())
         };
-        self.change(argument, rename, Reply::new(250, "Rename successful."))
+        let reply = self.change(argument, rename, Reply::new(250, "Rename successful."));
+        if reply.code == 550 { reply.with_code(behaviour.rename_refusal) } else { reply }
     }
 
     fn change(

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    behaviour::{HiddenNames, ListAbsent},
+    behaviour::{Behaviour, HiddenNames, ListAbsent, ListOptions},
     reply::Reply,
     session::{Ended, Session},
 };
@@ -19,48 +19,44 @@ const MONTHS: [&str; 12] =
 impl Session {
     /// RFC 959 section 4.1.3 and RFC 3659 section 7.
     pub(super) async fn list(&mut self, verb: &str, argument: &str) -> Result<Reply, Ended> {
-        match self.listing(verb, argument) {
-            Ok(text) => self.send_listing(text).await,
-            Err(reply) => Ok(reply),
+        let behaviour = &self.shared.behaviour;
+        let absent = match verb {
+            "MLSD" => ListAbsent::Refuse(behaviour.mlsd_refusal),
+            "NLST" => behaviour.nlst.absent,
+            _ => behaviour.list_absent,
+        };
+        match (self.listing(verb, argument), absent) {
+            (Ok(text), _) => self.send_listing(text).await,
+            (Err(reply), ListAbsent::Refuse(code)) => Ok(reply.with_code(code)),
+            (Err(reply), _) if !self.shared.disk.readable() => Ok(reply),
+            (Err(_), ListAbsent::Empty) => self.send_listing(String::new()).await,
+            (Err(reply), ListAbsent::Late(code)) => {
+                let sent = self.send_listing(String::new()).await?;
+                Ok(if sent.code == 226 { reply.with_code(code) } else { sent })
+            }
         }
     }
 
     fn listing(&self, verb: &str, argument: &str) -> Result<String, Reply> {
-        let (options, path) = match verb {
-            "MLSD" => ("", argument),
-            _ => split_options(argument),
-        };
-        let behaviour = &self.shared.behaviour;
-        let hidden = match behaviour.hidden_names {
-            HiddenNames::Shown => true,
-            HiddenNames::WithDashA => verb == "MLSD" || options.contains('a'),
-            HiddenNames::Never => false,
-        };
-        let place = self.place(path);
-        let found = place.and_then(|place| {
-            let metadata = place.metadata().map_err(|_| Reply::no_file(path))?;
-            Ok((place, metadata))
-        });
-        let (place, metadata) = match (found, behaviour.list_absent) {
-            (Ok(found), _) => found,
-            (Err(reply), _) if verb == "MLSD" || !self.shared.disk.readable() => return Err(reply),
-            (Err(_), ListAbsent::Empty) => return Ok(String::new()),
-            (Err(_), ListAbsent::Refuse(code)) => {
-                return Err(Reply::new(code, format!("{path}: No such file or directory.")));
-            }
-        };
+        let request = Request::parse(&self.shared.behaviour, verb, argument);
+        let path = request.path;
+        let place = self.place(path)?;
+        let metadata = place.metadata().map_err(|_| Reply::no_file(path))?;
         if metadata.is_file() {
             return match verb {
-                "MLSD" => Err(Reply::new(501, format!("{path}: not a directory."))),
+                "MLSD" => Err(Reply::new(550, format!("{path}: not a directory."))),
+                "NLST" if !self.shared.behaviour.nlst.lists_files => Err(Reply::no_file(path)),
                 "NLST" => Ok(format!("{path}\r\n")),
                 _ => Ok(long_line(path, &metadata, self.size_lie) + "\r\n"),
             };
         }
-        let entries = entries(&place, hidden).map_err(|error| Reply::file_error(path, &error))?;
-        let prefix = if behaviour.nlst_with_folder && !path.is_empty() {
-            format!("{}/", path.trim_end_matches('/'))
-        } else {
-            String::new()
+        let entries = entries(&place, request.hidden, request.dots);
+        let entries = entries.map_err(|error| Reply::file_error(path, &error))?;
+        let prefix = match path.trim_end_matches('/') {
+            folder if !folder.is_empty() && self.shared.behaviour.nlst.with_folder => {
+                format!("{folder}/")
+            }
+            _ => String::new(),
         };
         let mut text = String::new();
         if verb == "MLSD" {
@@ -76,6 +72,37 @@ impl Session {
             text.push_str("\r\n");
         }
         Ok(text)
+    }
+}
+
+/// What a listing command asks for.
+struct Request<'a> {
+    path: &'a str,
+    hidden: bool,
+    /// Whether `.` and `..` are listed, as `ls -a` does.
+    dots: bool,
+}
+
+impl<'a> Request<'a> {
+    fn parse(behaviour: &Behaviour, verb: &str, argument: &'a str) -> Self {
+        let options = match verb {
+            "MLSD" => ListOptions::Unknown,
+            "NLST" => behaviour.nlst.options,
+            _ => behaviour.list_options,
+        };
+        let (options, path) = match options {
+            ListOptions::Alone if argument.contains(' ') => ("", argument),
+            ListOptions::LikeLs | ListOptions::Alone => split_options(argument),
+            ListOptions::Unknown => ("", argument),
+        };
+        let unasked = verb == "NLST" && behaviour.nlst.shows_hidden;
+        let like_ls = verb != "MLSD" && (unasked || options.contains('a'));
+        let (hidden, dots) = match behaviour.hidden_names {
+            HiddenNames::Shown => (true, false),
+            HiddenNames::WithDashA => (verb == "MLSD" || like_ls, like_ls),
+            HiddenNames::Never => (false, false),
+        };
+        Self { path, hidden, dots }
     }
 }
 
@@ -149,8 +176,13 @@ fn split_options(argument: &str) -> (&str, &str) {
     }
 }
 
-fn entries(folder: &Path, hidden: bool) -> io::Result<Vec<(String, Metadata)>> {
+fn entries(folder: &Path, hidden: bool, dots: bool) -> io::Result<Vec<(String, Metadata)>> {
     let mut entries = Vec::new();
+    if dots {
+        // The parent may be out of the client's sight: the folder stands for both.
+        let itself = folder.metadata()?;
+        entries.extend([(".".to_owned(), itself.clone()), ("..".to_owned(), itself)]);
+    }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();

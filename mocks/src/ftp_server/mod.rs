@@ -59,7 +59,8 @@ use tokio::{
 };
 
 pub use behaviour::{
-    Behaviour, HiddenNames, LateClose, ListAbsent, Lock, RenameOver, RestBeyondEnd,
+    Behaviour, HiddenNames, ListAbsent, ListOptions, Lock, NameList, RenameOver, RestBeyondEnd,
+    Tail,
 };
 pub use disk::Disk;
 pub use faults::{Action, Cut, Fault, FaultPlan, NeverFired, Rule, When};

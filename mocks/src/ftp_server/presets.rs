@@ -2,7 +2,8 @@
 //! and pyftpdlib 1.5.7.
 
 use super::behaviour::{
-    Behaviour, HiddenNames, LateClose, ListAbsent, Lock, RenameOver, RestBeyondEnd,
+    Behaviour, HiddenNames, ListAbsent, ListOptions, Lock, NameList, RenameOver, RestBeyondEnd,
+    Tail,
 };
 
 /// What none of the imitated servers has without extra modules.
@@ -18,13 +19,14 @@ impl Behaviour {
             rest_beyond_end: RestBeyondEnd::Hole,
             size_in_ascii: true,
             hidden_names: HiddenNames::WithDashA,
+            restart_in_ascii: true,
             list_absent: ListAbsent::Empty,
-            nlst_with_folder: true,
+            nlst: NameList { absent: ListAbsent::Empty, with_folder: true, ..NameList::default() },
             store_refusal: 553,
             ..Self::default()
         }
         .without(&HASHING)
-        .without(&["MLSD", "MLST"])
+        .without(&["MLSD", "MLST", "UTF8"])
     }
 
     /// vsftpd with `lock_upload_files=NO`.
@@ -37,7 +39,12 @@ impl Behaviour {
         Self {
             greeting: vec!["ProFTPD Server ready.".to_owned()],
             hidden_names: HiddenNames::WithDashA,
-            list_absent: ListAbsent::Refuse(450),
+            list_absent: ListAbsent::Late(450),
+            nlst: NameList {
+                absent: ListAbsent::Refuse(450),
+                with_folder: true,
+                ..NameList::default()
+            },
             ..Self::default()
         }
         .without(&HASHING)
@@ -53,24 +60,33 @@ impl Behaviour {
         }
     }
 
-    /// proftpd with `HiddenStores` and `AllowOverwrite`.
+    /// proftpd with `HiddenStores` and `AllowOverwrite`, which excludes `AllowStoreRestart`.
     pub fn proftpd_hidden_stores() -> Self {
-        Self::proftpd().with_lock(Lock::HiddenTemporary)
+        Self { allow_store_restart: false, ..Self::proftpd() }.with_lock(Lock::HiddenTemporary)
     }
 
-    /// pure-ftpd: no lock, and the end of an upload cuts what lies behind it.
+    /// pure-ftpd: no lock, and a restart cuts off what lies behind its offset.
     pub fn pure_ftpd() -> Self {
         Self {
             greeting: vec![
                 "---------- Welcome to Pure-FTPd [privsep] ----------".to_owned(),
                 "You will be disconnected after 15 minutes of inactivity.".to_owned(),
             ],
-            late_close: LateClose::Truncates,
+            tail: Tail::CutAtRestart,
             rest_beyond_end: RestBeyondEnd::Clamp,
-            rename_vanished: 451,
+            rename_refusal: 451,
             size_in_ascii: true,
+            restart_in_ascii: true,
+            utf8_option: 504,
             hidden_names: HiddenNames::WithDashA,
             list_absent: ListAbsent::Empty,
+            nlst: NameList {
+                options: ListOptions::Alone,
+                with_folder: true,
+                shows_hidden: true,
+                lists_files: false,
+                ..NameList::default()
+            },
             store_refusal: 553,
             ..Self::default()
         }
@@ -87,6 +103,11 @@ impl Behaviour {
         Self {
             greeting: vec!["pyftpdlib 1.5.7 ready.".to_owned()],
             write_failure: 426,
+            append_follows_end: true,
+            utf8_option: 501,
+            list_options: ListOptions::Alone,
+            nlst: NameList { options: ListOptions::Unknown, ..NameList::default() },
+            mlsd_refusal: 501,
             ..Self::default()
         }
         .without(&HASHING)

@@ -27,6 +27,16 @@ impl Reply {
         Self::new(550, format!("{path}: {error}."))
     }
 
+    /// The reply to a transfer behind a REST that goes too far.
+    pub(super) fn beyond_end() -> Self {
+        Self::new(554, "Restart offset reaches beyond end of file.")
+    }
+
+    /// The same text with another code.
+    pub(super) fn with_code(self, code: u16) -> Self {
+        Self { code, ..self }
+    }
+
     /// The bytes on the wire. Lines between the first and the last start with a space, which
     /// is what FEAT and MLST want (RFC 2389 section 3.2, RFC 3659 section 7.2).
     pub(super) fn wire(&self) -> String {

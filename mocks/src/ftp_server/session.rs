@@ -144,9 +144,9 @@ impl Session {
             Some(reply) => reply,
             None => self.dispatch(verb, argument).await?,
         };
-        // REST counts for the command right behind it, RNFR likewise (RFC 3659 section 5.3);
-        // PASV and its kin may come between.
-        if !matches!(verb, "REST" | "PASV" | "EPSV" | "PORT" | "EPRT") {
+        // RFC 3659 section 5.3 wants the transfer right behind REST; servers wait for it, and
+        // a listing is none.
+        if matches!(verb, "STOR" | "APPE" | "RETR") {
             self.restart = 0;
         }
         self.conclude(verb, reply).await
@@ -278,10 +278,11 @@ impl Session {
         Reply::new(200, "Type set.")
     }
 
-    /// RFC 3659 section 5. In TYPE A there is no restart.
+    /// RFC 3659 section 5. In TYPE A most servers have no restart.
     fn set_restart(&mut self, offset: &str) -> Reply {
+        let refuses = self.ascii && !self.shared.behaviour.restart_in_ascii;
         match offset.trim().parse() {
-            Ok(_) if self.ascii => Reply::new(501, "REST is not possible in ASCII mode."),
+            Ok(_) if refuses => Reply::new(501, "REST is not possible in ASCII mode."),
             Ok(offset) => {
                 self.restart = offset;
                 Reply::new(350, format!("Restarting at {offset}."))
@@ -307,7 +308,7 @@ impl Session {
             ("REST STREAM".to_owned(), known("REST")),
             ("SIZE".to_owned(), known("SIZE")),
             ("TVFS".to_owned(), true),
-            ("UTF8".to_owned(), true),
+            ("UTF8".to_owned(), known("UTF8")),
             ("XCRC".to_owned(), known("XCRC")),
         ];
         let mut lines = vec!["Features:".to_owned()];
@@ -319,7 +320,9 @@ impl Session {
     fn set_option(&mut self, option: &str) -> Reply {
         let (name, value) = option.split_once(' ').unwrap_or((option, ""));
         match name.to_ascii_uppercase().as_str() {
-            "UTF8" | "UTF-8" => Reply::new(200, "Always in UTF8 mode."),
+            "UTF8" | "UTF-8" => {
+                Reply::new(self.shared.behaviour.utf8_option, "Always in UTF8 mode.")
+            }
             "MLST" if self.shared.behaviour.knows("MLST") => {
                 Reply::new(200, "MLST OPTS type;size;modify;")
             }

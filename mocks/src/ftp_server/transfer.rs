@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    behaviour::Lock,
+    behaviour::{Lock, RestBeyondEnd},
     locks,
     pump::{Outcome, Pump},
     reply::Reply,
     session::{Ended, Session},
-    upload::{Start, Upload, refuse_beyond},
+    upload::{Start, Upload},
 };
 
 impl Session {
@@ -25,12 +25,14 @@ impl Session {
         };
         let shared = Arc::clone(&self.shared);
         let behaviour = &shared.behaviour;
-        let place = match self.place(argument) {
+        let place = self.place(argument);
+        let absent = !place.as_ref().is_ok_and(|place| place.exists());
+        if matches!(start, Start::At(_)) && behaviour.lock == Lock::HiddenTemporary && absent {
+            return Ok(Reply::new(501, "REST not compatible with server configuration."));
+        }
+        let place = match place {
             Ok(place) => place,
-            Err(_) if !shared.disk.readable() => {
-                return Ok(Reply::new(behaviour.store_refusal, "Could not create file."));
-            }
-            Err(reply) => return Ok(reply),
+            Err(reply) => return Ok(reply.with_code(behaviour.store_refusal)),
         };
         let mut upload = match Upload::open(&shared, &place, argument, start).await {
             Ok(upload) => upload,
@@ -53,8 +55,10 @@ impl Session {
         drop(wire);
         Ok(match outcome {
             Ok(()) => match upload.finish() {
-                Ok(()) => Reply::new(226, "Transfer complete."),
-                Err(error) => Reply::new(behaviour.write_failure, format!("{error}.")),
+                Err(error) if behaviour.lock != Lock::AtomicTemporary => {
+                    Reply::new(550, format!("{argument}: {error}."))
+                }
+                _ => Reply::new(226, "Transfer complete."),
             },
             Err(reply) => reply,
         })
@@ -108,8 +112,9 @@ impl Session {
         if self.shared.behaviour.lock == Lock::BlockThenTruncate {
             self.shared.locks.free(locks::identity(&metadata)).await;
         }
-        if self.restart > metadata.len() {
-            refuse_beyond(&self.shared)?;
+        let beyond = self.restart > metadata.len();
+        if beyond && self.shared.behaviour.rest_beyond_end != RestBeyondEnd::Hole {
+            return Err(Reply::beyond_end());
         }
         file.seek(SeekFrom::Start(self.restart)).map_err(failed)?;
         Ok(file)

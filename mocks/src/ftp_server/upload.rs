@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    behaviour::{LateClose, Lock, RestBeyondEnd},
+    behaviour::{Lock, RestBeyondEnd, Tail},
     locks::{self, Guard},
     reply::Reply,
     shared::Shared,
@@ -51,8 +51,10 @@ impl Upload {
         start: Start,
     ) -> Result<Self, Reply> {
         admit(shared, place, shown, start)?;
-        let failed = |error: io::Error| Reply::file_error(shown, &error);
-        let (file, temporary, lock) = match &shared.behaviour.lock {
+        let behaviour = &shared.behaviour;
+        let failed =
+            |error: io::Error| Reply::file_error(shown, &error).with_code(behaviour.store_refusal);
+        let (file, temporary, lock) = match &behaviour.lock {
             Lock::HiddenTemporary => {
                 let hidden = beside(place, |name| format!(".in.{name}."));
                 let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
@@ -71,8 +73,13 @@ impl Upload {
                 (file, Some((unique, place.to_owned())), None)
             }
             lock => {
-                let file = OpenOptions::new().write(true).create(true).truncate(false).open(place);
-                let file = file.map_err(failed)?;
+                let mut options = OpenOptions::new();
+                if start == Start::Append && behaviour.append_follows_end {
+                    options.append(true);
+                } else {
+                    options.write(true);
+                }
+                let file = options.create(true).truncate(false).open(place).map_err(failed)?;
                 let guard = acquire(shared, lock, &file).await?;
                 (file, None, guard)
             }
@@ -81,7 +88,7 @@ impl Upload {
         Ok(Self {
             file: Arc::new(Mutex::new(Some(file))),
             position,
-            cuts_behind: shared.behaviour.late_close == LateClose::Truncates,
+            cuts_behind: behaviour.tail == Tail::CutAtEnd,
             temporary,
             _lock: lock,
         })
@@ -101,10 +108,11 @@ impl Upload {
 
     /// Ends the upload: the file has its name and its length.
     pub(super) fn finish(mut self) -> io::Result<()> {
-        match self.temporary.take() {
-            Some((temporary, place)) => fs::rename(temporary, place),
-            None => Ok(()),
+        if let Some((temporary, place)) = &self.temporary {
+            fs::rename(temporary, place)?;
         }
+        self.temporary = None;
+        Ok(())
     }
 }
 
@@ -124,12 +132,14 @@ impl Drop for Upload {
 /// Refuses what the server's kind does not take, before anything is touched.
 fn admit(shared: &Shared, place: &Path, shown: &str, start: Start) -> Result<(), Reply> {
     let behaviour = &shared.behaviour;
+    let refused = |why: String| Err(Reply::new(behaviour.store_refusal, why));
     if !shared.disk.writable() {
-        return Err(Reply::new(behaviour.store_refusal, "Could not create file."));
+        return refused("Could not create file.".to_owned());
     }
     let length = match fs::metadata(place) {
-        Ok(metadata) if metadata.is_dir() => {
-            return Err(Reply::new(550, format!("{shown}: Is a directory.")));
+        // A temporary file is renamed onto the folder in vain at the end.
+        Ok(metadata) if metadata.is_dir() && behaviour.lock != Lock::AtomicTemporary => {
+            return refused(format!("{shown}: Is a directory."));
         }
         Ok(metadata) => Some(metadata.len()),
         Err(_) => None,
@@ -137,18 +147,12 @@ fn admit(shared: &Shared, place: &Path, shown: &str, start: Start) -> Result<(),
     if length.is_some() && !behaviour.allow_overwrite && start != Start::Append {
         return Err(Reply::new(550, format!("{shown}: Overwrite permission denied.")));
     }
-    if start != Start::Empty && !behaviour.allow_store_restart {
+    if length.is_some() && start != Start::Empty && !behaviour.allow_store_restart {
         return Err(Reply::new(451, "Append/Restart not permitted, try again."));
     }
-    let hidden = behaviour.lock == Lock::HiddenTemporary;
+    let refuses = behaviour.rest_beyond_end == RestBeyondEnd::Refuse;
     match start {
-        Start::Append if hidden => {
-            Err(Reply::new(550, "APPE not compatible with server configuration."))
-        }
-        Start::At(_) if hidden => {
-            Err(Reply::new(501, "REST not compatible with server configuration."))
-        }
-        Start::At(offset) if offset > length.unwrap_or(0) => refuse_beyond(shared),
+        Start::At(offset) if refuses && offset > length.unwrap_or(0) => Err(Reply::beyond_end()),
         _ => Ok(()),
     }
 }
@@ -179,16 +183,12 @@ fn seek(shared: &Shared, mut file: &File, start: Start) -> Result<u64, Reply> {
             (Start::At(offset), RestBeyondEnd::Clamp) => offset.min(end),
             (Start::At(offset), _) => offset,
         };
+        if matches!(start, Start::At(_)) && shared.behaviour.tail == Tail::CutAtRestart {
+            file.set_len(position)?;
+        }
         file.seek(SeekFrom::Start(position))
     };
     seek().map_err(|error: io::Error| Reply::file_error("file", &error))
-}
-
-pub(super) fn refuse_beyond(shared: &Shared) -> Result<(), Reply> {
-    match shared.behaviour.rest_beyond_end {
-        RestBeyondEnd::Refuse => Err(Reply::new(554, "Restart offset reaches beyond end of file.")),
-        RestBeyondEnd::Hole | RestBeyondEnd::Clamp => Ok(()),
-    }
 }
 
 fn beside(place: &Path, name: impl FnOnce(&str) -> String) -> PathBuf {

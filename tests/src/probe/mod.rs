@@ -36,9 +36,9 @@ pub use script::{Dialogue, dialogues};
 use crate::{disk::SmallDisk, raw_ftp::RawFtp};
 use content::Content;
 use script::{Setting, Step};
-use speaker::Speakers;
+use speaker::{SILENT, Speakers};
 
-/// How long a mock server is given before its silence counts as its answer.
+/// How long a server is given before its silence counts as its answer.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A server to talk to.
@@ -74,10 +74,11 @@ impl Stage<'_> {
         let mut speakers = Speakers::new(self, &folder, name);
         let mut lines = Vec::new();
         for line in &dialogue.lines {
-            let silent = match expected.map(|expected| expected.get(lines.len())) {
-                None => Some(SILENCE),
-                Some(told) => told.is_some_and(|told| told.ends_with("silence")).then_some(SILENCE),
-            };
+            // Where nothing is known beforehand, every reply may be missing.
+            let may_be_silent = expected.is_none_or(|expected| {
+                expected.get(lines.len()).is_some_and(|told| told.ends_with(SILENT))
+            });
+            let silent = may_be_silent.then_some(SILENCE);
             match &line.step {
                 Step::Disk(setting) => self.set(&folder, setting)?,
                 Step::Says(who, words) => {

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Content, Stage, script::Words, survey};
+use super::{Content, Stage, lasting, script::Words, survey};
 use crate::{
     raw_ftp::{RawFtp, Reply},
     wait::holds_within,
 };
 
+/// The answer of a server that gives none.
+pub(super) const SILENT: &str = "silence";
 /// How long an answer may take that is to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long bytes may take from the data connection to the disk.
@@ -167,7 +169,7 @@ impl Speaker {
     fn open(&mut self, command: &str) -> Result<String, String> {
         let data = self.ftp.passive().map_err(|error| error.to_string())?;
         let first = opening(told(self.ftp.command(command), ""));
-        self.silent = first == "silence";
+        self.silent = first == SILENT;
         if first == "150" || self.silent {
             self.transfer = Some(data);
         }
@@ -201,7 +203,7 @@ fn opening(answer: String) -> String {
 fn told(reply: io::Result<Reply>, command: &str) -> String {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return "silence".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return SILENT.to_owned(),
         Err(_) => return "closed".to_owned(),
     };
     let detail = match (command.split(' ').next(), reply.code) {
@@ -235,7 +237,7 @@ fn facts(text: &str) -> String {
 fn names(verb: &str, listing: &str) -> String {
     let mut names: Vec<_> = listing.lines().filter_map(|line| name(verb, line)).collect();
     names.sort();
-    names.join(", ")
+    names.iter().map(|name| lasting(name)).collect::<Vec<_>>().join(", ")
 }
 
 fn name(verb: &str, line: &str) -> Option<String> {
