@@ -40,6 +40,12 @@ enum Defect {
     TellsLocalErrorsAsConnection,
     RemovesWithoutLooking,
     AcceptsSettingsLate,
+    MakesFoldersOnTheWay,
+    MakesFoldersAgain,
+    ClaimsRenames,
+    ClaimsStores,
+    ListsFilesAsEmpty,
+    RefusesWithoutReply,
 }
 
 #[tokio::test]
@@ -62,6 +68,14 @@ async fn every_defect_is_found() {
         (TellsLocalErrorsAsConnection, "a_panicking_source_is_a_local_error"),
         (RemovesWithoutLooking, "a_removal_of_an_absent_file_fails"),
         (AcceptsSettingsLate, "settings_without_faults_connect"),
+        (MakesFoldersOnTheWay, "a_store_into_a_folder_that_was_renamed_away_fails"),
+        (MakesFoldersAgain, "a_file_in_the_place_of_a_folder_bars_it"),
+        (MakesFoldersAgain, "an_existing_folder_is_not_made_again"),
+        (ClaimsRenames, "a_rename_out_of_a_folder_that_was_renamed_away_fails"),
+        (ClaimsRenames, "a_rename_onto_a_folder_fails"),
+        (ClaimsStores, "a_store_onto_a_folder_fails"),
+        (ListsFilesAsEmpty, "a_file_lists_no_names"),
+        (RefusesWithoutReply, "a_rename_of_an_absent_file_fails"),
     ] {
         let case = conformance::Case::named(case).unwrap();
         assert!(case.run(&subject(None)).await.is_ok(), "{} fails without", case.name);
@@ -143,9 +157,8 @@ impl Session for DefectiveSession {
     async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
         let listed = self.0.list(folder).await;
         match (self.1, listed) {
-            (Defect::ListsAbsentFolderAsEmpty, Err(_)) | (Defect::FindsNothing, _) => {
-                Ok(Vec::new())
-            }
+            (Defect::ListsAbsentFolderAsEmpty | Defect::ListsFilesAsEmpty, Err(_))
+            | (Defect::FindsNothing, _) => Ok(Vec::new()),
             (Defect::HidesHiddenNames, Ok(mut names)) => {
                 names.retain(|name| !name.starts_with('.'));
                 Ok(names)
@@ -166,10 +179,20 @@ impl Session for DefectiveSession {
         match self.1 {
             Defect::StoreIgnoresOffset => upload.offset = 0,
             Defect::ForgetsTheMeter => upload.meter = Meter::new(),
+            Defect::MakesFoldersOnTheWay => {
+                if let Some(folder) = upload.path.parent() {
+                    // Most are there already.
+                    drop(self.0.make_folder(folder).await);
+                }
+            }
             Defect::TranslatesLineEnds => upload.source = Source::new(Ascii(upload.source)),
             _ => {}
         }
-        let stored = self.0.store(upload).await;
+        let length = upload.length;
+        let stored = match self.0.store(upload).await {
+            Err(_) if self.has(Defect::ClaimsStores) => Ok(length),
+            stored => stored,
+        };
         let extra = u64::from(self.has(Defect::MiscountsStores));
         self.blame(stored).map(|stored| stored + extra)
     }
@@ -184,7 +207,15 @@ impl Session for DefectiveSession {
             self.0.store(Upload { path: to, offset, length: 0, source, meter }).await?;
             return Ok(());
         }
-        self.0.rename(from, to).await
+        match self.0.rename(from, to).await {
+            Err(_) if self.has(Defect::ClaimsRenames) => Ok(()),
+            Err(error) if self.has(Defect::RefusesWithoutReply) => Err(TransportError::permanent(
+                Kind::Unavailable,
+                error.operation(),
+                "it is refused",
+            )),
+            renamed => renamed,
+        }
     }
 
     async fn remove(&mut self, path: RemotePath) -> Result<()> {
@@ -193,7 +224,8 @@ impl Session for DefectiveSession {
     }
 
     async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
-        self.0.make_folder(path).await
+        let made = self.0.make_folder(path).await;
+        if self.has(Defect::MakesFoldersAgain) { Ok(()) } else { made }
     }
 
     async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {

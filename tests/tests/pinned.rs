@@ -139,14 +139,17 @@ fn check(kind: ServerKind) {
             continue;
         }
         let folder = format!("d{number}");
+        let t0 = std::time::Instant::now();
         let mut mocked = mock_stage.play(dialogue, &folder, None).unwrap();
         assert!(runtime.block_on(mock.wait_for_sessions(0, LIMIT)), "{}", mock.transcript());
+        let t1 = t0.elapsed();
         let mut played = real_stage.play(dialogue, &folder, Some(&mocked)).unwrap();
         // The sessions are closed, and the real server may still be at it.
         let files = mock_stage.look(&folder);
         holds_within(LIMIT, || real_stage.look(&folder) == files);
         mocked.extend(files);
         played.extend(real_stage.look(&folder));
+        eprintln!("{:?} {:?} {}", t1, t0.elapsed(), dialogue.name);
         differences.extend(differing(&dialogue.name, &played, &mocked));
     }
     let mut exceptions: Vec<_> = EXCEPTIONS.iter().filter(|e| e.kinds.contains(&kind)).collect();

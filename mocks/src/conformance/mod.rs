@@ -10,6 +10,7 @@
 //! ferryway_mocks::conformance_tests!(subject().await);
 //! ```
 
+mod fencing;
 mod local;
 mod look;
 mod names;
@@ -212,6 +213,12 @@ suite! {
     names::a_folder_with_files_is_not_removed,
     names::a_checksum_is_the_contents,
     names::an_unknown_checksum_is_unsupported,
+    fencing::a_store_into_a_folder_that_was_renamed_away_fails,
+    fencing::a_rename_out_of_a_folder_that_was_renamed_away_fails,
+    fencing::a_file_in_the_place_of_a_folder_bars_it,
+    fencing::a_file_lists_no_names,
+    fencing::a_store_onto_a_folder_fails,
+    fencing::a_rename_onto_a_folder_fails,
 }
 
 /// Makes a `#[tokio::test]` of every case. The expression gives the [`Subject`] and may
@@ -262,6 +269,12 @@ macro_rules! conformance_tests {
             a_folder_with_files_is_not_removed
             a_checksum_is_the_contents
             an_unknown_checksum_is_unsupported
+            a_store_into_a_folder_that_was_renamed_away_fails
+            a_rename_out_of_a_folder_that_was_renamed_away_fails
+            a_file_in_the_place_of_a_folder_bars_it
+            a_file_lists_no_names
+            a_store_onto_a_folder_fails
+            a_rename_onto_a_folder_fails
         }
     };
     ($subject:expr; $($case:ident)+) => {

@@ -5,7 +5,7 @@ use sha2::Digest as _;
 
 use super::{
     Failure, Outcome, Subject, Verdict, ensure,
-    room::{Room, expect_refusal},
+    room::{Room, expect_refusal, final_refusal},
 };
 use crate::streams::content;
 
@@ -71,7 +71,7 @@ pub(super) async fn a_rename_of_an_absent_file_fails(subject: &Subject) -> Outco
     }
     let (from, to) = (room.path("from")?, room.put("to", b"stays").await?);
     let renamed = room.session.rename(from, to.clone()).await;
-    let error = expect_refusal(renamed, "renaming an absent file")?;
+    let error = final_refusal(renamed, "renaming an absent file")?;
     ensure!(!error.outcome_unknown(), "the refusal counts as no answer");
     room.expect(&to, b"stays").await?;
     Ok(Verdict::Passed)
@@ -118,7 +118,7 @@ pub(super) async fn an_existing_folder_is_not_made_again(subject: &Subject) -> O
     }
     let path = room.make_folder("folder").await?;
     let made = room.session.make_folder(path).await;
-    let error = expect_refusal(made, "making an existing folder")?;
+    let error = final_refusal(made, "making an existing folder")?;
     let known = error.kind() == Kind::Unavailable;
     ensure!(known, "the error is {}", Failure::from(error));
     // A file in a folder's place is what keeps a former owner out.
@@ -136,7 +136,7 @@ pub(super) async fn a_folder_with_files_is_not_removed(subject: &Subject) -> Out
     let folder = room.make_folder("folder").await?;
     let file = folder.join("file").map_err(|error| Failure::new(error.to_string()))?;
     room.put_at(&file, b"x").await?;
-    expect_refusal(room.session.remove_folder(folder).await, "removing a full folder")?;
+    final_refusal(room.session.remove_folder(folder).await, "removing a full folder")?;
     room.expect(&file, b"x").await?;
     Ok(Verdict::Passed)
 }

@@ -147,6 +147,20 @@ pub(super) fn expect_refusal<T>(
     }
 }
 
+/// Like [`expect_refusal`], and the partner itself must have said so: without a reply a host
+/// takes the outcome for unknown.
+pub(super) fn final_refusal<T>(
+    result: Result<T, TransportError>,
+    what: &str,
+) -> Result<TransportError, Failure> {
+    let error = expect_refusal(result, what)?;
+    if error.reply().is_none() && error.kind() != Kind::NotFound {
+        let told = Failure::from(error);
+        return Err(Failure::new(format!("{what} is refused without a reply: {told}")));
+    }
+    Ok(error)
+}
+
 /// How `left` differs from `right`, in few words.
 pub(super) fn same(left: &[u8], right: &[u8]) -> Result<(), String> {
     if left == right {

@@ -6,6 +6,8 @@ use ferryway_mocks::ftp_server::{
     Behaviour, FtpServer, HiddenNames, ListAbsent, RenameOver, Side, User,
 };
 
+use tokio::io::AsyncReadExt;
+
 use crate::{LIMIT, client::Client, names, serve};
 
 #[tokio::test]
@@ -164,11 +166,15 @@ async fn an_absent_folder_lists_as_the_servers_kind_does() {
     let mut client = Client::login(&server).await;
     assert_eq!(client.download("LIST nowhere").await.1, 550);
     assert_eq!(client.download("MLSD nowhere").await.1, 550);
-    let list_absent = ListAbsent::Empty;
-    let (server, _folder) = serve(Behaviour { list_absent, ..Behaviour::default() }).await;
-    let mut client = Client::login(&server).await;
-    assert_eq!(client.download("NLST nowhere").await, (Vec::new(), 226));
-    assert_eq!(client.download("MLSD nowhere").await.1, 550);
+    for (list_absent, code) in [(ListAbsent::Empty, 226), (ListAbsent::Late(450), 450)] {
+        let (server, _folder) = serve(Behaviour { list_absent, ..Behaviour::default() }).await;
+        let mut client = Client::login(&server).await;
+        let (mut data, opening) = client.begin("LIST nowhere").await;
+        assert_eq!(opening.code, 150);
+        assert_eq!(data.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(client.reply().await.code, code);
+        assert_eq!(client.download("NLST nowhere").await.1, 550);
+    }
 }
 
 #[tokio::test]

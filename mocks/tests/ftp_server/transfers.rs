@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use ferryway_mocks::{
-    ftp_server::{Behaviour, FtpServer, LateClose, RestBeyondEnd, Rule},
+    ftp_server::{Behaviour, Cut, FtpServer, RestBeyondEnd, Rule, Tail},
     streams::content,
 };
 use tokio::{
@@ -66,16 +66,40 @@ async fn a_restart_beyond_the_end_does_as_the_kind_does() {
 }
 
 #[tokio::test]
-async fn the_end_of_an_upload_keeps_or_cuts_the_tail() {
-    for (late_close, expected) in
-        [(LateClose::Keeps, &b"01xyz56789"[..]), (LateClose::Truncates, b"01xyz")]
-    {
-        let (server, folder) = serve(Behaviour { late_close, ..Behaviour::default() }).await;
+async fn an_upload_keeps_or_cuts_the_tail() {
+    for (tail, expected) in [
+        (Tail::Stays, &b"01xyz56789"[..]),
+        (Tail::CutAtRestart, b"01xyz"),
+        (Tail::CutAtEnd, b"01xyz"),
+    ] {
+        let (server, folder) = serve(Behaviour { tail, ..Behaviour::default() }).await;
         fs::write(folder.path().join("a"), "0123456789").unwrap();
         let mut client = Client::login(&server).await;
         client.code("REST 2").await;
         assert_eq!(client.upload("STOR a", b"xyz").await, 226);
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_cut_late_shortens_a_file_where_its_end_cuts() {
+    for (tail, expected) in [
+        (Tail::Stays, &b"0123456789"[..]),
+        (Tail::CutAtRestart, b"0123456789"),
+        (Tail::CutAtEnd, b"01234"),
+    ] {
+        let (server, folder) = serve(Behaviour { tail, ..Behaviour::default() }).await;
+        let fault = server.faults().add(Rule::cut_at("STOR", 5, Cut::Silence));
+        let mut first = Client::login(&server).await;
+        let (mut data, _) = first.begin("STOR a").await;
+        data.write_all(b"01234").await.unwrap();
+        fault.wait(LIMIT).await.unwrap();
+        let mut second = Client::login(&server).await;
+        second.code("REST 5").await;
+        assert_eq!(second.upload("STOR a", b"56789").await, 226);
+        server.cut_all(Cut::Rst);
+        assert!(server.wait_for_sessions(0, LIMIT).await);
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), expected, "{tail:?}");
     }
 }
 

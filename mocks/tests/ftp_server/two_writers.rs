@@ -153,10 +153,12 @@ async fn temporaries_do_not_mix_with_restarts() {
     let mut client = Client::login(&server).await;
     assert_eq!(client.upload("STOR a", b"0123").await, 226);
     assert_eq!(client.code("REST 2").await, 350);
-    assert_eq!(client.upload("STOR a", b"x").await, 501);
+    assert_eq!(client.upload("STOR a", b"x").await, 451);
+    client.code("REST 2").await;
+    assert_eq!(client.upload("STOR absent", b"x").await, 501);
     client.code("REST 2").await;
     assert_eq!(client.download("RETR a").await, (b"23".to_vec(), 226));
-    assert_eq!(client.upload("APPE a", b"x").await, 550);
+    assert_eq!(client.upload("APPE a", b"x").await, 451);
 
     let (server, folder) = serve(Behaviour::pure_ftpd_atomic()).await;
     let mut client = Client::login(&server).await;

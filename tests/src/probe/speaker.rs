@@ -20,9 +20,9 @@ pub(super) const SILENT: &str = "silence";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long bytes may take from the data connection to the disk.
 const ON_DISK: Duration = Duration::from_secs(5);
-/// How much is sent at a time where it is waited for. Small enough to arrive in one piece, and
-/// larger than the buffers in which servers keep small pieces back.
-const PIECE: usize = 32 << 10;
+/// How much is sent at a time where it is waited for. Small enough to arrive in one piece (Linux
+/// cuts at half a window), and larger than the buffers in which servers keep small pieces back.
+const PIECE: usize = 16 << 10;
 /// The features that matter to a client like ours.
 const FEATURES: [&str; 9] =
     ["EPRT", "EPSV", "HASH", "MDTM", "MLST", "REST STREAM", "SIZE", "UTF8", "XCRC"];
