@@ -45,7 +45,7 @@ pub(super) async fn a_ping_is_answered(subject: &Subject) -> Outcome {
 pub(super) async fn stat_tells_a_file(subject: &Subject) -> Outcome {
     let mut room = Room::open(subject, "stat").await?;
     for bytes in [&b"twelve bytes"[..], b""] {
-        let path = room.put("file", bytes).await?;
+        let path = room.put(&bytes.len().to_string(), bytes).await?;
         let stat = room.session.stat(path).await?;
         ensure!(stat.kind == EntryKind::File, "a file is told to be {stat:?}");
         let expected = room.capabilities().size.then_some(bytes.len() as u64);

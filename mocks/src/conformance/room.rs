@@ -16,12 +16,14 @@ pub(super) struct Room<'a> {
     subject: &'a Subject,
     case: &'static str,
     pub(super) session: Box<dyn Session>,
+    /// How often a fresh session was tried.
+    looks: u32,
 }
 
 impl<'a> Room<'a> {
     pub(super) async fn open(subject: &'a Subject, case: &'static str) -> Result<Self, Failure> {
         let session = subject.transport.connect(subject.partner.clone()).await?;
-        Ok(Self { subject, case, session })
+        Ok(Self { subject, case, session, looks: 0 })
     }
 
     /// Another session in the same room.
@@ -119,7 +121,8 @@ impl<'a> Room<'a> {
     /// Fails unless a fresh session can store and fetch.
     pub(super) async fn expect_usable(&mut self) -> Result<(), Failure> {
         let mut room = self.another().await?;
-        let path = room.put("afterwards", b"still here").await?;
+        self.looks += 1;
+        let path = room.put(&format!("afterwards {}", self.looks), b"still here").await?;
         room.expect(&path, b"still here").await
     }
 }

@@ -41,6 +41,11 @@ pub struct Behaviour {
     pub nlst: NameList,
     /// What MLSD replies to what it cannot list.
     pub mlsd_refusal: u16,
+    /// The reply to a download whose data connection the client breaks off: 426, pure-ftpd's
+    /// is 150, and nothing comes after it.
+    pub download_broken: u16,
+    /// Whether names may have a backslash; else STOR, APPE, MKD, RNTO and DELE get 553.
+    pub takes_backslashes: bool,
     /// The reply when the disk fails under an upload: 451, pyftpdlib's is 426.
     pub write_failure: u16,
     /// The reply to STOR where no file can be made: 553 or 550.
@@ -184,6 +189,8 @@ impl Default for Behaviour {
             list_absent: ListAbsent::Refuse(550),
             nlst: NameList::default(),
             mlsd_refusal: 550,
+            download_broken: 426,
+            takes_backslashes: true,
             write_failure: 451,
             store_refusal: 550,
             pasv_address: None,

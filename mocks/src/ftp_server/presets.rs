@@ -73,6 +73,8 @@ impl Behaviour {
                 "You will be disconnected after 15 minutes of inactivity.".to_owned(),
             ],
             tail: Tail::CutAtRestart,
+            download_broken: 150,
+            takes_backslashes: false,
             rest_beyond_end: RestBeyondEnd::Clamp,
             rename_refusal: 451,
             size_in_ascii: true,

@@ -198,7 +198,10 @@ impl<'a> Pump<'a> {
         let limit = self.shared.behaviour.data_timeout;
         match timeout(limit, self.wire.write_all(&bytes)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(Reply::new(426, "Failure writing network stream.")),
+            Ok(Err(_)) => {
+                let code = self.shared.behaviour.download_broken;
+                return Err(Reply::new(code, "Failure writing network stream."));
+            }
             Err(_) => return Err(Reply::new(426, "Data connection timed out.")),
         }
         self.passed(chunk.len()).await;

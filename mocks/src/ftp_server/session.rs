@@ -188,6 +188,10 @@ impl Session {
         if !self.logged_in && !PUBLIC.contains(&verb) {
             return Ok(Reply::new(530, "Please login with USER and PASS."));
         }
+        let names = matches!(verb, "STOR" | "APPE" | "MKD" | "RNTO" | "DELE");
+        if names && !self.shared.behaviour.takes_backslashes && argument.contains('\\') {
+            return Ok(Reply::new(553, format!("Prohibited file name: {argument}")));
+        }
         Ok(match verb {
             "USER" => self.name_user(argument),
             "PASS" => self.log_in(argument),

@@ -16,6 +16,7 @@
 //! A << CONTENT                more of it
 //! A <.                        its end, and the last reply
 //! A RETR x >                  a download or a listing
+//! A RETR x >> NUMBER          so many bytes of a download, then an end by a reset
 //! A ...                       the reply that did not come before
 //! A gone                      closes its connections without a word
 //! A connects                  a session that has not logged in

@@ -46,6 +46,7 @@ pub(super) enum Words {
     GoesOn(Content),
     Ends,
     Download(String),
+    BreaksOff(String, usize),
     Waits,
     Gone,
 }
@@ -115,6 +116,8 @@ fn words(text: &str) -> Option<Words> {
                 Words::Begins(command.to_owned(), Content::parse(content)?)
             } else if let Some((command, content)) = text.split_once(" < ") {
                 Words::Upload(command.to_owned(), Content::parse(content)?)
+            } else if let Some((command, bytes)) = text.split_once(" >> ") {
+                Words::BreaksOff(command.to_owned(), bytes.parse().ok()?)
             } else if let Some(command) = text.strip_suffix(" >") {
                 Words::Download(command.to_owned())
             } else {

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::set_socket_linger;
+
 use super::{Content, Stage, lasting, script::Words, survey};
 use crate::{
     raw_ftp::{RawFtp, Reply},
@@ -84,6 +86,7 @@ impl<'a> Speakers<'a> {
             Words::GoesOn(content) => speaker.send(content.bytes()),
             Words::Ends => speaker.end(),
             Words::Download(command) => speaker.download(command),
+            Words::BreaksOff(command, bytes) => speaker.break_off(command, *bytes),
             Words::Waits => speaker.wait(),
             Words::Gone => String::new(),
         })
@@ -150,6 +153,20 @@ impl Speaker {
             None => String::new(),
         };
         format!("{first} {last} [{shown}]")
+    }
+
+    fn break_off(&mut self, command: &str, bytes: usize) -> String {
+        let first = match self.open(command) {
+            Ok(first) => first,
+            Err(answer) => return answer,
+        };
+        if let Some(mut data) = self.transfer.take() {
+            let read = data.read_exact(&mut vec![0; bytes]);
+            if read.is_err() || set_socket_linger(&data, Some(Duration::ZERO)).is_err() {
+                return format!("{first} closed");
+            }
+        }
+        format!("{first} {}", told(self.ftp.reply(), ""))
     }
 
     /// The reply that did not come in time before; an upload that waited for it goes on.

@@ -83,20 +83,26 @@ impl ServerKind {
         matches!(self, Self::VsftpdTls(_) | Self::ProftpdTls)
     }
 
-    /// The mock server that imitates it; none does so for what differs by TLS alone.
-    pub fn imitation(self) -> Option<Behaviour> {
+    /// The mock server's preset that imitates it, TLS aside: its name in
+    /// [`Behaviour::presets`].
+    pub const fn preset(self) -> &'static str {
         match self {
-            Self::Vsftpd => Some(Behaviour::vsftpd()),
-            Self::VsftpdNoLock => Some(Behaviour::vsftpd_without_lock()),
-            Self::Proftpd => Some(Behaviour::proftpd()),
-            Self::ProftpdDefaults => Some(Behaviour::proftpd_defaults()),
-            Self::ProftpdHiddenStores => Some(Behaviour::proftpd_hidden_stores()),
-            Self::PureFtpd => Some(Behaviour::pure_ftpd()),
-            Self::PureFtpdAtomic => Some(Behaviour::pure_ftpd_atomic()),
-            Self::Pyftpdlib => Some(Behaviour::pyftpdlib()),
-            Self::PyftpdlibLocking => Some(Behaviour::pyftpdlib_with_flock()),
-            Self::VsftpdTls(_) | Self::ProftpdTls => None,
+            Self::Vsftpd | Self::VsftpdTls(_) => "vsftpd",
+            Self::VsftpdNoLock => "vsftpd_without_lock",
+            Self::Proftpd | Self::ProftpdTls => "proftpd",
+            Self::ProftpdDefaults => "proftpd_defaults",
+            Self::ProftpdHiddenStores => "proftpd_hidden_stores",
+            Self::PureFtpd => "pure_ftpd",
+            Self::PureFtpdAtomic => "pure_ftpd_atomic",
+            Self::Pyftpdlib => "pyftpdlib",
+            Self::PyftpdlibLocking => "pyftpdlib_with_flock",
         }
+    }
+
+    /// The mock server of that preset.
+    pub fn imitation(self) -> Option<Behaviour> {
+        let presets = Behaviour::presets().into_iter();
+        presets.filter(|(name, _)| *name == self.preset()).map(|(_, behaviour)| behaviour).next()
     }
 
     fn prepare(self, setup: &Setup<'_>) -> Result<std::process::Command, Unavailable> {

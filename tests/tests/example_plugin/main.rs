@@ -7,9 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-#[allow(unreachable_pub, reason = "the text is a crate of its own in the document")]
-mod folder;
-
 use std::sync::Arc;
 
 use ferryway_core::transport::Partner;
@@ -23,7 +20,7 @@ async fn subject() -> Subject {
     )]);
     let partner = Partner { name: "FOLDER".parse().unwrap(), settings, source_address: None };
     Subject {
-        transport: Arc::new(folder::Folder),
+        transport: Arc::new(folder_transport::Folder),
         partner,
         folder: None,
         keep: vec![Box::new(place)],
