@@ -1,6 +1,9 @@
 //! What every case works with.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use ferryway_core::{
     Kind, RemotePath, TransportError,
@@ -11,19 +14,20 @@ use ferryway_core::{
 use super::{Failure, Subject};
 use crate::streams::{self, Collected};
 
+/// How often a fresh session was tried.
+static LOOKS: AtomicU64 = AtomicU64::new(0);
+
 /// A session of the subject, and names that no other case uses.
 pub(super) struct Room<'a> {
     subject: &'a Subject,
     case: &'static str,
     pub(super) session: Box<dyn Session>,
-    /// How often a fresh session was tried.
-    looks: u32,
 }
 
 impl<'a> Room<'a> {
     pub(super) async fn open(subject: &'a Subject, case: &'static str) -> Result<Self, Failure> {
         let session = subject.transport.connect(subject.partner.clone()).await?;
-        Ok(Self { subject, case, session, looks: 0 })
+        Ok(Self { subject, case, session })
     }
 
     /// Another session in the same room.
@@ -121,8 +125,9 @@ impl<'a> Room<'a> {
     /// Fails unless a fresh session can store and fetch.
     pub(super) async fn expect_usable(&mut self) -> Result<(), Failure> {
         let mut room = self.another().await?;
-        self.looks += 1;
-        let path = room.put(&format!("afterwards {}", self.looks), b"still here").await?;
+        // Not every server lets a file be stored twice.
+        let number = LOOKS.fetch_add(1, Ordering::Relaxed);
+        let path = room.put(&format!("afterwards {number}"), b"still here").await?;
         room.expect(&path, b"still here").await
     }
 }

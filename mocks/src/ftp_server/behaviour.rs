@@ -54,9 +54,10 @@ pub struct Behaviour {
     pub pasv_address: Option<Ipv4Addr>,
     /// Sessions above this number are turned away with 421.
     pub max_sessions: Option<usize>,
-    /// How long a control connection may be quiet before 421.
+    /// How long a control connection may be quiet before 421; [`Duration::MAX`] is for ever.
     pub idle_timeout: Duration,
-    /// How long a data connection may be quiet before 426; until then it keeps its lock.
+    /// How long a data connection may be quiet before 426; until then it keeps its lock, with
+    /// [`Duration::MAX`] for ever.
     pub data_timeout: Duration,
     /// Commands that the server does not know, in capitals. FEAT leaves them out.
     pub disabled: BTreeSet<String>,

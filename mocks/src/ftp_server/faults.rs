@@ -68,6 +68,9 @@ pub enum Action {
     WrongSize(u64),
     /// The disk changes.
     Disk(Disk),
+    /// The server loses its power and starts again at once: the latest rename is undone,
+    /// acknowledged or not, and every session ends in this manner.
+    PowerLoss(Cut),
 }
 
 /// The manner in which a connection ends.
@@ -81,6 +84,10 @@ pub enum Cut {
     /// Kept open and mute, as when packets are dropped; locks stay held. Ends with the
     /// server or with [`FtpServer::cut_all`](super::FtpServer::cut_all).
     Silence,
+    /// As when the client's machine has lost its power: nothing is heard of it any more.
+    /// Locks stay held until the server gives up, after the behaviour's `data_timeout` in a
+    /// transfer and its `idle_timeout` else.
+    HalfOpen,
 }
 
 impl Rule {
@@ -140,6 +147,11 @@ impl Rule {
     /// All data is taken and kept, and the final reply is 451.
     pub fn late_451(command: &str) -> Self {
         Self::new(command, When::After, Action::Reply(451, "Failure writing to file.".to_owned()))
+    }
+
+    /// The rename is acknowledged, and undone by a loss of power right after it.
+    pub fn undone_rnto(cut: Cut) -> Self {
+        Self::new("RNTO", When::Reply, Action::PowerLoss(cut))
     }
 
     /// RNTO gets 550.

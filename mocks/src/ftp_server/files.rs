@@ -1,8 +1,11 @@
 //! Commands on files and folders that need no data connection.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, sync::PoisonError};
 
-use super::{behaviour::RenameOver, listing, reply::Reply, session::Session, tree::VirtualPath};
+use super::{
+    behaviour::RenameOver, listing, reply::Reply, session::Session, shared::Renamed,
+    tree::VirtualPath,
+};
 
 /// Commands that want a path.
 const WITH_PATH: [&str; 13] = [
@@ -148,7 +151,8 @@ impl Session {
             if exists(target) && (refuses || target.is_dir()) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            fs::rename(&source, target)?;
+            let renamed = Renamed::rename(&source, target)?;
+            *self.shared.renamed.lock().unwrap_or_else(PoisonError::into_inner) = Some(renamed);
             let to = self.folder.resolve(argument);
             self.shared.ledger.renamed(from.to_string(), to.to_string());
             Ok(())

@@ -45,7 +45,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -183,6 +183,12 @@ impl FtpServer {
         self.shared.cuts.send_modify(|(round, how)| (*round, *how) = (*round + 1, cut));
     }
 
+    /// Loses power and starts again at once: the latest rename is undone, and every session
+    /// ends in this manner. New ones are taken.
+    pub fn lose_power(&self, cut: Cut) {
+        self.shared.lose_power(cut);
+    }
+
     /// Ends every session and stops listening. When this returns the port is free, and all
     /// files are closed and unlocked.
     pub async fn stop(&mut self) {
@@ -290,6 +296,7 @@ impl FtpServerBuilder {
             bytes_per_second: AtomicU64::new(self.bytes_per_second),
             upload_bytes_per_second: self.upload_bytes_per_second,
             ledger: Ledger::default(),
+            renamed: Mutex::default(),
             open: watch::Sender::new(0),
             cuts: watch::Sender::new((0, Cut::Fin)),
         });

@@ -60,6 +60,7 @@ impl<'a> Pump<'a> {
         wire: &'a mut Wire,
         ascii: bool,
     ) -> Self {
+        condition.moving.store(true, Ordering::Relaxed);
         let pace = Pace::new(shared.bytes_per_second.load(Ordering::Relaxed));
         let (moved, corrupt, line) = (0, false, None);
         Self { shared, condition, armed, wire, ascii, moved, corrupt, pace, line }

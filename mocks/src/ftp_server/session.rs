@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{
     data::DataPort,
-    faults::{Armed, Cut, When},
+    faults::{Armed, When},
     hashing::HashChoice,
     reply::Reply,
     shared::{Shared, Turn},
@@ -86,22 +86,18 @@ impl Session {
             let Err(Ended) = self.converse().await;
         };
         let mut converse = std::pin::pin!(converse);
-        loop {
-            tokio::select! {
-                () = &mut converse => return,
-                _ = cuts.changed() => {}
-            }
-            match cuts.borrow_and_update().1 {
-                Cut::Fin => return,
-                Cut::Rst => return condition.reset.store(true, Ordering::Relaxed),
-                // The conversation stays as it is, with its sockets and locks.
-                Cut::Silence => {}
-            }
-            // Only another cut ends a mute session.
-            let _cut = cuts.changed().await;
-            condition.reset.store(cuts.borrow_and_update().1 == Cut::Rst, Ordering::Relaxed);
-            if cuts.borrow().1 != Cut::Silence {
-                return;
+        tokio::select! {
+            () = &mut converse => {}
+            _ = cuts.changed() => {
+                // Meanwhile the conversation stays as it is, with its sockets and locks; only
+                // another cut ends it earlier.
+                loop {
+                    let cut = cuts.borrow_and_update().1;
+                    tokio::select! {
+                        Ended = shared.cut(cut, &condition) => return,
+                        _ = cuts.changed() => {}
+                    }
+                }
             }
         }
     }
@@ -154,6 +150,7 @@ impl Session {
 
     /// Sends the final reply of a command, and does what depends on it.
     async fn conclude(&mut self, verb: &str, reply: Reply) -> Result<(), Ended> {
+        self.condition.moving.store(false, Ordering::Relaxed);
         let reply = self.meet(When::After).await?.unwrap_or(reply);
         self.control.send(&reply).await?;
         self.meet(When::Reply).await?;

@@ -40,6 +40,8 @@ pub(super) struct Condition {
     pub(super) reset: AtomicBool,
     /// It is not to listen to its client.
     pub(super) frozen: AtomicBool,
+    /// It is in a transfer.
+    pub(super) moving: AtomicBool,
 }
 
 /// A TCP connection that ends by a reset when its session's condition wants that.

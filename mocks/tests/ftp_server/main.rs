@@ -6,6 +6,7 @@
 mod client;
 mod commands;
 mod disks;
+mod fault_points;
 mod faults;
 mod transfers;
 mod two_writers;
