@@ -14,13 +14,13 @@
 use std::{any::Any, env, fs, sync::Arc};
 
 use ferryway_core::transport::{Partner, Transport};
-
 use ferryway_host::loader::{Loader, plugins_report};
 use ferryway_mocks::{
     conformance::{Subject, beyond, run_all},
     ftp_server::{Behaviour, FtpServer},
 };
 use ferryway_tests::servers::{RealServer, ServerKind};
+use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_memory() {
@@ -37,77 +37,29 @@ async fn in_a_folder() {
     assert!(report.is_clean(), "{report}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// All at once, since a suite mostly waits: real servers for their next connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mock_servers() {
-    for (name, behaviour) in Behaviour::presets() {
-        let folder = tempfile::tempdir().unwrap();
-        let builder = FtpServer::builder(folder.path()).behaviour(behaviour).user("ferry", "x");
-        let server = builder.start().await.unwrap();
-        let settings = ftp_settings(name, server.addr().port(), "ferry", "x", "tls = 'off'");
-        let subject = subject(loaded("ferryway_ftp", "ftp"), &settings, vec![]);
-        let report = run_all(&subject).await;
-        assert!(report.is_clean_but(beyond(name)), "{name}: {report}");
-    }
+    let presets = Behaviour::presets().into_iter();
+    let runs: JoinSet<()> = presets.map(|(name, behaviour)| mock(name, behaviour)).collect();
+    runs.join_all().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn vsftpd() {
-    real(ServerKind::Vsftpd).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn real_servers() {
+    let runs: JoinSet<()> = ServerKind::ALL.into_iter().map(real).collect();
+    runs.join_all().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn vsftpd_without_locks() {
-    real(ServerKind::VsftpdNoLock).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn vsftpd_with_tls() {
-    real(ServerKind::VsftpdTls(false)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn vsftpd_with_tls_and_session_reuse() {
-    real(ServerKind::VsftpdTls(true)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn proftpd() {
-    real(ServerKind::Proftpd).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn proftpd_with_its_defaults() {
-    real(ServerKind::ProftpdDefaults).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn proftpd_with_hidden_stores() {
-    real(ServerKind::ProftpdHiddenStores).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn proftpd_with_tls() {
-    real(ServerKind::ProftpdTls).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pure_ftpd() {
-    real(ServerKind::PureFtpd).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pure_ftpd_with_atomic_uploads() {
-    real(ServerKind::PureFtpdAtomic).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pyftpdlib() {
-    real(ServerKind::Pyftpdlib).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pyftpdlib_with_locks() {
-    real(ServerKind::PyftpdlibLocking).await;
+/// Runs the suite against a mock server.
+async fn mock(preset: &'static str, behaviour: Behaviour) {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = FtpServer::builder(folder.path()).behaviour(behaviour).user("ferry", "x");
+    let server = builder.start().await.unwrap();
+    let settings = ftp_settings(preset, server.addr().port(), "ferry", "x", "tls = 'off'");
+    let subject = subject(loaded("ferryway_ftp", "ftp"), &settings, vec![]);
+    let report = run_all(&subject).await;
+    assert!(report.is_clean_but(beyond(preset)), "{preset}: {report}");
 }
 
 /// Runs the suite against a real server.
@@ -140,7 +92,7 @@ fn subject(
 
 fn ftp_settings(preset: &str, port: u16, user: &str, password: &str, tls: &str) -> String {
     // pure-ftpd never ends a download that was broken off: that takes as long as it may.
-    let timeout_s = if preset.starts_with("pure_ftpd") { 3 } else { 30 };
+    let timeout_s = if preset.starts_with("pure_ftpd") { 5 } else { 30 };
     format!(
         "host = '127.0.0.1'\nport = {port}\nuser = '{user}'\npassword = '{password}'\n{tls}\n\
          timeout_s = {timeout_s}\n"

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Whether an upload that broke off can be taken up where it ended. Else it starts anew:
-    /// pure-ftpd cuts a file off at a late close, and the others take no offset for a store.
+    /// pure-ftpd cuts a file off where a store starts again, and the others take no offset for one.
     pub(crate) fn resumes_uploads(self) -> bool {
         !matches!(
             self,
