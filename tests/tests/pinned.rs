@@ -87,7 +87,7 @@ const EXCEPTIONS: &[Exception] = &[
 /// What is wrong with the imitation of a kind, if anything.
 fn check(kind: ServerKind) -> Option<String> {
     let (mock_root, real_root) = (Root::new(), Root::new());
-    let Some(real) = RealServer::start_or_skip(kind, real_root.path()) else { return None };
+    let real = RealServer::start_or_skip(kind, real_root.path())?;
     let runtime = Runtime::new().unwrap();
     let builder = FtpServer::builder(mock_root.path())
         .behaviour(kind.imitation().expect("a mock imitates it"))
