@@ -14,6 +14,7 @@ pub mod model;
 pub mod probe;
 pub mod process;
 pub mod raw_ftp;
+pub mod scene;
 pub mod servers;
 mod unavailable;
 pub mod wait;

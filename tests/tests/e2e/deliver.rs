@@ -1,10 +1,8 @@
 //! Deliveries that nothing disturbs.
 
-use ferryway_tests::content::Content;
-
-use crate::{
-    partner::Kind,
-    world::{MIB, Plan},
+use ferryway_tests::{
+    content::Content,
+    scene::{Kind, MIB, Plan},
 };
 
 const ODD_NAMES: [&str; 4] =

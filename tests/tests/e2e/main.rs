@@ -10,15 +10,11 @@
     reason = "a test's helper functions fail the test"
 )]
 
-mod arrivals;
 mod deliver;
 mod interrupted;
 mod matrix;
-mod oracle;
 mod orders;
-mod partner;
 mod service;
 mod takeover;
 mod trouble;
 mod volume;
-mod world;

@@ -1,8 +1,8 @@
 //! Scenarios by servers: each cell is a test of its own.
 
-use ferryway_tests::servers::ServerKind;
+use ferryway_tests::{scene::Kind, servers::ServerKind};
 
-use crate::{deliver, interrupted, partner::Kind, takeover};
+use crate::{deliver, interrupted, takeover};
 
 /// A module for each row, with a test for each server.
 macro_rules! matrix {

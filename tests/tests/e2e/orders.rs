@@ -4,15 +4,9 @@ use ferryway_core::{Status, status::Outcome};
 use ferryway_host::control::api::{Command, SubmitRequest};
 use ferryway_tests::{
     content::{Content, hash_file},
+    scene::{Arrived, Kind, MIB, Plan, SIZE, send_request},
     servers::ServerKind,
     wait::{LIMIT, wait_until},
-};
-
-use crate::{
-    arrivals::Arrived,
-    interrupted::SIZE,
-    partner::Kind,
-    world::{MIB, Plan, send_request},
 };
 
 const VSFTPD: Kind = Kind::Real(ServerKind::Vsftpd);

@@ -14,14 +14,9 @@ use ferryway_host::journal::{
 use ferryway_tests::{
     content::Content,
     host::Node,
+    scene::{Kind, Plan, SIZE, World},
     servers::ServerKind,
     wait::{LIMIT, wait_until},
-};
-
-use crate::{
-    interrupted::SIZE,
-    partner::Kind,
-    world::{Plan, World},
 };
 
 const VSFTPD: Kind = Kind::Real(ServerKind::Vsftpd);
@@ -123,7 +118,7 @@ fn a_job_whose_post_exit_may_have_run_is_reported_and_left_alone() {
     let Some(mut world) = Plan::of(VSFTPD).build() else { return };
     let content = Content::new(74, 1000);
     world.outgoing("a.bin", content);
-    let job = world.dies_in_post_exit();
+    let job = dies_in_post_exit(&world);
     world.alpha.start().unwrap();
     let line = world.await_line(&["0215E"]);
     let (time, rest) = line.split_at(19);
@@ -153,47 +148,42 @@ fn a_job_whose_post_exit_may_have_run_is_reported_and_left_alone() {
     world.leaves_no_trace();
 }
 
-impl World {
-    /// Brings the fourth run of PRDY01 to its post-exit and lets its owner die there.
-    fn dies_in_post_exit(&self) -> JobId {
-        let options = Options::new(
-            self.install.path(),
-            NodeName("gamma".to_owned()),
-            "night".parse().unwrap(),
-        );
-        let (journal, _) = SqliteJournal::take_over(options).unwrap();
-        let job = self.runtime.block_on(async {
-            let spec = JobSpec {
-                definition: "PRDY01".parse().unwrap(),
-                partner: "BANK".parse().unwrap(),
-                direction: Direction::Send,
-                local: self.install.path().join("out/a.bin").display().to_string(),
-                remote: "drop/{name}".to_owned(),
-                priority: 0,
-                publish: Publish::Atomic,
-                resume: ResumePolicy::Verified,
-                settle_delay_s: 0,
-                key: None,
-            };
-            let mut jobs = journal.accept(vec![spec; 4]).await.unwrap();
-            let job = jobs.pop().unwrap();
-            for earlier in jobs {
-                advance(&journal, earlier, &[Event::Cancel]).await;
-            }
-            let walk = [
-                Event::Prepare,
-                Event::Connect,
-                Event::Begin,
-                Event::Verify,
-                Event::Publish,
-                Event::Published,
-                Event::StartExit,
-            ];
-            advance(&journal, job, &walk).await
-        });
-        assert_eq!((job.id.as_str(), job.status), ("PRDY014", Status::PostExit));
-        job.id
-    }
+/// Brings the fourth run of PRDY01 to its post-exit and lets its owner die there.
+fn dies_in_post_exit(world: &World) -> JobId {
+    let options =
+        Options::new(world.install.path(), NodeName("gamma".to_owned()), "night".parse().unwrap());
+    let (journal, _) = SqliteJournal::take_over(options).unwrap();
+    let job = world.runtime.block_on(async {
+        let spec = JobSpec {
+            definition: "PRDY01".parse().unwrap(),
+            partner: "BANK".parse().unwrap(),
+            direction: Direction::Send,
+            local: world.install.path().join("out/a.bin").display().to_string(),
+            remote: "drop/{name}".to_owned(),
+            priority: 0,
+            publish: Publish::Atomic,
+            resume: ResumePolicy::Verified,
+            settle_delay_s: 0,
+            key: None,
+        };
+        let mut jobs = journal.accept(vec![spec; 4]).await.unwrap();
+        let job = jobs.pop().unwrap();
+        for earlier in jobs {
+            advance(&journal, earlier, &[Event::Cancel]).await;
+        }
+        let walk = [
+            Event::Prepare,
+            Event::Connect,
+            Event::Begin,
+            Event::Verify,
+            Event::Publish,
+            Event::Published,
+            Event::StartExit,
+        ];
+        advance(&journal, job, &walk).await
+    });
+    assert_eq!((job.id.as_str(), job.status), ("PRDY014", Status::PostExit));
+    job.id
 }
 
 async fn advance(journal: &SqliteJournal, mut job: Job, events: &[Event]) -> Job {

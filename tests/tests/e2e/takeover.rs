@@ -9,17 +9,8 @@ use std::{
 use ferryway_core::JobId;
 use ferryway_tests::{
     content::Content,
-    wait::{LIMIT, holds_within},
+    scene::{Kind, Plan, SIZE, send_request},
 };
-
-use crate::{
-    interrupted::{MIDDLE, SIZE},
-    partner::Kind,
-    world::{Plan, World, send_request},
-};
-
-/// The exit code of a host that lost the instance.
-const FENCED: i32 = 3;
 
 /// Partials lie next to their targets.
 const BESIDE: &str = "staging = \"beside\"";
@@ -156,28 +147,4 @@ pub(crate) fn random_kills(kind: Kind) {
         world.judge(job, name, *content, &world.target(name));
     }
     world.leaves_no_trace();
-}
-
-impl World {
-    /// Waits until the successor moves the job, if it does so for long enough to be seen.
-    fn await_successor(&self, job: &JobId) {
-        let moves = || {
-            let view = self.view(&self.beta, job);
-            view.job.status.outcome().is_some()
-                || view.progress.is_some_and(|progress| progress.done > MIDDLE / 4)
-        };
-        holds_within(Duration::from_secs(3), moves);
-    }
-
-    /// Lets the frozen host on alpha go on, and sees it end as one that lost the instance.
-    fn bury_zombie(&mut self) {
-        self.alpha.thaw().unwrap();
-        let ended = self.alpha.wait(LIMIT).unwrap();
-        assert_eq!(ended.code(), Some(FENCED), "a zombie is to end as fenced");
-    }
-
-    fn stop_cleanly(&mut self) {
-        let ended = self.beta.stop(LIMIT).unwrap();
-        assert!(ended.success(), "{ended}");
-    }
 }

@@ -2,19 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command as Program};
 
-use ferryway_core::{JobId, Status, status::Outcome};
-use ferryway_host::{control::api::Command, journal::record::Job};
+use ferryway_core::{Status, status::Outcome};
+use ferryway_host::control::api::Command;
 use ferryway_mocks::ftp_server::Disk;
 use ferryway_tests::{
     content::Content,
+    scene::{Kind, MIB, Plan, SIZE, Server},
     servers::ServerKind,
-    wait::{LIMIT, wait_until},
-};
-
-use crate::{
-    interrupted::SIZE,
-    partner::{Kind, Server},
-    world::{MIB, Plan, World},
+    wait::LIMIT,
 };
 
 const PROFTPD: Kind = Kind::Real(ServerKind::Proftpd);
@@ -131,24 +126,4 @@ fn a_remote_file_that_changes_is_fetched_as_it_is_in_the_end() {
     world.beta.start().unwrap();
     // What is there of the old version must not become a part of the new one.
     world.fetched(&world.beta, &job, "a.bin", new);
-}
-
-impl World {
-    #[track_caller]
-    fn ends_as(&self, job: &JobId, status: Status) -> Job {
-        let found = self.wait(&self.alpha, std::slice::from_ref(job)).remove(0);
-        assert_eq!(found.status, status, "{:?}", found.state.last_error);
-        wait_until(LIMIT, "the operator is told", || self.operator_log().contains(job.as_str()));
-        found
-    }
-
-    /// Checks that the operator is told what failed: the job, and in its reason the path and
-    /// the word.
-    #[track_caller]
-    fn blames(&self, job: &Job, code: &str, path: &str, word: &str) {
-        let reason = job.state.last_error.clone().expect("a reason");
-        assert!(reason.contains(path) && reason.contains(word), "{reason}");
-        let line = self.await_line(&[code, job.id.as_str(), &reason]);
-        assert!(line.contains(job.spec.definition.as_str()), "{line}");
-    }
 }

@@ -4,11 +4,10 @@ use std::{env, fs::File, io::Write};
 
 use ferryway_core::{JobId, Status, status::Outcome};
 use ferryway_host::journal::record::HistoryQuery;
-use ferryway_tests::{content::Content, servers::ServerKind};
-
-use crate::{
-    partner::Kind,
-    world::{MIB, Plan},
+use ferryway_tests::{
+    content::Content,
+    scene::{Kind, MIB, Plan},
+    servers::ServerKind,
 };
 
 const FILES: u64 = 2000;

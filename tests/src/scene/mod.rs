@@ -1,4 +1,18 @@
-//! One partner, one installation, two nodes.
+//! The stage of most tests: one partner, one installation, two nodes, and one judge of all
+//! deliveries.
+//!
+//! Everything here fails the test that uses it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these functions fail the test that calls them"
+)]
+
+mod arrivals;
+mod oracle;
+mod partner;
+mod steps;
 
 use std::{
     fs,
@@ -17,60 +31,64 @@ use ferryway_host::{
         record::{Entry, Job},
     },
 };
-use ferryway_tests::{
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+pub use arrivals::{Arrivals, Arrived};
+pub use partner::{Kind, Server, largest};
+pub use steps::{MIDDLE, SIZE};
+
+use crate::{
+    Unavailable,
     content::Content,
     host::{Install, Node},
     wait::holds_within,
 };
-use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
-
-use crate::{
-    arrivals::Arrivals,
-    partner::{Kind, Server},
-};
 
 /// How long a job may take on a loaded machine.
-pub(crate) const JOB_LIMIT: Duration = Duration::from_secs(90);
+pub const JOB_LIMIT: Duration = Duration::from_secs(90);
 
-pub(crate) const MIB: u64 = 1 << 20;
+/// A mebibyte.
+pub const MIB: u64 = 1 << 20;
 
 /// What a world is made of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) kind: Kind,
+pub struct Plan {
+    /// The server at the other end.
+    pub kind: Kind,
     /// Bytes per second of each transfer, so that there is a middle to meet it in.
-    pub(crate) rate: Option<u64>,
+    pub rate: Option<u64>,
     /// Keys of the partner's table beyond the server's.
-    pub(crate) partner: &'static str,
+    pub partner: &'static str,
     /// Lines of the definitions beyond the usual ones.
-    pub(crate) definition: &'static str,
+    pub definition: &'static str,
 }
 
 impl Plan {
-    pub(crate) fn of(kind: Kind) -> Self {
+    /// The usual one.
+    pub fn of(kind: Kind) -> Self {
         Self { kind, rate: None, partner: "", definition: "" }
     }
 
     /// Slow enough to be interrupted.
-    pub(crate) fn slow(kind: Kind) -> Self {
+    pub fn slow(kind: Kind) -> Self {
         Self { rate: Some(12 * MIB), ..Self::of(kind) }
     }
 
     /// Starts it all but the hosts; `None` where the server is not to be had.
-    pub(crate) fn build(self) -> Option<World> {
+    pub fn build(self) -> Option<World> {
         let root = tempfile::Builder::new().prefix("ferryway-partner-").tempdir().unwrap();
         let folder = root.path().to_owned();
         World::build(self, folder, Some(root))
     }
 
     /// The same with the server on an existing folder, such as that of a small disk.
-    pub(crate) fn build_on(self, root: &Path) -> Option<World> {
+    pub fn build_on(self, root: &Path) -> Option<World> {
         World::build(self, root.to_owned(), None)
     }
 
     /// Starts it all, with a host on alpha.
-    pub(crate) fn start(self) -> Option<World> {
+    pub fn start(self) -> Option<World> {
         let mut world = self.build()?;
         world.alpha.start().unwrap();
         Some(world)
@@ -78,18 +96,24 @@ impl Plan {
 }
 
 /// Everything a scenario moves in. A failing test prints what all sides said.
-pub(crate) struct World {
-    pub(crate) plan: Plan,
+pub struct World {
+    /// What it was made of.
+    pub plan: Plan,
     // Hosts end before the server and the folders.
-    pub(crate) alpha: Node,
-    pub(crate) beta: Node,
-    pub(crate) server: Server,
-    pub(crate) install: Install,
-    pub(crate) runtime: Runtime,
+    /// The first owner.
+    pub alpha: Node,
+    /// Its successor.
+    pub beta: Node,
+    /// The partner.
+    pub server: Server,
+    /// What both nodes share.
+    pub install: Install,
+    /// Where this test's own futures run.
+    pub runtime: Runtime,
     /// What appeared in the partner's folder `drop`.
-    pub(crate) dropped: Arrivals,
+    pub dropped: Arrivals,
     /// What appeared in our folder `in`.
-    pub(crate) received: Arrivals,
+    pub received: Arrivals,
     root: PathBuf,
     // Only for one of our own.
     _temporary: Option<TempDir>,
@@ -99,7 +123,7 @@ impl World {
     fn build(plan: Plan, root: PathBuf, temporary: Option<TempDir>) -> Option<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let server = Server::start(plan.kind, &root, plan.rate, runtime.handle());
-        let server = server.inspect_err(ferryway_tests::Unavailable::skip).ok()?;
+        let server = server.inspect_err(Unavailable::skip).ok()?;
         for folder in ["drop", "pick"] {
             let folder = root.join(folder);
             fs::create_dir(&folder).unwrap();
@@ -130,71 +154,72 @@ impl World {
     }
 
     /// The folder that the server serves.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// A file to send.
-    pub(crate) fn outgoing(&self, name: &str, content: Content) {
+    pub fn outgoing(&self, name: &str, content: Content) {
         content.write_to(&self.install.path().join("out").join(name)).unwrap();
     }
 
     /// A file to fetch.
-    pub(crate) fn offered(&self, name: &str, content: Content) {
+    pub fn offered(&self, name: &str, content: Content) {
         let path = self.root().join("pick").join(name);
         content.write_to(&path).unwrap();
         self.server.grant(&path);
     }
 
     /// Where a sent file arrives.
-    pub(crate) fn target(&self, name: &str) -> PathBuf {
+    pub fn target(&self, name: &str) -> PathBuf {
         self.root().join("drop").join(name)
     }
 
     /// Where a fetched file arrives.
-    pub(crate) fn local(&self, name: &str) -> PathBuf {
+    pub fn local(&self, name: &str) -> PathBuf {
         self.install.path().join("in").join(name)
     }
 
     /// Writes the configuration again with other keys for the partner.
-    pub(crate) fn configure(&self, keys: &str) {
+    pub fn configure(&self, keys: &str) {
         self.install.write("ferryway.toml", &configuration(&self.plan, keys)).unwrap();
     }
 
-    pub(crate) fn send(&self, node: &Node, name: &str) -> JobId {
+    /// Asks for a send of a file in `out`.
+    pub fn send(&self, node: &Node, name: &str) -> JobId {
         self.submit(node, &[send_request(name)]).remove(0)
     }
 
-    pub(crate) fn fetch(&self, node: &Node, name: &str) -> JobId {
+    /// Asks for a fetch of a file in `pick`.
+    pub fn fetch(&self, node: &Node, name: &str) -> JobId {
         let remote = Some(format!("pick/{name}"));
         let definition = "FETCH1".parse().unwrap();
         self.submit(node, &[SubmitRequest { definition, local: None, remote, key: None }]).remove(0)
     }
 
-    pub(crate) fn submit(&self, node: &Node, requests: &[SubmitRequest]) -> Vec<JobId> {
+    /// Asks for several jobs at once.
+    pub fn submit(&self, node: &Node, requests: &[SubmitRequest]) -> Vec<JobId> {
         let jobs = self.ask(client(node).submit(requests)).unwrap();
         jobs.into_iter().map(|job| job.id).collect()
     }
 
-    pub(crate) fn command(
-        &self,
-        node: &Node,
-        job: &JobId,
-        command: Command,
-    ) -> Result<Job, ClientError> {
+    /// Gives an order.
+    pub fn command(&self, node: &Node, job: &JobId, command: Command) -> Result<Job, ClientError> {
         self.ask(client(node).command(job, command))
     }
 
-    pub(crate) fn view(&self, node: &Node, job: &JobId) -> JobView {
+    /// A job as its host shows it.
+    pub fn view(&self, node: &Node, job: &JobId) -> JobView {
         self.ask(client(node).job(job)).unwrap()
     }
 
-    pub(crate) fn entries(&self, node: &Node, job: &JobId) -> Vec<Entry> {
+    /// What is on record about a job.
+    pub fn entries(&self, node: &Node, job: &JobId) -> Vec<Entry> {
         self.ask(client(node).entries(job)).unwrap()
     }
 
     /// Waits until the jobs have ended or are suspended.
-    pub(crate) fn wait(&self, node: &Node, jobs: &[JobId]) -> Vec<Job> {
+    pub fn wait(&self, node: &Node, jobs: &[JobId]) -> Vec<Job> {
         let client = client(node);
         let deadline = Instant::now() + JOB_LIMIT;
         loop {
@@ -214,7 +239,7 @@ impl World {
 
     /// Waits until a line of the operator's log has all of these words.
     #[track_caller]
-    pub(crate) fn await_line(&self, words: &[&str]) -> String {
+    pub fn await_line(&self, words: &[&str]) -> String {
         let mut found = None;
         holds_within(JOB_LIMIT, || {
             let log = self.operator_log();
@@ -227,11 +252,13 @@ impl World {
         found.unwrap_or_else(|| panic!("no line of the operator's log has {words:?}"))
     }
 
-    pub(crate) fn operator_log(&self) -> String {
+    /// The operator's log so far.
+    pub fn operator_log(&self) -> String {
         fs::read_to_string(self.install.path().join("logs/ferryway.log")).unwrap_or_default()
     }
 
-    pub(crate) fn journal(&self) -> Reader {
+    /// The journal, for reading.
+    pub fn journal(&self) -> Reader {
         Reader::open(self.install.path()).unwrap()
     }
 
@@ -275,11 +302,13 @@ impl Drop for World {
     }
 }
 
-pub(crate) fn client(node: &Node) -> Client {
+/// The control API of a node.
+pub fn client(node: &Node) -> Client {
     Client::new(node.run_dir())
 }
 
-pub(crate) fn send_request(name: &str) -> SubmitRequest {
+/// A request to send a file in `out`.
+pub fn send_request(name: &str) -> SubmitRequest {
     let definition: DefinitionId = "PRDY01".parse().unwrap();
     SubmitRequest { definition, local: Some(name.into()), remote: None, key: None }
 }

@@ -3,23 +3,26 @@
 use std::{fmt, fs, path::Path};
 
 use ferryway_mocks::ftp_server::{FtpServer, FtpServerBuilder};
-use ferryway_tests::{
+use tokio::runtime::Handle;
+
+use crate::{
     Unavailable,
     servers::{Options, RealServer, ServerKind},
 };
-use tokio::runtime::Handle;
 
 /// Which server a cell of the matrix is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// The mock server of this project.
     Mock,
+    /// A real one.
     Real(ServerKind),
 }
 
 impl Kind {
     /// Whether an upload that broke off can be taken up where it ended. Else it starts anew:
     /// pure-ftpd cuts a file off where a store starts again, and the others take no offset for one.
-    pub(crate) fn resumes_uploads(self) -> bool {
+    pub fn resumes_uploads(self) -> bool {
         !matches!(
             self,
             Self::Real(
@@ -33,7 +36,7 @@ impl Kind {
 
     /// Whether it writes uploads to files of names of its own, which a kill leaves behind, and
     /// gives them theirs at the end.
-    pub(crate) fn names_uploads_at_their_end(self) -> bool {
+    pub fn names_uploads_at_their_end(self) -> bool {
         matches!(self, Self::Real(ServerKind::PureFtpdAtomic | ServerKind::ProftpdHiddenStores))
     }
 }
@@ -48,14 +51,24 @@ impl fmt::Display for Kind {
 }
 
 /// A running server.
-pub(crate) enum Server {
-    Mock { builder: Box<FtpServerBuilder>, running: FtpServer, handle: Handle },
+#[derive(Debug)]
+pub enum Server {
+    /// The mock, and how it is started again.
+    Mock {
+        /// How it was set up.
+        builder: Box<FtpServerBuilder>,
+        /// The server itself.
+        running: FtpServer,
+        /// The runtime it is in.
+        handle: Handle,
+    },
+    /// A real one.
     Real(Box<RealServer>),
 }
 
 impl Server {
     /// Starts one on `root`; `rate` limits each transfer, in bytes per second.
-    pub(crate) fn start(
+    pub fn start(
         kind: Kind,
         root: &Path,
         rate: Option<u64>,
@@ -77,7 +90,7 @@ impl Server {
     }
 
     /// The keys of the partner's table that lead here.
-    pub(crate) fn keys(&self) -> String {
+    pub fn keys(&self) -> String {
         let (addr, user, password, tls) = match self {
             Self::Mock { running, .. } => (running.addr(), "ferry", "any", None),
             Self::Real(real) => (real.addr(), real.user(), real.password(), real.certificate()),
@@ -97,14 +110,14 @@ impl Server {
     }
 
     /// Lets the server's user write in a folder that the test made.
-    pub(crate) fn grant(&self, path: &Path) {
+    pub fn grant(&self, path: &Path) {
         if let Self::Real(real) = self {
             real.grant(path).unwrap();
         }
     }
 
     /// Ends the server and all its sessions.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         match self {
             Self::Mock { running, handle, .. } => handle.block_on(running.stop()),
             Self::Real(real) => real.stop(),
@@ -112,7 +125,7 @@ impl Server {
     }
 
     /// Starts it again where it was.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         match self {
             Self::Mock { builder, running, handle } => {
                 let again = handle.block_on(builder.start_on(running.addr()));
@@ -123,7 +136,7 @@ impl Server {
     }
 
     /// What it said and did, to be shown with a failure.
-    pub(crate) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         match self {
             Self::Mock { running, .. } => running.transcript().to_string(),
             Self::Real(real) => real.logs(),
@@ -133,7 +146,7 @@ impl Server {
 
 /// The bytes of the largest file below a folder: how far a transfer into it is, whatever the
 /// receiver calls the file meanwhile.
-pub(crate) fn largest(folder: &Path) -> u64 {
+pub fn largest(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let sizes = entries.filter_map(|entry| {
         let facts = entry.metadata().ok()?;

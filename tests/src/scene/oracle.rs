@@ -10,32 +10,32 @@ use ferryway_core::{
     Algorithm, Digest, JobId, Status, policy::Direction, status::Outcome, transport::EntryKind,
 };
 use ferryway_mocks::oracle;
-use ferryway_tests::{
+
+use super::World;
+use crate::{
     content::{Content, hash_file},
     host::Node,
     wait::holds_within,
 };
 
-use crate::world::World;
-
 impl World {
     /// Waits for a send and judges it.
     #[track_caller]
-    pub(crate) fn sent(&self, node: &Node, job: &JobId, name: &str, content: Content) {
+    pub fn sent(&self, node: &Node, job: &JobId, name: &str, content: Content) {
         self.completes(node, job, name, content);
         self.leaves_no_trace();
     }
 
     /// Waits for a fetch and judges it.
     #[track_caller]
-    pub(crate) fn fetched(&self, node: &Node, job: &JobId, name: &str, content: Content) {
+    pub fn fetched(&self, node: &Node, job: &JobId, name: &str, content: Content) {
         self.completes(node, job, name, content);
         self.leaves_no_trace();
     }
 
     /// Waits for a job and judges what it delivered, but not what else it left.
     #[track_caller]
-    pub(crate) fn completes(&self, node: &Node, job: &JobId, name: &str, content: Content) {
+    pub fn completes(&self, node: &Node, job: &JobId, name: &str, content: Content) {
         let found = self.wait(node, std::slice::from_ref(job)).remove(0);
         assert_eq!(found.status, Status::Idle(Outcome::Completed), "{:?}", found.state.last_error);
         let place = match found.spec.direction {
@@ -48,7 +48,7 @@ impl World {
     /// Judges a delivery whose job has ended: the bytes, that they appeared once and whole, and
     /// the record.
     #[track_caller]
-    pub(crate) fn judge(&self, job: &JobId, name: &str, content: Content, place: &Path) {
+    pub fn judge(&self, job: &JobId, name: &str, content: Content, place: &Path) {
         let ours = place.starts_with(self.install.path());
         let arrived = if ours { self.received.of(name) } else { self.dropped.of(name) };
         let found = hash_file(place).ok().map(|hash| oracle::Content {
@@ -82,7 +82,7 @@ impl World {
     /// Waits until nothing but the documented marks is left of partials: a folder of the
     /// current epoch, empty, and an empty file for each former one that was revoked.
     #[track_caller]
-    pub(crate) fn leaves_no_trace(&self) {
+    pub fn leaves_no_trace(&self) {
         let mut strays = Vec::new();
         let clean = holds_within(Duration::from_secs(20), || {
             strays = self.strays();

@@ -17,15 +17,15 @@ use rustix::{
 
 /// A watch on one folder, from its making on.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrivals(Arc<Mutex<Watch>>);
+pub struct Arrivals(Arc<Mutex<Watch>>);
 
 /// How often a name came to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Arrived {
+pub struct Arrived {
     /// By a rename onto it: complete from its first moment.
-    pub(crate) renamed: u32,
+    pub renamed: u32,
     /// By being made empty: a reader can see it grow.
-    pub(crate) made: u32,
+    pub made: u32,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,8 @@ struct Watch {
 }
 
 impl Arrivals {
-    pub(crate) fn watch(folder: &Path) -> Self {
+    /// Watches `folder` from now on.
+    pub fn watch(folder: &Path) -> Self {
         let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
         inotify::add_watch(&queue, folder, WatchFlags::MOVED_TO | WatchFlags::CREATE).unwrap();
         let watch = Arc::new(Mutex::new(Watch { queue, seen: BTreeMap::new() }));
@@ -52,14 +53,14 @@ impl Arrivals {
     }
 
     /// What happened to a name so far, which is forgotten.
-    pub(crate) fn take(&self, name: &str) -> Arrived {
+    pub fn take(&self, name: &str) -> Arrived {
         let mut watch = self.0.lock().unwrap();
         watch.drain();
         watch.seen.remove(name).unwrap_or_default()
     }
 
     /// What happened to a name so far.
-    pub(crate) fn of(&self, name: &str) -> Arrived {
+    pub fn of(&self, name: &str) -> Arrived {
         let mut watch = self.0.lock().unwrap();
         watch.drain();
         watch.seen.get(name).copied().unwrap_or_default()
