@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,6 +9,10 @@ use std::{
 use tempfile::TempDir;
 
 use crate::Unavailable;
+
+/// EXT4_IOC_SHUTDOWN without a flush of the log, as a power cut is.
+const SHUT_DOWN: &str = "import fcntl, os, sys\n\
+    fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, b'\\2\\0\\0\\0')";
 
 /// A file system of a size of our own, mounted in a folder of our own; unmounted
 /// when dropped. Mounting needs root.
@@ -96,6 +99,36 @@ impl SmallDisk {
         }
     }
 
+    /// Lets an ext4 disk fail at once, under the files that are open on it: every access is an
+    /// error from now on, and what was not durable is lost. [`SmallDisk::attach_elsewhere`] shows
+    /// what is left.
+    ///
+    /// # Errors
+    /// It is none of ext4, or the system refuses.
+    pub fn break_down(&self) -> Result<(), Unavailable> {
+        run("python3", &["-c", SHUT_DOWN], &[self.path()])
+    }
+
+    /// The same ext4 disk on another node: mounted in a folder of its own, through a loop device
+    /// of its own, after it was broken down or detached here.
+    ///
+    /// # Errors
+    /// It has no image, or the system refuses.
+    pub fn attach_elsewhere(&self) -> Result<Self, Unavailable> {
+        let image = self.image.clone();
+        let image = image.ok_or_else(|| Unavailable::new("a disk elsewhere", "it has no image"))?;
+        let elsewhere = Self { folder: folder()?, image: Some(image.clone()) };
+        // `mount` by itself finds the loop device that is there, and the broken file system with
+        // it while a file is open.
+        let mut losetup = command("losetup");
+        let device = said(losetup.args(["--find", "--show"]).arg(image))?;
+        let mounted = run("mount", &[device.as_str()], &[elsewhere.path()]);
+        // It goes when nothing is mounted on it any more.
+        run("losetup", &["--detach", &device], &[])?;
+        mounted?;
+        Ok(elsewhere)
+    }
+
     fn is_attached(&self) -> bool {
         // The device number differs from the parent's where something is mounted.
         use std::os::unix::fs::MetadataExt;
@@ -122,17 +155,25 @@ fn folder() -> Result<TempDir, Unavailable> {
 }
 
 fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> Result<(), Unavailable> {
-    let what = format!("{program} {}", arguments.join(" "));
-    let output: io::Result<_> = Command::new(program)
-        .args(arguments)
-        .args(paths)
-        // mkfs is in no user's PATH.
-        .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin")
-        .output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(Unavailable::new(what, String::from_utf8_lossy(&output.stderr).trim())),
-        Err(error) => Err(Unavailable::new(what, error)),
+    said(command(program).args(arguments).args(paths)).map(drop)
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    // mkfs is in no user's PATH.
+    command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+/// What a program printed that ended well.
+fn said(command: &mut Command) -> Result<String, Unavailable> {
+    let output = command.output();
+    let what = format!("{command:?}");
+    let output = output.map_err(|error| Unavailable::new(&what, error))?;
+    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(Unavailable::new(what, text(&output.stderr))),
     }
 }
 
@@ -157,6 +198,24 @@ mod tests {
         let folder = disk.path().to_owned();
         drop(disk);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_disk_that_breaks_down_fails_open_files_and_keeps_what_was_durable() {
+        let disk = match SmallDisk::mount_ext4(8 << 20) {
+            Ok(disk) => disk,
+            Err(reason) => return reason.skip(),
+        };
+        let path = disk.path().join("file");
+        fs::write(&path, b"kept").unwrap();
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        File::open(disk.path()).unwrap().sync_all().unwrap();
+        disk.break_down().unwrap();
+        assert!(fs::write(disk.path().join("other"), b"x").is_err());
+        disk.detach().unwrap();
+        let elsewhere = disk.attach_elsewhere().unwrap();
+        assert_eq!(fs::read(elsewhere.path().join("file")).unwrap(), b"kept");
     }
 
     #[test]

@@ -14,9 +14,13 @@ use tempfile::TempDir;
 
 use crate::{
     Unavailable,
-    process::ProcessTree,
+    net::Place,
+    process::{ProcessTree, through},
     wait::{LIMIT, holds_within},
 };
+
+/// Shows the folder `$1` in place of `$2` to the command that follows them.
+const BIND: &str = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
 
 /// The programs and plugins of this build, in one folder.
 #[derive(Debug)]
@@ -133,6 +137,9 @@ pub struct Node {
     name: String,
     install: PathBuf,
     environment: Vec<(String, String)>,
+    place: Option<Place>,
+    // A folder that only this node has, and where it appears.
+    own_folder: Option<(PathBuf, PathBuf)>,
     programs: &'static Programs,
     // Killed before the folder with its socket and log goes.
     host: Option<ProcessTree>,
@@ -150,6 +157,8 @@ impl Node {
             name: name.to_owned(),
             install: install.path().to_owned(),
             environment: Vec::new(),
+            place: None,
+            own_folder: None,
             programs: Programs::of_this_build()?,
             host: None,
             run_dir: run_dir.map_err(|error| Unavailable::new("a run directory", error))?,
@@ -171,6 +180,17 @@ impl Node {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Puts the node somewhere in a network of the test's own, for hosts started from now on.
+    pub fn put_at(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// Gives hosts started here from now on a disk of their own: where others see the folder
+    /// `at`, they see `folder`. Needs root.
+    pub fn give_own_folder(&mut self, folder: &Path, at: &Path) {
+        self.own_folder = Some((folder.to_owned(), at.to_owned()));
+    }
+
     /// Starts the host (`ferryway run`) and returns without waiting for it.
     ///
     /// # Errors
@@ -179,7 +199,15 @@ impl Node {
         if self.host.as_mut().is_some_and(|host| matches!(host.ended(), Ok(None))) {
             return Err(io::Error::other(format!("a host runs on {} already", self.name)));
         }
-        let command = self.command("ferryway", &["run"]);
+        let mut command = self.command("ferryway", &["run"]);
+        if let Some((folder, at)) = &self.own_folder {
+            let mut wrapper = Command::new("unshare");
+            wrapper.args(["--mount", "/bin/sh", "-c", BIND, "sh"]).args([folder, at]);
+            command = through(wrapper, &command);
+        }
+        if let Some(place) = self.place {
+            command = place.inside(&command);
+        }
         self.host = Some(ProcessTree::spawn(&command, &self.output_path())?);
         Ok(())
     }

@@ -43,16 +43,8 @@ impl ProcessTree {
     pub fn spawn(command: &Command, log: &Path) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let mut guarded = Command::new("/bin/sh");
-        guarded.arg("-c").arg(GUARD).arg("sh").arg(command.get_program()).args(command.get_args());
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => guarded.env(key, value),
-                None => guarded.env_remove(key),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            guarded.current_dir(folder);
-        }
+        guarded.arg("-c").arg(GUARD).arg("sh");
+        let mut guarded = through(guarded, command);
         guarded.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0);
         Ok(Self { child: guarded.spawn()?, killed: false })
     }
@@ -157,6 +149,22 @@ impl Drop for ProcessTree {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The command `wrapper` with the program and the arguments of `command` as its last arguments,
+/// in the environment and the folder of `command`.
+pub fn through(mut wrapper: Command, command: &Command) -> Command {
+    wrapper.arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapper.env(key, value),
+            None => wrapper.env_remove(key),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapper.current_dir(folder);
+    }
+    wrapper
 }
 
 /// What `/proc` says of a process.

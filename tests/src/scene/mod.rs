@@ -42,6 +42,7 @@ use crate::{
     Unavailable,
     content::Content,
     host::{Install, Node},
+    servers::Site,
     wait::holds_within,
 };
 
@@ -58,6 +59,12 @@ pub struct Plan {
     pub kind: Kind,
     /// Bytes per second of each transfer, so that there is a middle to meet it in.
     pub rate: Option<u64>,
+    /// Where a real server is.
+    pub site: Site,
+    /// Seconds that the partner may be silent.
+    pub timeout_s: u32,
+    /// Retries before a job is suspended.
+    pub retries: u32,
     /// Keys of the partner's table beyond the server's.
     pub partner: &'static str,
     /// Lines of the definitions beyond the usual ones.
@@ -67,7 +74,15 @@ pub struct Plan {
 impl Plan {
     /// The usual one.
     pub fn of(kind: Kind) -> Self {
-        Self { kind, rate: None, partner: "", definition: "" }
+        Self {
+            kind,
+            rate: None,
+            site: Site::default(),
+            timeout_s: 5,
+            retries: 10,
+            partner: "",
+            definition: "",
+        }
     }
 
     /// Slow enough to be interrupted.
@@ -122,7 +137,7 @@ pub struct World {
 impl World {
     fn build(plan: Plan, root: PathBuf, temporary: Option<TempDir>) -> Option<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let server = Server::start(plan.kind, &root, plan.rate, runtime.handle());
+        let server = Server::start(plan.kind, &root, plan.site, plan.rate, runtime.handle());
         let server = server.inspect_err(Unavailable::skip).ok()?;
         for folder in ["drop", "pick"] {
             let folder = root.join(folder);
@@ -317,9 +332,9 @@ fn configuration(plan: &Plan, keys: &str) -> String {
     format!(
         "[instance]\nname = \"night\"\n\
          [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
-         [partners.BANK]\ntransport = \"ftp\"\ntimeout_s = 5\n{keys}{}\n\
-         [partners.BANK.retry]\nfirst_s = 1\nmax_s = 1\n",
-        plan.partner
+         [partners.BANK]\ntransport = \"ftp\"\ntimeout_s = {}\n{keys}{}\n\
+         [partners.BANK.retry]\nattempts = {}\nfirst_s = 1\nmax_s = 1\n",
+        plan.timeout_s, plan.partner, plan.retries
     )
 }
 

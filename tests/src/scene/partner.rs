@@ -1,13 +1,13 @@
 //! The server at the other end: one of the real ones, or the mock.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, net::SocketAddr, path::Path};
 
 use ferryway_mocks::ftp_server::{FtpServer, FtpServerBuilder};
 use tokio::runtime::Handle;
 
 use crate::{
     Unavailable,
-    servers::{Options, RealServer, ServerKind},
+    servers::{Options, RealServer, ServerKind, Site},
 };
 
 /// Which server a cell of the matrix is about.
@@ -67,10 +67,12 @@ pub enum Server {
 }
 
 impl Server {
-    /// Starts one on `root`; `rate` limits each transfer, in bytes per second.
+    /// Starts one on `root`, which is at `site` unless it is the mock; `rate` limits each
+    /// transfer, in bytes per second.
     pub fn start(
         kind: Kind,
         root: &Path,
+        site: Site,
         rate: Option<u64>,
         handle: &Handle,
     ) -> Result<Self, Unavailable> {
@@ -83,17 +85,30 @@ impl Server {
             }
             Kind::Real(kind) => {
                 let extra = rate.map(|rate| limit(kind, rate)).unwrap_or_default();
-                let options = Options { extra, ..Options::default() };
+                let options = Options { site, extra };
                 RealServer::start_with(kind, root, options).map(|real| Self::Real(Box::new(real)))
             }
         }
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        match self {
+            Self::Mock { running, .. } => running.addr(),
+            Self::Real(real) => real.addr(),
+        }
+    }
+
     /// The keys of the partner's table that lead here.
     pub fn keys(&self) -> String {
-        let (addr, user, password, tls) = match self {
-            Self::Mock { running, .. } => (running.addr(), "ferry", "any", None),
-            Self::Real(real) => (real.addr(), real.user(), real.password(), real.certificate()),
+        self.keys_by_way_of(self.addr())
+    }
+
+    /// The keys that lead here by way of a relay at `addr`.
+    pub fn keys_by_way_of(&self, addr: SocketAddr) -> String {
+        let (user, password, tls) = match self {
+            Self::Mock { .. } => ("ferry", "any", None),
+            Self::Real(real) => (real.user(), real.password(), real.certificate()),
         };
         let tls = match tls {
             None => "tls = \"off\"".to_owned(),

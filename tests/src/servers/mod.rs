@@ -21,7 +21,7 @@ use ferryway_mocks::ftp_server::Behaviour;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Unavailable, process::ProcessTree, raw_ftp::RawFtp, wait::holds_within};
+use crate::{Unavailable, net::Place, process::ProcessTree, raw_ftp::RawFtp, wait::holds_within};
 use pieces::Setup;
 
 /// How long a server may take until its first greeting.
@@ -137,20 +137,31 @@ impl fmt::Display for ServerKind {
     }
 }
 
-/// What may be asked of a server beyond its kind.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The loopback address to listen on.
+/// Where a server is.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// The address to listen on.
     pub address: Ipv4Addr,
+    /// The port to listen on, where nobody else can have it; else the system chooses.
+    pub port: Option<u16>,
+    /// The place in a network of the test's own; else where the test is.
+    pub place: Option<Place>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST, port: None, place: None }
+    }
+}
+
+/// What may be asked of a server beyond its kind.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where it is.
+    pub site: Site,
     /// Lines for the end of its configuration, in its own language. For pure-ftpd
     /// these are arguments, for pyftpdlib lines of Python that see `handler`.
     pub extra: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { address: Ipv4Addr::LOCALHOST, extra: Vec::new() }
-    }
 }
 
 /// A server that runs, or ran, for one test; dropping it kills it with all its
@@ -206,7 +217,10 @@ impl RealServer {
         let mut failure = None;
         for _ in 0..START_ATTEMPTS {
             // The port may be taken between our release and the server's bind.
-            server.port = free_port(server.options.address).map_err(unavailable)?;
+            server.port = match server.options.site.port {
+                Some(port) => port,
+                None => free_port(server.options.site.address).map_err(unavailable)?,
+            };
             match server.launch() {
                 Ok(()) => return Ok(server),
                 Err(Launch::Impossible(reason)) => return Err(reason),
@@ -224,7 +238,7 @@ impl RealServer {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        (self.options.address, self.port).into()
+        (self.options.site.address, self.port).into()
     }
 
     /// The user that may log in and do everything.
@@ -352,7 +366,10 @@ impl RealServer {
             address: self.addr(),
             extra: &self.options.extra,
         };
-        let command = self.kind.prepare(&setup).map_err(Launch::Impossible)?;
+        let mut command = self.kind.prepare(&setup).map_err(Launch::Impossible)?;
+        if let Some(place) = self.options.site.place {
+            command = place.inside(&command);
+        }
         let log = self.state.path().join("output.log");
         let spawned = ProcessTree::spawn(&command, &log);
         let process =

@@ -9,7 +9,6 @@ use ferryway_tests::{
     content::Content,
     scene::{Kind, MIB, Plan, SIZE, Server},
     servers::ServerKind,
-    wait::LIMIT,
 };
 
 const PROFTPD: Kind = Kind::Real(ServerKind::Proftpd);

@@ -1,0 +1,251 @@
+//! A network of the test's own: a hub and some nodes on one bridge, each in a network namespace.
+//! A node can be cut off without anybody being told, and an address can move between nodes.
+//!
+//! Addresses need not differ between tests, as nobody else is in these namespaces. They last as
+//! long as a process that holds them, which ends with the test, however that ends.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::Ipv4Addr,
+    os::fd::AsFd,
+    process::Command,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::TempDir;
+
+use crate::{
+    Unavailable,
+    process::{ProcessTree, through},
+    wait::{LIMIT, holds_within},
+};
+
+/// A network with a hub and nodes 1, 2, and so on. Making one needs root.
+#[derive(Debug)]
+pub struct Lan {
+    hub: Holder,
+    nodes: Vec<Holder>,
+    // Where the thread of the test was before.
+    outside: File,
+    _logs: TempDir,
+}
+
+/// The network namespace of a hub or a node, in which programs can be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(u32);
+
+/// A process that holds a namespace.
+#[derive(Debug)]
+struct Holder(ProcessTree);
+
+impl Lan {
+    /// The hub's address.
+    pub const HUB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+
+    /// The address that moves between the nodes.
+    pub const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+    /// Makes a network with `nodes` nodes and moves the calling thread to its hub, with
+    /// everything that it starts from then on; dropping the network moves the thread back.
+    ///
+    /// # Errors
+    /// This process is not root, or the system has no namespaces, bridges or `ip`.
+    pub fn enter(nodes: u8) -> Result<Self, Unavailable> {
+        let what = "a network of the test's own";
+        let unavailable = |error: io::Error| Unavailable::new(what, error);
+        if !rustix::process::geteuid().is_root() {
+            return Err(Unavailable::new(what, "it needs root"));
+        }
+        let logs = tempfile::Builder::new().prefix("ferryway-net-").tempdir();
+        let logs = logs.map_err(unavailable)?;
+        let log = logs.path().join("log");
+        let explained = |error: io::Error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            Unavailable::new(what, format!("{error}\n{said}"))
+        };
+        let holder = || Holder::start(&log).map_err(explained);
+        let lan = Self {
+            hub: holder()?,
+            nodes: (0..nodes).map(|_| holder()).collect::<Result<_, _>>()?,
+            outside: File::open("/proc/thread-self/ns/net").map_err(unavailable)?,
+            _logs: logs,
+        };
+        lan.set_up().map_err(unavailable)?;
+        let hub = File::open(lan.hub().path()).map_err(unavailable)?;
+        move_thread(&hub).map_err(unavailable)?;
+        Ok(lan)
+    }
+
+    /// Like [`Lan::enter`]; where it cannot be the test is skipped visibly (`None`), or fails
+    /// where `CI` is set.
+    pub fn enter_or_skip(nodes: u8) -> Option<Self> {
+        Self::enter(nodes).inspect_err(Unavailable::skip).ok()
+    }
+
+    /// The hub's place.
+    pub fn hub(&self) -> Place {
+        self.hub.place()
+    }
+
+    /// A node's place.
+    pub fn node(&self, number: u8) -> Place {
+        self.nodes[usize::from(number) - 1].place()
+    }
+
+    /// Takes a node off the bridge. What it sends from now on is lost without a word, to it and
+    /// to all others, so that its connections stay half open.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn cut(&self, number: u8) -> io::Result<()> {
+        self.hub().shell(&format!("ip link set node{number} nomaster"))
+    }
+
+    /// Puts a node that was cut off back on the bridge.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn heal(&self, number: u8) -> io::Result<()> {
+        self.hub().shell(&format!("ip link set node{number} master bridge"))
+    }
+
+    /// Moves the virtual address to a node: away from any other, and the hub's traffic with it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn move_address(&self, number: u8) -> io::Result<()> {
+        let address = Self::VIRTUAL;
+        for other in (1..).take(self.nodes.len()).filter(|other| *other != number) {
+            let remove = format!("ip addr del {address}/24 dev eth0 2>/dev/null || true");
+            self.node(other).shell(&remove)?;
+        }
+        self.node(number).shell(&format!("ip addr add {address}/24 dev eth0"))?;
+        // What the new holder's gratuitous ARP does elsewhere.
+        self.hub().shell("ip neigh flush dev bridge")
+    }
+
+    fn set_up(&self) -> io::Result<()> {
+        self.hub().shell(&format!(
+            "ip link set lo up && ip link add bridge type bridge && \
+             ip addr add {}/24 dev bridge && ip link set bridge up",
+            Self::HUB
+        ))?;
+        for (number, node) in (1..).zip(&self.nodes) {
+            let Place(id) = node.place();
+            self.hub().shell(&format!(
+                "ip link add node{number} type veth peer name eth0 netns {id} && \
+                 ip link set node{number} master bridge up"
+            ))?;
+            // A server of a standby node listens at the virtual address before it is there.
+            node.place().shell(&format!(
+                "ip link set lo up && ip addr add 10.77.0.{number}/24 dev eth0 && \
+                 ip link set eth0 up && echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind"
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        // A thread that cannot go back is of no use to another test, which will fail by itself.
+        move_thread(&self.outside).ok();
+    }
+}
+
+impl Place {
+    /// The command that runs `command` here.
+    pub fn inside(self, command: &Command) -> Command {
+        let mut wrapper = Command::new("nsenter");
+        wrapper.arg(format!("--net={}", self.path()));
+        through(wrapper, command)
+    }
+
+    fn path(self) -> String {
+        format!("/proc/{}/ns/net", self.0)
+    }
+
+    fn shell(self, script: &str) -> io::Result<()> {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", script])
+            .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+        let output = self.inside(&command).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(io::Error::other(format!("{script}: {}: {said}", output.status)))
+    }
+}
+
+impl Holder {
+    fn start(log: &std::path::Path) -> io::Result<Self> {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sleep", "infinity"]);
+        let mut process = ProcessTree::spawn(&command, log)?;
+        let own = fs::read_link("/proc/thread-self/ns/net")?;
+        let path = Place(process.id()).path();
+        let ready = holds_within(LIMIT, || {
+            let there = fs::read_link(&path).is_ok_and(|namespace| namespace != own);
+            there || !matches!(process.ended(), Ok(None))
+        });
+        if ready && matches!(process.ended(), Ok(None)) {
+            return Ok(Self(process));
+        }
+        Err(io::Error::other("unshare --net made no namespace"))
+    }
+
+    fn place(&self) -> Place {
+        Place(self.0.id())
+    }
+}
+
+fn move_thread(namespace: &File) -> io::Result<()> {
+    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::wait::wait_until;
+
+    #[test]
+    fn a_node_that_is_cut_off_is_silent_until_it_is_back() {
+        let Some(lan) = Lan::enter_or_skip(1) else { return };
+        let listener = TcpListener::bind((Lan::HUB, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let mut talker = Command::new("python3");
+        talker.args(["-uc", TALKER, &Lan::HUB.to_string(), &port.to_string()]);
+        let talker = lan.node(1).inside(&talker);
+        let _talker = ProcessTree::spawn(&talker, &folder.path().join("log")).unwrap();
+        let (mut stream, from) = listener.accept().unwrap();
+        assert_eq!(from.ip(), Ipv4Addr::new(10, 77, 0, 1));
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let mut buffer = [0; 65_536];
+        let mut heard = |stream: &mut TcpStream| stream.read(&mut buffer).is_ok_and(|n| n > 0);
+        wait_until(LIMIT, "the node talks", || heard(&mut stream));
+        lan.cut(1).unwrap();
+        wait_until(LIMIT, "the node is silent", || !heard(&mut stream));
+        lan.heal(1).unwrap();
+        wait_until(LIMIT, "the node talks again", || heard(&mut stream));
+        stream.write_all(b"enough").unwrap();
+    }
+
+    const TALKER: &str = "import socket, sys\n\
+        s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n\
+        s.settimeout(0.001)\n\
+        while True:\n\
+        \x20   s.settimeout(None); s.sendall(b'x'); s.settimeout(0.001)\n\
+        \x20   try:\n\
+        \x20       if s.recv(9): break\n\
+        \x20   except TimeoutError: pass\n";
+}
