@@ -21,6 +21,8 @@ pub struct SmallDisk {
     folder: TempDir,
     // The file behind a loop device, for a disk that has one.
     image: Option<PathBuf>,
+    // Whether this is the node where it was made.
+    first: bool,
 }
 
 impl SmallDisk {
@@ -30,7 +32,7 @@ impl SmallDisk {
     /// # Errors
     /// This process may not mount.
     pub fn mount(size: u64) -> Result<Self, Unavailable> {
-        let disk = Self { folder: folder()?, image: None };
+        let disk = Self { folder: folder()?, image: None, first: true };
         let options = format!("size={size},mode=0777");
         run("mount", &["-t", "tmpfs", "-o", &options, "ferryway-test"], &[disk.path()])?;
         Ok(disk)
@@ -44,7 +46,7 @@ impl SmallDisk {
     pub fn mount_ext4(size: u64) -> Result<Self, Unavailable> {
         // Not in the folder: that is covered by the mount.
         let image = folder()?.keep().join("disk.img");
-        let disk = Self { folder: folder()?, image: Some(image.clone()) };
+        let disk = Self { folder: folder()?, image: Some(image.clone()), first: true };
         let sized = File::create(&image).and_then(|file| file.set_len(size));
         sized.map_err(|error| Unavailable::new("a disk image", error))?;
         run("mkfs.ext4", &["-q", "-m", "0", "-E", "root_owner"], &[&image])?;
@@ -93,15 +95,24 @@ impl SmallDisk {
     /// # Errors
     /// It has no image, or the system refuses.
     pub fn attach(&self) -> Result<(), Unavailable> {
-        match &self.image {
-            Some(image) => run("mount", &["-o", "loop"], &[image, self.path()]),
-            None => Err(Unavailable::new("a detached disk", "it was in memory only")),
+        let image = self.image.as_ref();
+        let image =
+            image.ok_or_else(|| Unavailable::new("a detached disk", "it was in memory only"))?;
+        if self.first {
+            return run("mount", &["-o", "loop"], &[image, self.path()]);
         }
+        // `mount` by itself finds the first node's loop device, and with it the broken file
+        // system that open files keep there.
+        let device = said(command("losetup").args(["--find", "--show"]).arg(image))?;
+        let mounted = run("mount", &[&device], &[self.path()]);
+        // The device goes when nothing is mounted on it any more.
+        run("losetup", &["--detach", &device], &[])?;
+        mounted
     }
 
     /// Lets an ext4 disk fail at once, under the files that are open on it: every access is an
-    /// error from now on, and what was not durable is lost. [`SmallDisk::attach_elsewhere`] shows
-    /// what is left.
+    /// error from now on, and what was not durable is lost. [`SmallDisk::elsewhere`] shows what
+    /// is left.
     ///
     /// # Errors
     /// It is none of ext4, or the system refuses.
@@ -109,24 +120,13 @@ impl SmallDisk {
         run("python3", &["-c", SHUT_DOWN], &[self.path()])
     }
 
-    /// The same ext4 disk on another node: mounted in a folder of its own, through a loop device
-    /// of its own, after it was broken down or detached here.
+    /// The place of the same ext4 disk on another node, where it is not attached yet. It is to be
+    /// attached there after it was detached or has broken down here.
     ///
     /// # Errors
-    /// It has no image, or the system refuses.
-    pub fn attach_elsewhere(&self) -> Result<Self, Unavailable> {
-        let image = self.image.clone();
-        let image = image.ok_or_else(|| Unavailable::new("a disk elsewhere", "it has no image"))?;
-        let elsewhere = Self { folder: folder()?, image: Some(image.clone()) };
-        // `mount` by itself finds the loop device that is there, and the broken file system with
-        // it while a file is open.
-        let mut losetup = command("losetup");
-        let device = said(losetup.args(["--find", "--show"]).arg(image))?;
-        let mounted = run("mount", &[device.as_str()], &[elsewhere.path()]);
-        // It goes when nothing is mounted on it any more.
-        run("losetup", &["--detach", &device], &[])?;
-        mounted?;
-        Ok(elsewhere)
+    /// The file system refuses.
+    pub fn elsewhere(&self) -> Result<Self, Unavailable> {
+        Ok(Self { folder: folder()?, image: self.image.clone(), first: false })
     }
 
     fn is_attached(&self) -> bool {
@@ -144,6 +144,7 @@ impl Drop for SmallDisk {
             self.detach().ok();
         }
         if let Some(folder) = self.image.as_deref().and_then(Path::parent) {
+            // Whichever node goes first: what is mounted keeps the bytes of the image.
             std::fs::remove_dir_all(folder).ok();
         }
     }
@@ -214,7 +215,8 @@ mod tests {
         disk.break_down().unwrap();
         assert!(fs::write(disk.path().join("other"), b"x").is_err());
         disk.detach().unwrap();
-        let elsewhere = disk.attach_elsewhere().unwrap();
+        let elsewhere = disk.elsewhere().unwrap();
+        elsewhere.attach().unwrap();
         assert_eq!(fs::read(elsewhere.path().join("file")).unwrap(), b"kept");
     }
 
