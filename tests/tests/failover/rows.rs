@@ -1,0 +1,120 @@
+//! Rows by servers by deaths, and the outcome of `direct` in each cell as measured.
+
+use ferryway_tests::servers::ServerKind::{
+    Proftpd, ProftpdDefaults, ProftpdHiddenStores, PureFtpd, PureFtpdAtomic, Pyftpdlib,
+    PyftpdlibLocking, Vsftpd, VsftpdNoLock,
+};
+
+use crate::client::{
+    Cell,
+    Death::{CutOff, Frozen, Killed, Unaware},
+    Direct::{Mixed, NeverOverwrites, Overwrites, Refused, Waits},
+    Disk::{Local, Shared},
+    Moment::{Finished, Sending},
+};
+
+/// A module for each row, in it one for each cell, in that a test for each policy.
+macro_rules! rows {
+    ($($(#[$row_doc:meta])* $row:ident($disk:expr, $moment:expr) {
+        $($cell:ident: $server:expr, $death:expr => $direct:expr;)*
+    })*) => {$(
+        $(#[$row_doc])*
+        mod $row {$(
+            mod $cell {
+                use super::super::*;
+
+                const CELL: Cell = Cell {
+                    disk: $disk,
+                    moment: $moment,
+                    server: $server,
+                    death: $death,
+                    direct: $direct,
+                };
+
+                #[test]
+                fn direct() {
+                    CELL.direct();
+                }
+
+                #[test]
+                fn atomic() {
+                    CELL.atomic();
+                }
+            }
+        )*}
+    )*};
+}
+
+rows! {
+    /// The peer locks, shared disk.
+    c1(Shared, Sending) {
+        vsftpd_frozen: Vsftpd, Frozen => Waits;
+        vsftpd_cut_off: Vsftpd, CutOff => Waits;
+        vsftpd_killed: Vsftpd, Killed => Overwrites;
+        proftpd_hidden_stores_frozen: ProftpdHiddenStores, Frozen => Refused;
+        proftpd_hidden_stores_cut_off: ProftpdHiddenStores, CutOff => Refused;
+        proftpd_hidden_stores_killed: ProftpdHiddenStores, Killed => Overwrites;
+        pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Refused;
+        pyftpdlib_locking_cut_off: PyftpdlibLocking, CutOff => Refused;
+        pyftpdlib_locking_killed: PyftpdlibLocking, Killed => Overwrites;
+    }
+    /// No lock, shared disk.
+    c2(Shared, Sending) {
+        vsftpd_without_locks_frozen: VsftpdNoLock, Frozen => Overwrites;
+        vsftpd_without_locks_cut_off: VsftpdNoLock, CutOff => Overwrites;
+        vsftpd_without_locks_killed: VsftpdNoLock, Killed => Overwrites;
+        proftpd_frozen: Proftpd, Frozen => Overwrites;
+        proftpd_killed: Proftpd, Killed => Overwrites;
+        proftpd_defaults_killed: ProftpdDefaults, Killed => NeverOverwrites;
+        pure_ftpd_frozen: PureFtpd, Frozen => Overwrites;
+        pure_ftpd_cut_off: PureFtpd, CutOff => Overwrites;
+        pure_ftpd_killed: PureFtpd, Killed => Overwrites;
+        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => Overwrites;
+        pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
+        pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
+        pyftpdlib_killed: Pyftpdlib, Killed => Overwrites;
+    }
+    /// The peer locks, each node has its disk, the former owner is still sending.
+    c3a(Local, Sending) {
+        vsftpd_frozen: Vsftpd, Frozen => Waits;
+        vsftpd_unaware: Vsftpd, Unaware => Waits;
+        proftpd_hidden_stores_frozen: ProftpdHiddenStores, Frozen => Refused;
+        proftpd_hidden_stores_unaware: ProftpdHiddenStores, Unaware => Refused;
+        pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Refused;
+        pyftpdlib_locking_unaware: PyftpdlibLocking, Unaware => Refused;
+    }
+    /// The same, and the former owner had finished.
+    c3b(Local, Finished) {
+        vsftpd_frozen: Vsftpd, Frozen => Overwrites;
+        vsftpd_killed: Vsftpd, Killed => Overwrites;
+        proftpd_hidden_stores_killed: ProftpdHiddenStores, Killed => Overwrites;
+        pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Overwrites;
+    }
+    /// No lock, each node has its disk, the former owner is still sending.
+    c4a(Local, Sending) {
+        vsftpd_without_locks_frozen: VsftpdNoLock, Frozen => Mixed;
+        vsftpd_without_locks_cut_off: VsftpdNoLock, CutOff => Mixed;
+        vsftpd_without_locks_unaware: VsftpdNoLock, Unaware => Overwrites;
+        proftpd_frozen: Proftpd, Frozen => Mixed;
+        proftpd_cut_off: Proftpd, CutOff => Mixed;
+        proftpd_unaware: Proftpd, Unaware => Overwrites;
+        proftpd_defaults_frozen: ProftpdDefaults, Frozen => NeverOverwrites;
+        pure_ftpd_frozen: PureFtpd, Frozen => Mixed;
+        pure_ftpd_cut_off: PureFtpd, CutOff => Mixed;
+        pure_ftpd_unaware: PureFtpd, Unaware => Overwrites;
+        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => Mixed;
+        pure_ftpd_atomic_unaware: PureFtpdAtomic, Unaware => Overwrites;
+        pyftpdlib_frozen: Pyftpdlib, Frozen => Mixed;
+        pyftpdlib_cut_off: Pyftpdlib, CutOff => Mixed;
+        pyftpdlib_unaware: Pyftpdlib, Unaware => Overwrites;
+    }
+    /// The same, and the former owner had finished.
+    c4b(Local, Finished) {
+        vsftpd_without_locks_killed: VsftpdNoLock, Killed => Overwrites;
+        proftpd_frozen: Proftpd, Frozen => Overwrites;
+        proftpd_defaults_killed: ProftpdDefaults, Killed => NeverOverwrites;
+        pure_ftpd_frozen: PureFtpd, Frozen => Overwrites;
+        pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
+        pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
+    }
+}
