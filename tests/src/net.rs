@@ -21,6 +21,14 @@ use crate::{
     wait::{LIMIT, holds_within},
 };
 
+/// How the namespaces differ from the system's defaults. Little fits into the buffers between
+/// two ends, so that a transfer is about as far as its receiver. What is lost is sent again every
+/// second, where the system can be told so. And a standby node's server listens at the virtual
+/// address before it is there.
+const SETTINGS: &str = "cd /proc/sys/net/ipv4 && \
+    echo 4096 65536 131072 >tcp_rmem && echo 4096 65536 131072 >tcp_wmem && \
+    { [ ! -e tcp_rto_max_ms ] || echo 1000 >tcp_rto_max_ms; } && echo 1 >ip_nonlocal_bind";
+
 /// A network with a hub and nodes 1, 2, and so on. Making one needs root.
 #[derive(Debug)]
 pub struct Lan {
@@ -126,9 +134,12 @@ impl Lan {
     }
 
     fn set_up(&self) -> io::Result<()> {
+        // The bridge has an address of its own: with that of a port, which it takes by itself, a
+        // port off the bridge would still be heard.
         self.hub().shell(&format!(
-            "ip link set lo up && ip link add bridge type bridge && \
-             ip addr add {}/24 dev bridge && ip link set bridge up",
+            "{SETTINGS} && ip link set lo up && ip link add bridge type bridge && \
+             ip link set bridge address 02:00:00:00:00:fe && ip addr add {}/24 dev bridge && \
+             ip link set bridge up",
             Self::HUB
         ))?;
         for (number, node) in (1..).zip(&self.nodes) {
@@ -137,10 +148,9 @@ impl Lan {
                 "ip link add node{number} type veth peer name eth0 netns {id} && \
                  ip link set node{number} master bridge up"
             ))?;
-            // A server of a standby node listens at the virtual address before it is there.
             node.place().shell(&format!(
-                "ip link set lo up && ip addr add 10.77.0.{number}/24 dev eth0 && \
-                 ip link set eth0 up && echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind"
+                "{SETTINGS} && ip link set lo up && \
+                 ip addr add 10.77.0.{number}/24 dev eth0 && ip link set eth0 up"
             ))?;
         }
         Ok(())
@@ -160,22 +170,6 @@ impl Place {
         let mut wrapper = Command::new("nsenter");
         wrapper.arg(format!("--net={}", self.path()));
         through(wrapper, command)
-    }
-
-    /// Whether connections here, those of dead processes included, hold bytes or an end that the
-    /// other side has not acknowledged yet.
-    ///
-    /// # Errors
-    /// The place is gone.
-    pub fn has_unsent(self) -> io::Result<bool> {
-        let connections = fs::read_to_string(format!("/proc/{}/net/tcp", self.0))?;
-        // Fields of a line: number, local, remote, state, length of the queue to send and of
-        // the one to read.
-        let queued = |line: &str| {
-            let queues = line.split_whitespace().nth(4)?;
-            Some(queues.split(':').next()? != "00000000")
-        };
-        Ok(connections.lines().skip(1).any(|line| queued(line).unwrap_or(false)))
     }
 
     fn path(self) -> String {

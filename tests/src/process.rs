@@ -83,6 +83,23 @@ impl ProcessTree {
         Ok(kill_process(Pid::from_child(&self.child), signal)?)
     }
 
+    /// Asks the program to end, as a service manager does, and kills what is left of the tree
+    /// when `limit` has passed.
+    ///
+    /// # Errors
+    /// The program has ended and was waited for.
+    pub fn terminate(&mut self, limit: Duration) -> io::Result<()> {
+        // Found while the program lives: it may end before those that it started.
+        let members = self.members();
+        self.signal(Signal::TERM)?;
+        let gone = |process: &Process| Process::read(process.id).is_none_or(|now| now.is_dead());
+        let started: Vec<_> = members.iter().filter(|process| !process.is_guard()).collect();
+        holds_within(limit, || started.iter().all(|process| gone(process)));
+        started.iter().filter(|process| !gone(process)).for_each(|p| p.signal(Signal::KILL));
+        self.kill();
+        Ok(())
+    }
+
     /// Stops the whole tree as a suspended machine would be: connections stay
     /// open and silent, locks stay held. On `Ok` no process of it runs any more.
     ///
@@ -173,16 +190,23 @@ struct Process {
     id: i32,
     parent: i32,
     state: char,
+    name: String,
 }
 
 impl Process {
     fn read(id: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The name in parentheses may itself hold spaces and parentheses.
-        let (_, rest) = stat.rsplit_once(')')?;
+        let (start, rest) = stat.rsplit_once(')')?;
+        let name = start.split_once('(')?.1.to_owned();
         let mut fields = rest.split_whitespace();
         let state = fields.next()?.chars().next()?;
-        Some(Self { id, parent: fields.next()?.parse().ok()?, state })
+        Some(Self { id, parent: fields.next()?.parse().ok()?, state, name })
+    }
+
+    /// Whether it is a part of [`GUARD`], which ends last.
+    fn is_guard(&self) -> bool {
+        matches!(self.name.as_str(), "sh" | "cat")
     }
 
     fn runs(&self) -> bool {

@@ -76,6 +76,7 @@ async fn transfer_and_publish(
 ) -> Result<Receipt<Job>, Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
+    let adopted = start.offset() > 0;
     if let Err(failure) = upload(run, session, &partial.path, &source, start, &hashes).await {
         if !may_have_vanished(run, session, &partial, &failure).await? {
             return Err(failure);
@@ -83,6 +84,10 @@ async fn transfer_and_publish(
         *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
         let fresh = next_partial(run, session, target).await?;
         record_attempt(run, &fresh, &source.fingerprint).await?;
+        if adopted {
+            // A server that refuses to go on with it, as for a lock, still has it.
+            discard(run, session, &partial.path).await?;
+        }
         upload(run, session, &fresh.path, &source, Start::Fresh, &hashes).await?;
         partial = fresh;
     }

@@ -150,6 +150,15 @@ impl Server {
         }
     }
 
+    /// Restarts it as an operator does, who gives it time to end.
+    pub fn restart(&mut self) {
+        match self {
+            Self::Mock { .. } => self.stop(),
+            Self::Real(real) => real.stop_in_order().unwrap(),
+        }
+        self.start_again();
+    }
+
     /// What it said and did, to be shown with a failure.
     pub fn logs(&self) -> String {
         match self {

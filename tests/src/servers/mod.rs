@@ -27,6 +27,9 @@ use pieces::Setup;
 /// How long a server may take until its first greeting.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a server may take to end in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
 /// Ports to try before giving up.
 const START_ATTEMPTS: usize = 5;
 
@@ -320,6 +323,16 @@ impl RealServer {
     /// It does not run.
     pub fn terminate(&self) -> io::Result<()> {
         self.running()?.signal(Signal::TERM)
+    }
+
+    /// Asks the server to end with all its sessions, as the stop of its service does, and kills
+    /// what is left of it after a while.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn stop_in_order(&mut self) -> io::Result<()> {
+        let stopped = || io::Error::other(format!("{} is stopped", self.kind));
+        self.process.take().ok_or_else(stopped)?.terminate(STOP_LIMIT)
     }
 
     /// Stops the server and its sessions where they are, connections and locks

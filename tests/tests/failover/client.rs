@@ -15,13 +15,22 @@ use ferryway_tests::{
 };
 use tempfile::TempDir;
 
-const SIZE: u64 = 8 * MIB;
+const SIZE: u64 = 6 * MIB;
 
-/// Bytes per second: slow enough to meet a send in its middle.
+/// Where a send is met.
+const MIDDLE: u64 = 3 * MIB / 2;
+
+/// Bytes per second that the server takes: slow enough to meet a send in its middle.
 const RATE: u64 = 8 * MIB;
 
-/// Where a send is met, far enough from both ends for the buffers on the way.
-const MIDDLE: u64 = 3 * MIB;
+/// The same where the former owner is to be still sending when its successor starts.
+const SLOW_RATE: u64 = 3 * MIB / 2;
+
+/// Seconds that the server may be silent.
+const TIMEOUT_S: u32 = 2;
+
+/// The same for an owner that is not to notice that it is cut off.
+const LONG_TIMEOUT_S: u32 = 60;
 
 /// The file as the first node has it.
 const FIRST: Content = Content::new(90, SIZE);
@@ -56,8 +65,10 @@ pub(crate) enum Death {
     Killed,
     /// It stands still, connections open, and goes on when the successor is done.
     Frozen,
-    /// The network loses its packets and it is killed behind that: its connections stay half
-    /// open at the server. What it had sent arrives when the successor is done.
+    /// Its power fails: from one moment to the next it is silent, and stays so. At the server
+    /// its connections stay half open.
+    PowerCut,
+    /// The network loses its packets until the successor is done.
     CutOff,
     /// None at all: it goes on until it finds that the instance is another's.
     Unaware,
@@ -72,8 +83,10 @@ pub(crate) enum Direct {
     Refused,
     /// It writes the file from its beginning, and all is well.
     Overwrites,
-    /// It completes, and the former owner's bytes are in the target all the same.
+    /// It completes, and then the target has bytes of the former owner's file as well.
     Mixed,
+    /// It completes, and then the former owner's shorter file takes the place of the target.
+    CutShort,
     /// The server never writes over a file, whoever asks.
     NeverOverwrites,
 }
@@ -106,12 +119,11 @@ impl Cell {
                 stage.former_owner_ends();
                 stage.holds(stage.second());
             }
-            Direct::Mixed => {
+            Direct::Mixed | Direct::CutShort => {
                 completed(&found);
+                stage.holds(stage.second());
                 stage.former_owner_ends();
-                wait_until(LIMIT, "the target is spoilt", || {
-                    hash_file(&stage.target()).is_ok_and(|hash| hash != stage.second().hash())
-                });
+                stage.is_spoilt();
             }
             Direct::NeverOverwrites => {
                 stage.kept_out(&found);
@@ -134,6 +146,9 @@ impl Cell {
         };
         let (world, target) = (&mut stage.world, NAME);
         world.completes(&world.beta, &job, target, content);
+        if self.resumes() {
+            world.check_resume(&world.beta, &job, MIDDLE, true);
+        }
         if self.moment == Moment::Finished {
             world.await_line(&["0301I", job.as_str()]);
         }
@@ -146,50 +161,62 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// Whether the successor goes on where the former owner was: the source is the same, and
+    /// nobody holds the partial.
+    fn resumes(self) -> bool {
+        let locks = [ServerKind::Vsftpd, ServerKind::PyftpdlibLocking].contains(&self.server);
+        let free = !locks || self.death == Death::Killed;
+        let unfinished = self.disk == Disk::Shared && self.moment == Moment::Sending;
+        unfinished && free && Kind::Real(self.server).resumes_uploads()
+    }
+}
+
 /// Everything a cell needs. Dropped from the top.
 struct Stage {
     cell: Cell,
     world: World,
     relay: Option<Relay>,
-    lan: Option<Lan>,
+    lan: Lan,
     _copies: TempDir,
 }
 
 impl Stage {
     /// Sets it all up but the hosts; `None` where this machine cannot offer it.
     fn set(cell: Cell, definition: &'static str, retries: u32) -> Option<Self> {
-        let lan = match cell.death {
-            Death::CutOff => Some(Lan::enter_or_skip(2)?),
-            _ => None,
-        };
-        let mut site = Site::default();
-        if lan.is_some() {
-            site.address = Lan::HUB;
-        }
+        let lan = Lan::enter_or_skip(2)?;
         let plan = Plan {
-            rate: Some(RATE),
-            site,
-            timeout_s: 2,
+            rate: Some(if cell.death == Death::Unaware { SLOW_RATE } else { RATE }),
+            site: Site { address: Lan::HUB, ..Site::default() },
+            timeout_s: TIMEOUT_S,
             retries,
+            partner: "resume_min_bytes = 1048576",
             definition,
             ..Plan::of(Kind::Real(cell.server))
         };
         let mut world = plan.build()?;
         let copies = tempfile::tempdir().unwrap();
         if cell.disk == Disk::Local {
-            give_own_disks(&mut world, copies.path())?;
+            give_own_disks(&mut world, copies.path());
         }
         world.outgoing(NAME, FIRST);
-        if let Some(lan) = &lan {
+        let relay =
+            (cell.moment == Moment::Finished).then(|| Relay::start(world.server.addr()).unwrap());
+        if relay.is_none() {
+            // Beside a relay, data connections are to come from its address.
             world.alpha.put_at(lan.node(1));
             world.beta.put_at(lan.node(2));
         }
-        let relay = (cell.moment == Moment::Finished).then(|| {
-            let relay = Relay::start(world.server.addr()).unwrap();
-            world.configure(&world.server.keys_by_way_of(relay.addr()));
-            relay
-        });
-        Some(Self { cell, world, relay, lan, _copies: copies })
+        let mut stage = Self { cell, world, relay, lan, _copies: copies };
+        stage.configure(if cell.death == Death::CutOff { LONG_TIMEOUT_S } else { TIMEOUT_S });
+        Some(stage)
+    }
+
+    fn configure(&mut self, timeout_s: u32) {
+        self.world.plan.timeout_s = timeout_s;
+        let server = &self.world.server;
+        let addr = self.relay.as_ref().map_or_else(|| server.addr(), Relay::addr);
+        self.world.configure(&server.keys_by_way_of(addr));
     }
 
     /// Sends the file until the cell's moment, lets the owner die, and starts its successor.
@@ -207,12 +234,14 @@ impl Stage {
         match self.cell.death {
             Death::Killed => self.world.alpha.kill(),
             Death::Frozen => self.world.alpha.freeze().unwrap(),
-            Death::CutOff => {
-                self.lan.as_ref().unwrap().cut(1).unwrap();
+            Death::PowerCut => {
+                self.lan.cut(1).unwrap();
                 self.world.alpha.kill();
             }
+            Death::CutOff => self.lan.cut(1).unwrap(),
             Death::Unaware => {}
         }
+        self.configure(TIMEOUT_S);
         self.world.beta.start().unwrap();
         job
     }
@@ -237,12 +266,11 @@ impl Stage {
     /// Lets the former owner come to its end, with everything that it still has to say.
     fn former_owner_ends(&mut self) {
         match self.cell.death {
-            Death::Killed => {}
+            Death::Killed | Death::PowerCut => {}
             Death::Frozen | Death::Unaware => self.world.bury_zombie(),
             Death::CutOff => {
-                let lan = self.lan.as_ref().unwrap();
-                lan.heal(1).unwrap();
-                wait_until(LIMIT, "its last bytes arrive", || !lan.node(1).has_unsent().unwrap());
+                self.lan.heal(1).unwrap();
+                self.world.bury_zombie();
             }
         }
     }
@@ -266,8 +294,7 @@ impl Stage {
     fn let_in(&mut self) {
         match self.cell.disk {
             Disk::Shared => {
-                self.world.server.stop();
-                self.world.server.start_again();
+                self.world.server.restart();
             }
             Disk::Local => self.former_owner_ends(),
         }
@@ -278,6 +305,18 @@ impl Stage {
         let forced = self.world.beta.ftprel(&["restart", "--force", job.as_str()]).unwrap();
         assert!(forced.status.success(), "{forced:?}");
         completed(&self.rest_of(job));
+    }
+
+    /// Waits until the target is nobody's file, and in the way that was expected.
+    fn is_spoilt(&self) {
+        let target = self.target();
+        let spoilt = || {
+            let hash = hash_file(&target).ok();
+            hash.is_some_and(|hash| hash != FIRST.hash() && hash != SECOND.hash())
+        };
+        wait_until(LIMIT, "the target is spoilt", spoilt);
+        let size = target.metadata().unwrap().len();
+        assert_eq!(size < SIZE, self.cell.direct == Direct::CutShort, "{size} bytes");
     }
 
     /// Checks the bytes of the target.
@@ -292,11 +331,7 @@ fn completed(job: &Job) {
 }
 
 /// Gives each node a folder `out` of its own with its own copy of the file.
-fn give_own_disks(world: &mut World, copies: &Path) -> Option<()> {
-    if !rustix::process::geteuid().is_root() {
-        ferryway_tests::Unavailable::new("a disk of each node's own", "it needs root").skip();
-        return None;
-    }
+fn give_own_disks(world: &mut World, copies: &Path) {
     let out = world.install.path().join("out");
     for (node, content) in [(&mut world.alpha, FIRST), (&mut world.beta, SECOND)] {
         let folder = copies.join(node.name());
@@ -304,5 +339,4 @@ fn give_own_disks(world: &mut World, copies: &Path) -> Option<()> {
         content.write_to(&folder.join(NAME)).unwrap();
         node.give_own_folder(&folder, &out);
     }
-    Some(())
 }

@@ -7,8 +7,8 @@ use ferryway_tests::servers::ServerKind::{
 
 use crate::client::{
     Cell,
-    Death::{CutOff, Frozen, Killed, Unaware},
-    Direct::{Mixed, NeverOverwrites, Overwrites, Refused, Waits},
+    Death::{CutOff, Frozen, Killed, PowerCut, Unaware},
+    Direct::{CutShort, Mixed, NeverOverwrites, Overwrites, Refused, Waits},
     Disk::{Local, Shared},
     Moment::{Finished, Sending},
 };
@@ -49,27 +49,27 @@ rows! {
     /// The peer locks, shared disk.
     c1(Shared, Sending) {
         vsftpd_frozen: Vsftpd, Frozen => Waits;
-        vsftpd_cut_off: Vsftpd, CutOff => Waits;
+        vsftpd_power_cut: Vsftpd, PowerCut => Waits;
         vsftpd_killed: Vsftpd, Killed => Overwrites;
         proftpd_hidden_stores_frozen: ProftpdHiddenStores, Frozen => Refused;
-        proftpd_hidden_stores_cut_off: ProftpdHiddenStores, CutOff => Refused;
+        proftpd_hidden_stores_power_cut: ProftpdHiddenStores, PowerCut => Refused;
         proftpd_hidden_stores_killed: ProftpdHiddenStores, Killed => Overwrites;
         pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Refused;
-        pyftpdlib_locking_cut_off: PyftpdlibLocking, CutOff => Refused;
+        pyftpdlib_locking_power_cut: PyftpdlibLocking, PowerCut => Refused;
         pyftpdlib_locking_killed: PyftpdlibLocking, Killed => Overwrites;
     }
     /// No lock, shared disk.
     c2(Shared, Sending) {
         vsftpd_without_locks_frozen: VsftpdNoLock, Frozen => Overwrites;
-        vsftpd_without_locks_cut_off: VsftpdNoLock, CutOff => Overwrites;
+        vsftpd_without_locks_power_cut: VsftpdNoLock, PowerCut => Overwrites;
         vsftpd_without_locks_killed: VsftpdNoLock, Killed => Overwrites;
         proftpd_frozen: Proftpd, Frozen => Overwrites;
         proftpd_killed: Proftpd, Killed => Overwrites;
         proftpd_defaults_killed: ProftpdDefaults, Killed => NeverOverwrites;
         pure_ftpd_frozen: PureFtpd, Frozen => Overwrites;
-        pure_ftpd_cut_off: PureFtpd, CutOff => Overwrites;
+        pure_ftpd_power_cut: PureFtpd, PowerCut => Overwrites;
         pure_ftpd_killed: PureFtpd, Killed => Overwrites;
-        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => Overwrites;
+        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => CutShort;
         pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
         pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
         pyftpdlib_killed: Pyftpdlib, Killed => Overwrites;
@@ -77,7 +77,7 @@ rows! {
     /// The peer locks, each node has its disk, the former owner is still sending.
     c3a(Local, Sending) {
         vsftpd_frozen: Vsftpd, Frozen => Waits;
-        vsftpd_unaware: Vsftpd, Unaware => Waits;
+        vsftpd_unaware: Vsftpd, Unaware => Overwrites;
         proftpd_hidden_stores_frozen: ProftpdHiddenStores, Frozen => Refused;
         proftpd_hidden_stores_unaware: ProftpdHiddenStores, Unaware => Refused;
         pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Refused;
@@ -99,10 +99,10 @@ rows! {
         proftpd_cut_off: Proftpd, CutOff => Mixed;
         proftpd_unaware: Proftpd, Unaware => Overwrites;
         proftpd_defaults_frozen: ProftpdDefaults, Frozen => NeverOverwrites;
-        pure_ftpd_frozen: PureFtpd, Frozen => Mixed;
+        pure_ftpd_frozen: PureFtpd, Frozen => CutShort;
         pure_ftpd_cut_off: PureFtpd, CutOff => Mixed;
         pure_ftpd_unaware: PureFtpd, Unaware => Overwrites;
-        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => Mixed;
+        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => CutShort;
         pure_ftpd_atomic_unaware: PureFtpdAtomic, Unaware => Overwrites;
         pyftpdlib_frozen: Pyftpdlib, Frozen => Mixed;
         pyftpdlib_cut_off: Pyftpdlib, CutOff => Mixed;
