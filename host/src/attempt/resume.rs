@@ -169,7 +169,14 @@ async fn late_close(
     let leftover =
         Leftover { partner: run.partner.name.clone(), path: probe.clone(), job: run.job().id };
     run.context.journal.put_leftover(leftover.clone()).await?;
-    let found = run.partner.probe_late_close(session, &probe).await?;
+    let found = match run.partner.probe_late_close(session, &probe).await {
+        // The folder may have vanished, with the partner's disk for example. The upload finds out
+        // about that; nothing is taken over from where not even this can be written.
+        Err(error) if matches!(error.kind(), Kind::Denied | Kind::Unavailable | Kind::NotFound) => {
+            return Ok(LateClose::Probe);
+        }
+        found => found?,
+    };
     run.context.journal.forget_leftover(leftover).await?;
     Ok(found)
 }

@@ -168,6 +168,12 @@ impl World {
         })
     }
 
+    /// Looks for what the partner receives below another folder from now on, which has a `drop`.
+    pub fn look_below(&mut self, root: &Path) {
+        self.root = root.to_owned();
+        self.dropped = Arrivals::watch(&root.join("drop"));
+    }
+
     /// The folder that the server serves.
     pub fn root(&self) -> &Path {
         &self.root

@@ -23,8 +23,10 @@ const MIDDLE: u64 = 3 * MIB / 2;
 /// Bytes per second that the server takes: slow enough to meet a send in its middle.
 const RATE: u64 = 8 * MIB;
 
-/// The same where the former owner is to be still sending when its successor starts.
-const SLOW_RATE: u64 = 3 * MIB / 2;
+/// The same where the former owner is to be still sending when its successor starts, and for
+/// pyftpdlib, which takes what comes until it has so many bytes and then waits for a second to
+/// pass.
+const SLOW_RATE: u64 = 2 * MIB;
 
 /// Seconds that the server may be silent.
 const TIMEOUT_S: u32 = 2;
@@ -162,6 +164,11 @@ impl Cell {
 }
 
 impl Cell {
+    fn rate(self) -> u64 {
+        let waits = [ServerKind::Pyftpdlib, ServerKind::PyftpdlibLocking].contains(&self.server);
+        if waits || self.death == Death::Unaware { SLOW_RATE } else { RATE }
+    }
+
     /// Whether the successor goes on where the former owner was: the source is the same, and
     /// nobody holds the partial.
     fn resumes(self) -> bool {
@@ -186,7 +193,7 @@ impl Stage {
     fn set(cell: Cell, definition: &'static str, retries: u32) -> Option<Self> {
         let lan = Lan::enter_or_skip(2)?;
         let plan = Plan {
-            rate: Some(if cell.death == Death::Unaware { SLOW_RATE } else { RATE }),
+            rate: Some(cell.rate()),
             site: Site { address: Lan::HUB, ..Site::default() },
             timeout_s: TIMEOUT_S,
             retries,

@@ -5,16 +5,22 @@ use ferryway_tests::servers::ServerKind::{
     PyftpdlibLocking, Vsftpd, VsftpdNoLock,
 };
 
-use crate::client::{
-    Cell,
-    Death::{CutOff, Frozen, Killed, PowerCut, Unaware},
-    Direct::{CutShort, Mixed, NeverOverwrites, Overwrites, Refused, Waits},
-    Disk::{Local, Shared},
-    Moment::{Finished, Sending},
+use crate::{
+    client::{
+        Cell,
+        Death::{CutOff, Frozen, Killed, PowerCut, Unaware},
+        Direct::{CutShort, Mixed, NeverOverwrites, Overwrites, Refused, Waits},
+        Disk::{Local, Shared},
+        Moment::{Finished, Sending},
+    },
+    server::{
+        self,
+        Service::{OnBoth, Switched},
+    },
 };
 
-/// A module for each row, in it one for each cell, in that a test for each policy.
-macro_rules! rows {
+/// A module for each row of the client's, in it one for each cell, in that a test for each policy.
+macro_rules! client_rows {
     ($($(#[$row_doc:meta])* $row:ident($disk:expr, $moment:expr) {
         $($cell:ident: $server:expr, $death:expr => $direct:expr;)*
     })*) => {$(
@@ -45,7 +51,7 @@ macro_rules! rows {
     )*};
 }
 
-rows! {
+client_rows! {
     /// The peer locks, shared disk.
     c1(Shared, Sending) {
         vsftpd_frozen: Vsftpd, Frozen => Waits;
@@ -62,15 +68,13 @@ rows! {
     c2(Shared, Sending) {
         vsftpd_without_locks_frozen: VsftpdNoLock, Frozen => Overwrites;
         vsftpd_without_locks_power_cut: VsftpdNoLock, PowerCut => Overwrites;
-        vsftpd_without_locks_killed: VsftpdNoLock, Killed => Overwrites;
         proftpd_frozen: Proftpd, Frozen => Overwrites;
         proftpd_killed: Proftpd, Killed => Overwrites;
         proftpd_defaults_killed: ProftpdDefaults, Killed => NeverOverwrites;
-        pure_ftpd_frozen: PureFtpd, Frozen => Overwrites;
         pure_ftpd_power_cut: PureFtpd, PowerCut => Overwrites;
-        pure_ftpd_killed: PureFtpd, Killed => Overwrites;
-        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => CutShort;
+        pure_ftpd_cut_off: PureFtpd, CutOff => CutShort;
         pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
+        pure_ftpd_atomic_cut_off: PureFtpdAtomic, CutOff => CutShort;
         pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
         pyftpdlib_killed: Pyftpdlib, Killed => Overwrites;
     }
@@ -92,19 +96,14 @@ rows! {
     }
     /// No lock, each node has its disk, the former owner is still sending.
     c4a(Local, Sending) {
-        vsftpd_without_locks_frozen: VsftpdNoLock, Frozen => Mixed;
         vsftpd_without_locks_cut_off: VsftpdNoLock, CutOff => Mixed;
         vsftpd_without_locks_unaware: VsftpdNoLock, Unaware => Overwrites;
-        proftpd_frozen: Proftpd, Frozen => Mixed;
         proftpd_cut_off: Proftpd, CutOff => Mixed;
         proftpd_unaware: Proftpd, Unaware => Overwrites;
-        proftpd_defaults_frozen: ProftpdDefaults, Frozen => NeverOverwrites;
-        pure_ftpd_frozen: PureFtpd, Frozen => CutShort;
+        proftpd_defaults_cut_off: ProftpdDefaults, CutOff => NeverOverwrites;
         pure_ftpd_cut_off: PureFtpd, CutOff => Mixed;
         pure_ftpd_unaware: PureFtpd, Unaware => Overwrites;
-        pure_ftpd_atomic_frozen: PureFtpdAtomic, Frozen => CutShort;
-        pure_ftpd_atomic_unaware: PureFtpdAtomic, Unaware => Overwrites;
-        pyftpdlib_frozen: Pyftpdlib, Frozen => Mixed;
+        pure_ftpd_atomic_cut_off: PureFtpdAtomic, CutOff => CutShort;
         pyftpdlib_cut_off: Pyftpdlib, CutOff => Mixed;
         pyftpdlib_unaware: Pyftpdlib, Unaware => Overwrites;
     }
@@ -116,5 +115,59 @@ rows! {
         pure_ftpd_frozen: PureFtpd, Frozen => Overwrites;
         pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
         pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
+    }
+}
+
+/// The same for the server's rows, where both policies have the same end.
+macro_rules! server_rows {
+    ($($(#[$row_doc:meta])* $row:ident($service:expr, $disk:expr) { $($server:ident: $kind:expr;)* })*) => {$(
+        $(#[$row_doc])*
+        mod $row {$(
+            mod $server {
+                use super::super::*;
+
+                const CELL: server::Cell =
+                    server::Cell { service: $service, disk: $disk, server: $kind };
+
+                #[test]
+                fn direct() {
+                    CELL.direct();
+                }
+
+                #[test]
+                fn atomic() {
+                    CELL.atomic();
+                }
+            }
+        )*}
+    )*};
+}
+
+server_rows! {
+    /// The FTP service is switched, shared disk.
+    s1_shared(Switched, Shared) {
+        vsftpd: Vsftpd;
+        proftpd: Proftpd;
+        pure_ftpd: PureFtpd;
+        pyftpdlib: Pyftpdlib;
+    }
+    /// The FTP service is switched, each node has its disk.
+    s1_local(Switched, Local) {
+        vsftpd: Vsftpd;
+        proftpd: Proftpd;
+    }
+    /// The FTP service runs on both nodes, and the shared disk goes from under one of them.
+    s2(OnBoth, Shared) {
+        vsftpd: Vsftpd;
+        proftpd: Proftpd;
+        pure_ftpd: PureFtpd;
+        pyftpdlib: Pyftpdlib;
+    }
+    /// The FTP service runs on both nodes, each has its disk, and the virtual address moves.
+    s3(OnBoth, Local) {
+        vsftpd: Vsftpd;
+        proftpd: Proftpd;
+        pure_ftpd: PureFtpd;
+        pyftpdlib: Pyftpdlib;
     }
 }
