@@ -172,6 +172,21 @@ impl Place {
         through(wrapper, command)
     }
 
+    /// Whether connections here hold bytes, or an end, that the other side has not acknowledged.
+    ///
+    /// # Errors
+    /// The place is gone.
+    pub fn has_unsent(self) -> io::Result<bool> {
+        let connections = fs::read_to_string(format!("/proc/{}/net/tcp", self.0))?;
+        // Fields of a line: number, local, remote, state, and the lengths of both queues, that
+        // of what is to be sent first.
+        let queued = |line: &str| {
+            let queues = line.split_whitespace().nth(4)?;
+            Some(queues.split(':').next()? != "00000000")
+        };
+        Ok(connections.lines().skip(1).any(|line| queued(line).unwrap_or(false)))
+    }
+
     fn path(self) -> String {
         format!("/proc/{}/ns/net", self.0)
     }

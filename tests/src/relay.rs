@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -40,12 +40,13 @@ struct Shared {
 }
 
 impl Relay {
-    /// Starts one before `server`, at the same address, which it passes everything on to.
+    /// Starts one at an address of this machine, before `server`, which it passes everything on
+    /// to.
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn start(server: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((server.ip(), 0))?;
+    pub fn start(at: Ipv4Addr, server: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind((at, 0))?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             server,

@@ -31,7 +31,7 @@ const SLOW_RATE: u64 = 2 * MIB;
 /// Seconds that the server may be silent.
 const TIMEOUT_S: u32 = 2;
 
-/// The same for an owner that is not to notice that it is cut off.
+/// The same for an owner whose bytes are to outlast a cut.
 const LONG_TIMEOUT_S: u32 = 60;
 
 /// The file as the first node has it.
@@ -70,7 +70,8 @@ pub(crate) enum Death {
     /// Its power fails: from one moment to the next it is silent, and stays so. At the server
     /// its connections stay half open.
     PowerCut,
-    /// The network loses its packets until the successor is done.
+    /// The network loses its packets and it stands still. When the successor is done the network
+    /// is back, so that what was under way arrives, and then it goes on itself.
     CutOff,
     /// None at all: it goes on until it finds that the instance is another's.
     Unaware,
@@ -207,8 +208,8 @@ impl Stage {
             give_own_disks(&mut world, copies.path());
         }
         world.outgoing(NAME, FIRST);
-        let relay =
-            (cell.moment == Moment::Finished).then(|| Relay::start(world.server.addr()).unwrap());
+        let relay = (cell.moment == Moment::Finished)
+            .then(|| Relay::start(Lan::HUB, world.server.addr()).unwrap());
         if relay.is_none() {
             // Beside a relay, data connections are to come from its address.
             world.alpha.put_at(lan.node(1));
@@ -245,7 +246,12 @@ impl Stage {
                 self.lan.cut(1).unwrap();
                 self.world.alpha.kill();
             }
-            Death::CutOff => self.lan.cut(1).unwrap(),
+            Death::CutOff => {
+                self.lan.cut(1).unwrap();
+                self.world.alpha.freeze().unwrap();
+                let under_way = self.lan.node(1).has_unsent().unwrap();
+                assert!(under_way, "nothing of the send was under way");
+            }
             Death::Unaware => {}
         }
         self.configure(TIMEOUT_S);
@@ -277,6 +283,8 @@ impl Stage {
             Death::Frozen | Death::Unaware => self.world.bury_zombie(),
             Death::CutOff => {
                 self.lan.heal(1).unwrap();
+                let node = self.lan.node(1);
+                wait_until(LIMIT, "its bytes arrive", || !node.has_unsent().unwrap());
                 self.world.bury_zombie();
             }
         }

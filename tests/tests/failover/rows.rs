@@ -72,7 +72,7 @@ client_rows! {
         proftpd_killed: Proftpd, Killed => Overwrites;
         proftpd_defaults_killed: ProftpdDefaults, Killed => NeverOverwrites;
         pure_ftpd_power_cut: PureFtpd, PowerCut => Overwrites;
-        pure_ftpd_cut_off: PureFtpd, CutOff => CutShort;
+        pure_ftpd_cut_off: PureFtpd, CutOff => Overwrites;
         pure_ftpd_atomic_killed: PureFtpdAtomic, Killed => Overwrites;
         pure_ftpd_atomic_cut_off: PureFtpdAtomic, CutOff => CutShort;
         pyftpdlib_frozen: Pyftpdlib, Frozen => Overwrites;
@@ -83,9 +83,7 @@ client_rows! {
         vsftpd_frozen: Vsftpd, Frozen => Waits;
         vsftpd_unaware: Vsftpd, Unaware => Overwrites;
         proftpd_hidden_stores_frozen: ProftpdHiddenStores, Frozen => Refused;
-        proftpd_hidden_stores_unaware: ProftpdHiddenStores, Unaware => Refused;
         pyftpdlib_locking_frozen: PyftpdlibLocking, Frozen => Refused;
-        pyftpdlib_locking_unaware: PyftpdlibLocking, Unaware => Refused;
     }
     /// The same, and the former owner had finished.
     c3b(Local, Finished) {
