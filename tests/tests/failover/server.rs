@@ -72,7 +72,6 @@ impl Cell {
 /// The publish is intended and on record, and does not come to the partner before its address is
 /// another node's. The local disk there shows no trace of the job, which proves nothing.
 #[test]
-#[ignore = "an absent token counts as published even where its whole staging folder is absent"]
 fn an_address_that_moves_before_the_publish_loses_no_file() {
     let cell =
         Cell { service: Service::OnBoth, disk: Disk::Local, server: ServerKind::VsftpdNoLock };
