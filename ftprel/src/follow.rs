@@ -188,16 +188,21 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Lets some time pass; less when the jobs are few and settle early.
+    /// Lets some time pass; less when the jobs settle early.
     async fn pause(&self, deadline: Option<Instant>) {
-        let open = self.open();
         let poll = Instant::now() + POLL;
         let until = deadline.map_or(poll, |deadline| deadline.min(poll));
-        if self.all || self.away.is_some() || open.len() > FEW {
+        if self.all || self.away.is_some() {
             return sleep_until(until).await;
         }
+        let restless = |id: &&JobId| !self.known.get(*id).is_some_and(settled);
+        // Jobs start in the order of their acceptance: when the last few have settled, the
+        // others probably have as well.
+        let mut last: Vec<JobId> =
+            self.order.iter().rev().filter(restless).take(FEW).cloned().collect();
+        last.reverse();
         let limit = until.saturating_duration_since(Instant::now());
-        if self.client.wait(&open, limit).await.is_err() {
+        if self.client.wait(&last, limit).await.is_err() {
             sleep(POLL).await;
         }
     }

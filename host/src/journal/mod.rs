@@ -59,6 +59,10 @@ pub trait JournalStore: Send + Sync + 'static {
     /// One job, finished ones included.
     async fn job(&self, id: &JobId) -> Result<Option<Job>>;
 
+    /// Several jobs in the order of their ids, finished ones included; `None` where there is
+    /// no such job.
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
+
     /// All jobs that have not ended, in the order of acceptance.
     async fn in_flight(&self) -> Result<Vec<Job>>;
 

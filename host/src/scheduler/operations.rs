@@ -86,7 +86,7 @@ impl Operations for Desk {
         }
         match self.shared.journal.job(id).await.map_err(|error| refuse(&error))? {
             Some(job) => Ok(JobView { job, progress: None, waits_for: None }),
-            None => Err(Refusal::new(Reason::NotFound, format!("there is no job {id}"))),
+            None => Err(unknown(id)),
         }
     }
 
@@ -105,11 +105,8 @@ impl Operations for Desk {
             // The time being over is no error: the answer shows how the jobs are then.
             let _in_time = tokio::time::timeout(limit, ended).await;
         }
-        let mut found = Vec::with_capacity(jobs.len());
-        for id in &jobs {
-            found.push(self.job(id).await?.job);
-        }
-        Ok(found)
+        let found = self.shared.journal.jobs(&jobs).await.map_err(|error| refuse(&error))?;
+        jobs.iter().zip(found).map(|(id, job)| job.ok_or_else(|| unknown(id))).collect()
     }
 
     async fn health(&self) -> Health {
@@ -201,6 +198,10 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
         settle_delay_s: definition.settle_delay.as_secs(),
         key: request.key.clone(),
     })
+}
+
+fn unknown(id: &JobId) -> Refusal {
+    Refusal::new(Reason::NotFound, format!("there is no job {id}"))
 }
 
 /// The template that stands for a text as it is.

@@ -95,7 +95,11 @@ async fn a_job_gets_its_id_and_its_place_in_the_order(subject: &impl Subject) {
         assert_eq!(journal.job(&job.id).await.unwrap().as_ref(), Some(job));
     }
     assert_eq!(journal.in_flight().await.unwrap(), jobs);
-    assert_eq!(journal.job(&"PRDY014".parse().unwrap()).await.unwrap(), None);
+    let unknown = "PRDY014".parse().unwrap();
+    assert_eq!(journal.job(&unknown).await.unwrap(), None);
+    let asked = [jobs[3].id.clone(), unknown, jobs[0].id.clone()];
+    let expected = [Some(jobs[3].clone()), None, Some(jobs[0].clone())];
+    assert_eq!(journal.jobs(&asked).await.unwrap(), expected);
 }
 
 async fn a_request_with_a_known_key_is_the_same_job(subject: &impl Subject) {

@@ -227,6 +227,11 @@ impl JournalStore for SqliteJournal {
         self.reads.run(move |view| view.job(&id)).await
     }
 
+    async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>> {
+        let ids = ids.to_vec();
+        self.reads.run(move |view| ids.iter().map(|id| view.job(id)).collect()).await
+    }
+
     async fn in_flight(&self) -> Result<Vec<Job>> {
         self.reads.run(|view| view.in_flight()).await
     }
