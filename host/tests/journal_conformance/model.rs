@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ferryway_core::{Event, JobId, RunNumber, Status, apply};
 use ferryway_host::journal::{
     Durability, JournalError, JournalStore, SqliteJournal,
-    record::{Checkpoint, Entry, HistoryQuery, Job, JobState},
+    record::{Checkpoint, Entry, HistoryQuery, Job, JobState, Leftover},
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -237,6 +237,11 @@ async fn checkpoint(journal: &SqliteJournal, model: &mut Model, sequence: u64, o
             journal.job(&job.id).await.unwrap().unwrap().checkpoint == job.checkpoint
         })
         .await;
+    } else {
+        // The next write takes it along; until then it could still find the job revived.
+        let (partner, path) = ("osaka".parse().unwrap(), "in/none".parse().unwrap());
+        let leftover = Leftover { partner, path, job: job.id.clone() };
+        journal.forget_leftover(leftover).await.unwrap();
     }
 }
 
