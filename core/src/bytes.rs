@@ -9,7 +9,7 @@ use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -36,12 +36,29 @@ pub trait ByteSource: Send {
 }
 
 /// A [`ByteSink`] on its way to a transport. A panic in it becomes an error.
-pub struct Sink(Box<dyn ByteSink>);
+pub struct Sink {
+    stream: Box<dyn ByteSink>,
+    blocks: bool,
+}
 
 impl Sink {
     /// Wraps a sink of the host.
     pub fn new(sink: impl ByteSink + 'static) -> Self {
-        Self(Box::new(Shield(sink)))
+        Self { stream: Box::new(Shield(sink)), blocks: true }
+    }
+
+    /// A sink that keeps what it takes in memory, and refuses more than `limit` bytes; and
+    /// where the bytes are.
+    pub fn in_memory(limit: usize) -> (Self, Kept) {
+        let kept = Kept::default();
+        let memory = Memory { kept: Arc::clone(&kept.0), limit };
+        (Self { stream: Box::new(memory), blocks: false }, kept)
+    }
+
+    /// Whether writing may wait for a disk. Where it does not, a transport may write on the
+    /// spot, as it may read from a [`Source`].
+    pub fn blocks(&self) -> bool {
+        self.blocks
     }
 
     /// See [`ByteSink::write`].
@@ -49,7 +66,18 @@ impl Sink {
     /// # Errors
     /// As there, and when the sink panics.
     pub fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.0.write(chunk)
+        self.stream.write(chunk)
+    }
+}
+
+/// What a sink [in memory](Sink::in_memory) has taken.
+#[derive(Clone, Debug, Default)]
+pub struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// Takes the bytes out.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -151,6 +179,23 @@ impl<T: ByteSink> ByteSink for Shield<T> {
     }
 }
 
+struct Memory {
+    kept: Arc<Mutex<Vec<u8>>>,
+    limit: usize,
+}
+
+impl ByteSink for Memory {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if chunk.len() > self.limit - kept.len() {
+            let text = format!("more than the {} bytes that there is room for", self.limit);
+            return Err(io::Error::other(text));
+        }
+        kept.extend_from_slice(chunk);
+        Ok(())
+    }
+}
+
 impl ByteSource for io::Cursor<Vec<u8>> {
     fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
         io::Read::read(self, chunk)
@@ -198,6 +243,15 @@ mod tests {
         assert_eq!(source.fill(&mut chunk).unwrap(), 8);
         assert_eq!(chunk, [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(source.fill(&mut chunk).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_sink_in_memory_keeps_what_it_has_room_for() {
+        let (mut sink, kept) = Sink::in_memory(5);
+        sink.write(b"abc").unwrap();
+        sink.write(b"de").unwrap();
+        sink.write(b"f").unwrap_err();
+        assert_eq!(kept.take(), b"abcde");
     }
 
     #[test]

@@ -21,12 +21,13 @@ use crate::{
     digest::Hashes,
     journal::record::{Attempt, Intent, Token},
     locks::lock,
+    partner::pool::Stay,
 };
 
 /// Delivers the job, from the first byte on every try.
 pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let source = Source::open(run).await?;
-    let mut lease = run.lend().await?;
+    let mut lease = run.lend(Stay::Long).await?;
     let result = transfer(run, lease.session(), source).await;
     conclude(lease, result)
 }

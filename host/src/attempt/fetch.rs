@@ -3,13 +3,13 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom},
+    io::{self, Seek, SeekFrom, Write},
     sync::{Arc, Mutex},
     time::UNIX_EPOCH,
 };
 
 use ferryway_core::{
-    Algorithm, Event, RemotePath,
+    Algorithm, Digest, Event, RemotePath,
     bytes::Sink,
     policy::{Publish, ResumePolicy},
     transport::{Download, Session},
@@ -19,7 +19,7 @@ use super::{
     Failure, publish,
     run::{Run, conclude},
     send::enter_publishing,
-    source::{blocking, local_io},
+    source::{SMALL_BYTES, blocking, local_io},
     stream::{FileSink, SharedHashes, hash_prefix},
     syncer::Syncer,
     verify,
@@ -29,6 +29,7 @@ use crate::{
     digest::Hashes,
     journal::record::{Attempt, Fingerprint, Intent, Token},
     locks::lock,
+    partner::pool::Stay,
 };
 
 /// Delivers the job.
@@ -38,37 +39,63 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
         enter_publishing(run).await?;
         return settle(run, &place).await;
     }
-    let mut lease = run.lend().await?;
+    let mut lease = run.lend(Stay::Long).await?;
     let result = transfer(run, lease.session(), &place, policy).await;
     if matches!(result, Err(Failure::Void(_))) {
         // What is void is no beginning to go on from.
         run.checkpoint(run.job().state.attempts, 0);
     }
-    let Fetched { token, part, syncer } = conclude(lease, result)?;
+    let Fetched { proof, content } = conclude(lease, result)?;
     // The session serves other jobs while the bytes and the intent become durable.
-    if let Err(error) = blocking(move || syncer.finish()).await {
-        // What was taken for durable may not be.
-        run.checkpoint(token.attempt, 0);
-        return Err(local_io(&part, "write", error));
-    }
+    let (number, part) = match content {
+        Content::InMemory(bytes) => {
+            let (number, part) = begin(run, &place, policy, &proof.fingerprint).await?;
+            write(&part, bytes).await?;
+            (number, part)
+        }
+        Content::InPart { number, part, syncer } => {
+            if let Err(error) = blocking(move || syncer.finish()).await {
+                // What was taken for durable may not be.
+                run.checkpoint(number, 0);
+                return Err(local_io(&part, "write", error));
+            }
+            (number, part)
+        }
+    };
     // The names as well: a settle that finds no name takes the file for published.
-    let folder = run.context.folder_syncs.sync(&part).await;
-    folder.map_err(|error| local_io(&part, "sync the folder of", error))?;
+    run.context.folders.sync(&part).await?;
+    let names = vec![part.name().to_owned()];
+    let (size, digest) = (proof.fingerprint.size, proof.digest);
+    let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
         let events = [Event::Delivered, Event::Complete];
         publish::finish(run, &events, None, &delivered).await?.await?;
         return Ok(());
     }
-    publish::intend(run, token).await?;
+    publish::intend(run, token).await?.await?;
     put_in_place(run, &part, &place).await
 }
 
-/// A file that is all here, though not yet durable.
+/// A file that is all here and proved, though not yet durable.
 struct Fetched {
-    token: Token,
-    part: LocalFile,
-    syncer: Arc<Syncer>,
+    proof: Proof,
+    content: Content,
+}
+
+/// What was proved of a fetched file.
+struct Proof {
+    /// What it looks like on the partner; its size is the one that arrived.
+    fingerprint: Fingerprint,
+    digest: Option<Digest>,
+}
+
+/// Where the bytes of a fetched file are.
+enum Content {
+    /// A small file, of which nothing is on our disk and nothing on record.
+    InMemory(Vec<u8>),
+    /// In the attempt's file, which is on record.
+    InPart { number: u32, part: LocalFile, syncer: Arc<Syncer> },
 }
 
 async fn transfer(
@@ -81,6 +108,14 @@ async fn transfer(
     let fingerprint = look(session, &remote).await?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let earlier = run.look(|job| job.state.attempt.clone());
+    let small = fingerprint.size <= SMALL_BYTES && session.capabilities().size;
+    if small && earlier.is_none() && policy == Publish::Atomic {
+        let bytes = gather(run, session, &remote, fingerprint.size).await?;
+        lock(&hashes).update(&bytes);
+        let length = bytes.len() as u64;
+        let proof = prove(session, &remote, fingerprint, length, &hashes).await?;
+        return Ok(Fetched { proof, content: Content::InMemory(bytes) });
+    }
     let (number, part) = begin(run, place, policy, &fingerprint).await?;
     let proved = match &earlier {
         Some(earlier) if verify::can_resume(session) => durable_of(run, earlier, &fingerprint),
@@ -98,22 +133,32 @@ async fn transfer(
         receive(run, session, &remote, number, (&file, offset), fingerprint.size, &hashes).await?;
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     let length = file.metadata().map_err(|error| local_io(&part, "look at", error))?.len();
+    let proof = prove(session, &remote, fingerprint, length, &hashes).await?;
+    Ok(Fetched { proof, content: Content::InPart { number, part, syncer } })
+}
+
+/// Compares what arrived, and was hashed, with what the partner tells of the file now.
+async fn prove(
+    session: &mut dyn Session,
+    remote: &RemotePath,
+    fingerprint: Fingerprint,
+    length: u64,
+    hashes: &SharedHashes,
+) -> Result<Proof, Failure> {
     if session.capabilities().size && length != fingerprint.size {
         return Err(Failure::Void(format!(
             "{length} bytes of `{remote}` arrived, not {}; it is fetched anew",
             fingerprint.size
         )));
     }
-    if look(session, &remote).await? != fingerprint {
+    if look(session, remote).await? != fingerprint {
         return Err(Failure::Void(format!(
             "`{remote}` changed on the partner during the transfer; it is fetched anew"
         )));
     }
-    verify::checksum(session, &remote, length, &hashes).await?;
-    let digest = lock(&hashes).digest(Algorithm::Blake3);
-    let names = vec![part.name().to_owned()];
-    let token = Token { attempt: number, names, size: length, digest, proof: None, witness: None };
-    Ok(Fetched { token, part, syncer })
+    verify::checksum(session, remote, length, hashes).await?;
+    let digest = lock(hashes).digest(Algorithm::Blake3);
+    Ok(Proof { fingerprint: Fingerprint { size: length, ..fingerprint }, digest })
 }
 
 async fn look(session: &mut dyn Session, remote: &RemotePath) -> Result<Fingerprint, Failure> {
@@ -225,6 +270,35 @@ fn unusable(error: &crate::config::RootError) -> Failure {
     Failure::LocalFile(format!("the local target cannot be written: {error}"))
 }
 
+/// Fetches a small file into memory.
+async fn gather(
+    run: &Run,
+    session: &mut dyn Session,
+    remote: &RemotePath,
+    size: u64,
+) -> Result<Vec<u8>, Failure> {
+    // A file that has become a little longer shows by its length; more is refused.
+    let (sink, kept) = Sink::in_memory(2 * SMALL_BYTES as usize);
+    let meter = run.start_stream(0, size);
+    session.fetch(Download { path: remote.clone(), offset: 0, sink, meter }).await?;
+    Ok(kept.take())
+}
+
+/// Writes a small file in one go; durable on `Ok`, except for its name.
+async fn write(part: &LocalFile, bytes: Vec<u8>) -> Result<(), Failure> {
+    let place = part.clone();
+    let written = blocking(move || {
+        let mut file = match place.create_new() {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
+        };
+        file.write_all(&bytes)?;
+        file.sync_all().map(Ok)
+    });
+    let written = written.await.map_err(|error| local_io(part, "write", error))?;
+    written.map_err(|error| unusable(&error))
+}
+
 async fn receive(
     run: &Run,
     session: &mut dyn Session,
@@ -253,11 +327,7 @@ async fn receive(
 
 /// Renames the file onto the target and makes that durable.
 async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<(), Failure> {
-    run.still_owner().await?;
-    let (from, to) = (part.clone(), place.clone());
-    let io = |error| local_io(place, "put the file in place as", error);
-    blocking(move || Ok(from.rename_to(&to)?)).await.map_err(io)?;
-    run.context.folder_syncs.sync(place).await.map_err(io)?;
+    run.context.folders.put_in_place(part, place).await?;
     finish(run, None).await
 }
 
@@ -298,11 +368,7 @@ async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
             }
         }
     }
-    run.context
-        .folder_syncs
-        .sync(place)
-        .await
-        .map_err(|error| local_io(place, "sync the folder of", error))?;
+    run.context.folders.sync(place).await?;
     run.context.notices.found_published(&run.job(), place.path().display().to_string());
     finish(run, Some("settled: the file was published before".to_owned())).await
 }

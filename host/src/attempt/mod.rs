@@ -9,7 +9,7 @@ pub mod absence;
 mod direct;
 mod failure;
 mod fetch;
-mod folder_syncs;
+mod folders;
 mod publish;
 mod resume;
 mod run;
@@ -21,7 +21,7 @@ mod syncer;
 mod verify;
 
 pub use failure::{Failure, Verdict};
-pub use folder_syncs::FolderSyncs;
+pub use folders::Folders;
 pub use run::{Context, Moving, Run};
 
 use ferryway_core::{

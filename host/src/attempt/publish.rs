@@ -14,13 +14,14 @@ use crate::{
     partner::staging::locations,
 };
 
-/// Makes the intent to publish a token durable. From here on the job is settled by its token.
-pub(super) async fn intend(run: &Run, token: Token) -> Result<(), Failure> {
+/// Puts the intent to publish a token on record. Once the receipt says that it is durable, the
+/// job is settled by its token.
+pub(super) async fn intend(run: &Run, token: Token) -> Result<Receipt<Job>, Failure> {
     let events: &[Event] = match run.status() {
         Status::Transferring => &[Event::Verify, Event::Publish],
         _ => &[Event::Publish],
     };
-    run.record(events, None, |state| {
+    run.press(events, None, |state| {
         state.intent.get_or_insert_default().tokens.push(token);
         state.attempt = None;
     })

@@ -12,7 +12,7 @@ use ferryway_core::{
     Class, Event, JobId, Operation, RemotePath, Status, TransportError, bytes::Meter,
 };
 
-use super::{CHECKPOINT_BYTES, Failure, folder_syncs::FolderSyncs};
+use super::{CHECKPOINT_BYTES, Failure, folders::Folders};
 use crate::{
     config::{LocalFile, LocalRoots},
     control::api::Progress,
@@ -22,11 +22,17 @@ use crate::{
     },
     locks::lock,
     notices::Notices,
-    partner::{PartnerState, pool::Lease},
+    partner::{
+        PartnerState,
+        pool::{Lease, Paused, Stay},
+    },
 };
 
 /// A checkpoint is written after this time even when few bytes moved.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+
+/// A look at the ownership is good for an effect that follows within this time.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// What all tries of the host share.
 pub struct Context {
@@ -36,8 +42,8 @@ pub struct Context {
     pub roots: LocalRoots,
     /// Tells the operator.
     pub notices: Arc<Notices>,
-    /// Makes renames on our side durable.
-    pub folder_syncs: FolderSyncs,
+    /// The folders on our side that jobs deliver into.
+    pub folders: Folders,
 }
 
 /// One try of a job.
@@ -125,8 +131,21 @@ impl Run {
         note: Option<String>,
         change: impl FnOnce(&mut JobState),
     ) -> Result<(), Failure> {
-        self.put_in_line(events, note, change, false).await?.await?;
+        self.press(events, note, change).await?.await?;
         Ok(())
+    }
+
+    /// Puts a change of the job in line that somebody waits for.
+    ///
+    /// # Errors
+    /// As [`queue`](Self::queue).
+    pub async fn press(
+        &self,
+        events: &[Event],
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+    ) -> Result<Receipt<Job>, Failure> {
+        self.put_in_line(events, note, change, false).await
     }
 
     async fn put_in_line(
@@ -174,8 +193,8 @@ impl Run {
     ///
     /// # Errors
     /// When the partner cannot be reached or does not let us fence.
-    pub async fn lend(&self) -> Result<Lease, Failure> {
-        let lease = match self.partner.pool.slot().await?.at_hand() {
+    pub async fn lend(&self, stay: Stay) -> Result<Lease, Failure> {
+        let lease = match self.partner.pool.slot(stay).await?.at_hand().await {
             Ok(lease) => lease,
             Err(slot) => {
                 if self.status() == Status::Accepted {
@@ -188,6 +207,23 @@ impl Run {
             }
         };
         self.fenced(lease).await
+    }
+
+    /// Goes on with a session after a pause that began with a look at the ownership; looks once
+    /// more when it took long to get it.
+    ///
+    /// # Errors
+    /// When the instance is not ours any more, or the session was lost and the partner cannot be
+    /// reached.
+    pub async fn go_on(&self, paused: Paused) -> Result<Lease, Failure> {
+        let begun = Instant::now();
+        let lease = paused.go_on().await?;
+        if begun.elapsed() > A_MOMENT
+            && let Err(failure) = self.still_owner().await
+        {
+            return conclude(lease, Err(failure));
+        }
+        Ok(lease)
     }
 
     async fn fenced(&self, mut lease: Lease) -> Result<Lease, Failure> {

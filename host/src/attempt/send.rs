@@ -23,12 +23,9 @@ use super::{
 };
 use crate::{
     digest::Hashes,
-    journal::{
-        Receipt,
-        record::{Attempt, Fingerprint, Job, JobState, Leftover, Token},
-    },
+    journal::record::{Attempt, Fingerprint, JobState, Leftover, Token},
     locks::lock,
-    partner::staging::Place,
+    partner::{pool::Stay, staging::Place},
 };
 
 /// Delivers the job.
@@ -36,16 +33,34 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let target = run.target()?;
     if run.look(|job| job.state.intent.is_some()) {
         // The source may be gone by now: an intent is settled without it.
-        let mut lease = run.lend().await?;
+        let mut lease = run.lend(Stay::Long).await?;
         enter_publishing(run).await?;
         let result = settle::settle(run, lease.session(), &target).await;
         return conclude(lease, result);
     }
     let source = Source::open(run).await?;
-    let mut lease = run.lend().await?;
-    let result = transfer_and_publish(run, lease.session(), &target, source).await;
+    let mut lease = run.lend(stay(run, &source)).await?;
+    let (token, partial) = match transfer(run, lease.session(), &target, source).await {
+        Ok(proved) => proved,
+        Err(failure) => return conclude(lease, Err(failure)),
+    };
+    // The session stays this job's: a proved file must not wait for its rename until another
+    // job's long upload is over. What has little to move may use it meanwhile.
+    let intent = publish::intend(run, token).await;
+    let paused = lease.pause();
+    // The acknowledgement of the intent comes with a look at the ownership.
+    intent?.await?;
+    let mut lease = run.go_on(paused).await?;
+    let result = publish::publish(run, lease.session(), &partial, &target).await;
     conclude(lease, result)?.await?;
     Ok(())
+}
+
+/// How long the job wants its session. Without an earlier attempt nothing is looked for, and a
+/// small file's bytes are at hand.
+fn stay(run: &Run, source: &Source) -> Stay {
+    let fresh = run.look(|job| job.state.attempt.is_none());
+    if fresh && source.small().is_some() { Stay::Short } else { Stay::Long }
 }
 
 /// Brings a job with an open intent to the status that says so, from wherever it was stopped.
@@ -66,14 +81,14 @@ pub(super) struct Partial {
     place: Place,
 }
 
-/// Stores the source as a partial, proves it, and renames it onto the target, all in one session:
-/// a proved file must not wait for its rename until another job's long upload is over.
-async fn transfer_and_publish(
+/// Stores the source as a partial and proves it; gives the token for its publication, and its
+/// name.
+async fn transfer(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
     source: Source,
-) -> Result<Receipt<Job>, Failure> {
+) -> Result<(Token, RemotePath), Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
     let adopted = start.offset() > 0;
@@ -115,9 +130,7 @@ async fn transfer_and_publish(
     let (names, witness) = (vec![path.to_string()], partial.place.witness());
     let token =
         Token { attempt, names, size, digest, proof, witness: witness.map(ToString::to_string) };
-    // The acknowledgement of the intent comes with a look at the ownership.
-    publish::intend(run, token).await?;
-    publish::publish(run, session, path, target).await
+    Ok((token, partial.path))
 }
 
 /// Puts a new attempt on record, with the name of its partial, and prepares the partial: an

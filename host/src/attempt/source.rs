@@ -19,8 +19,8 @@ pub(super) struct Source {
     bytes: Option<Vec<u8>>,
 }
 
-/// Files up to this size are read at once.
-const SMALL_BYTES: u64 = 64 * 1024;
+/// Files up to this size pass through memory as a whole.
+pub(super) const SMALL_BYTES: u64 = 64 * 1024;
 
 impl Source {
     /// Opens the job's local file.

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    attempt::{Context, FolderSyncs, Run},
+    attempt::{Context, Folders, Run},
     config::Config,
     control::api::JobView,
     journal::{JournalError, JournalStore, record::Job},
@@ -115,7 +115,7 @@ impl Scheduler {
             journal: Arc::clone(&shared.journal),
             roots,
             notices: Arc::clone(&shared.notices),
-            folder_syncs: FolderSyncs::default(),
+            folders: Folders::new(Arc::clone(&shared.journal)),
         });
         let desk = Desk::new(Arc::clone(&shared), sender);
         let mut scheduler = Self {

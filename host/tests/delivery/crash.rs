@@ -24,6 +24,7 @@ fn setups() -> Vec<Setup> {
         Setup { resume: ResumePolicy::Size, ..base.clone() },
         Setup { size: 10, ..base.clone() },
         Setup { direction: Direction::Fetch, old_target: true, ..base.clone() },
+        Setup { direction: Direction::Fetch, old_target: true, size: 10, ..base.clone() },
         Setup { direction: Direction::Fetch, publish: Publish::Direct, ..base.clone() },
         Setup { publish: Publish::Direct, ..base },
     ]

@@ -21,7 +21,9 @@ async fn a_zombie_in_any_operation_changes_nothing() {
         Setup { old_target: true, resume: ResumePolicy::Size, ..base.clone() },
         Setup { resume: ResumePolicy::Never, lists_hidden: false, ..base.clone() },
         Setup { late_close: "probe", checksums: false, ..base.clone() },
-        Setup { direction: Direction::Fetch, ..base },
+        Setup { size: 10, ..base.clone() },
+        Setup { direction: Direction::Fetch, ..base.clone() },
+        Setup { direction: Direction::Fetch, size: 10, ..base },
     ];
     let mut tasks = JoinSet::new();
     for setup in setups {

@@ -1,13 +1,8 @@
 //! Looking at what the partner holds: MLST, SIZE, MDTM, MLSD and NLST.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use ferryway_core::{
     RemotePath,
-    bytes::{ByteSink, Sink},
+    bytes::Sink,
     transport::{EntryKind, Stat},
 };
 
@@ -186,9 +181,11 @@ impl Wire {
     }
 
     async fn listing(&mut self, command: &str) -> Result<String, Failure> {
-        let text = Text::default();
-        self.receive_listing(command, Sink::new(text.clone())).await?;
-        Ok(text.take())
+        let (sink, kept) = Sink::in_memory(LISTING_LIMIT);
+        self.receive_listing(command, sink).await?;
+        // What is not UTF-8 is replaced: such a name is none of ours.
+        Ok(String::from_utf8(kept.take())
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// CWD, with the way back known (PWD, RFC 959 section 4.1.3).
@@ -217,29 +214,6 @@ fn quoted(text: &str) -> Option<String> {
     let (start, end) = (text.find('"')? + 1, text.rfind('"')?);
     let name = text.get(start..end)?.replace("\"\"", "\"");
     (!name.is_empty() && !name.contains(['\r', '\n'])).then_some(name)
-}
-
-/// Gathers a listing. What is not UTF-8 is replaced: such a name is none of ours.
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Text {
-    fn take(self) -> String {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-    }
-}
-
-impl ByteSink for Text {
-    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if bytes.len() + chunk.len() > LISTING_LIMIT {
-            return Err(io::Error::other("the listing is larger than any folder of ours"));
-        }
-        bytes.extend_from_slice(chunk);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

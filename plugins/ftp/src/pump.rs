@@ -114,7 +114,7 @@ pub(crate) async fn receive(
         let (sink, spare) = writer.wait(meter).await?;
         received += filled as u64;
         // After a failure too, the sink gets what has come: a later try may start from there.
-        writer = Writer::Busy(Drained::start(sink, buffer, filled));
+        writer = Writer::start(sink, buffer, filled);
         match end {
             Some(Ok(())) => {
                 writer.wait(meter).await?;
@@ -132,9 +132,11 @@ pub(crate) async fn receive(
     }
 }
 
+/// A sink that is idle, takes its chunk, or took it on the spot.
 enum Writer {
     Idle(Sink),
     Busy(JoinHandle<Drained>),
+    Done(Box<Drained>),
 }
 
 struct Drained {
@@ -144,27 +146,26 @@ struct Drained {
     written: io::Result<()>,
 }
 
-impl Drained {
-    fn start(mut sink: Sink, buffer: Vec<u8>, bytes: usize) -> JoinHandle<Self> {
-        spawn_blocking(move || {
-            let written = if bytes == 0 { Ok(()) } else { sink.write(&buffer[..bytes]) };
-            Self { sink, buffer, bytes, written }
-        })
-    }
-}
-
 impl Writer {
+    fn start(mut sink: Sink, buffer: Vec<u8>, bytes: usize) -> Self {
+        let blocks = sink.blocks();
+        let drain = move || {
+            let written = if bytes == 0 { Ok(()) } else { sink.write(&buffer[..bytes]) };
+            Drained { sink, buffer, bytes, written }
+        };
+        if blocks { Self::Busy(spawn_blocking(drain)) } else { Self::Done(Box::new(drain())) }
+    }
+
     /// The sink once it has taken its chunk, and the chunk's buffer.
     async fn wait(self, meter: &Meter) -> Result<(Sink, Option<Vec<u8>>), Stop> {
-        match self {
-            Self::Idle(sink) => Ok((sink, None)),
-            Self::Busy(task) => {
-                let drained = task.await.map_err(|error| Stop::Local(error.into()))?;
-                drained.written.map_err(Stop::Local)?;
-                meter.add(drained.bytes as u64);
-                Ok((drained.sink, Some(drained.buffer)))
-            }
-        }
+        let drained = match self {
+            Self::Idle(sink) => return Ok((sink, None)),
+            Self::Busy(task) => task.await.map_err(|error| Stop::Local(error.into()))?,
+            Self::Done(drained) => *drained,
+        };
+        drained.written.map_err(Stop::Local)?;
+        meter.add(drained.bytes as u64);
+        Ok((drained.sink, Some(drained.buffer)))
     }
 }
 
