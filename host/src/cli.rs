@@ -70,7 +70,7 @@ enum Command {
         json: bool,
     },
     /// Shows a transfer that survives the death of its host, on this machine, by itself.
-    #[cfg(feature = "demo")]
+    #[cfg(feature = "laboratory")]
     Demo(crate::demo::DemoArgs),
 }
 
@@ -95,7 +95,7 @@ pub async fn main(cli: Cli) -> ExitCode {
             finish(service::run(options).await)
         }
         Command::Plugins { install, json } => plugins(&install.dir, json),
-        #[cfg(feature = "demo")]
+        #[cfg(feature = "laboratory")]
         Command::Demo(args) => crate::demo::run(args).await,
     }
 }

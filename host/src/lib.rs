@@ -5,13 +5,15 @@ pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod control;
-#[cfg(feature = "demo")]
+#[cfg(feature = "laboratory")]
 pub mod demo;
 pub mod digest;
 pub mod install;
 pub mod journal;
-#[cfg(feature = "demo")]
+#[cfg(feature = "laboratory")]
 mod judged;
+#[cfg(feature = "laboratory")]
+mod laboratory;
 pub mod loader;
 mod locks;
 pub mod log;

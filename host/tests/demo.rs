@@ -1,5 +1,5 @@
 //! `ferryway demo` as a visitor runs it, only with a smaller file.
-#![cfg(feature = "demo")]
+#![cfg(feature = "laboratory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)] // a test
 
 use std::{collections::BTreeMap, fs, process::Command};

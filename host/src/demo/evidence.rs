@@ -1,7 +1,7 @@
 //! What happened, as the partner's server saw it and as the files show it.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use super::{
     Moments,
     stage::{DEFINITION, INSTANCE, Stage, TARGET},
 };
+use crate::laboratory::wire::{Rename, find_files, hash, path, renames};
 
 /// What a failover may send again.
 const RESENT_LIMIT: u64 = 2 * crate::attempt::CHECKPOINT_BYTES;
@@ -191,26 +192,6 @@ fn is_upload(transfer: &Transfer) -> bool {
     transfer.verb != "RETR" && !name.ends_with(".probe") && !is_marker
 }
 
-/// A rename that the server confirmed.
-struct Rename {
-    to: String,
-    at: Instant,
-}
-
-fn renames(said: &[Entry]) -> Vec<Rename> {
-    let rename = |(index, command): (usize, &Entry)| {
-        if command.side != Side::Client || !command.text.starts_with("RNTO ") {
-            return None;
-        }
-        let answers =
-            |entry: &&Entry| entry.session == command.session && entry.side == Side::Server;
-        let reply = said[index..].iter().find(answers)?;
-        let to = path(&command.text)?;
-        reply.text.starts_with("250").then_some(Rename { to, at: reply.at })
-    };
-    said.iter().enumerate().filter_map(rename).collect()
-}
-
 /// Commands other than RNTO that change the file of the target's name, successful or not.
 fn intrusions(said: &[Entry]) -> Vec<String> {
     said.iter()
@@ -224,66 +205,10 @@ fn intrusions(said: &[Entry]) -> Vec<String> {
         .collect()
 }
 
-/// A command's path, seen from the login folder, which is the root.
-fn path(command: &str) -> Option<String> {
-    let (_, path) = command.split_once(' ')?;
-    Some(path.trim_start_matches("./").trim_start_matches('/').to_owned())
-}
-
-fn hash(path: &Path) -> Option<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(fs::File::open(path).ok()?).ok()?;
-    Some(hasher.finalize())
-}
-
-/// Finds the files below a folder.
-fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            find_files(&entry.path(), files)?;
-        } else {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Lines of one session: commands, and replies that start with a digit.
-    fn said(lines: &[&str]) -> Vec<Entry> {
-        let side = |text: &str| match text.as_bytes()[0] {
-            b'0'..=b'9' => Side::Server,
-            _ => Side::Client,
-        };
-        let entry = |text: &&str| Entry {
-            session: 1,
-            side: side(text),
-            text: (*text).to_owned(),
-            at: Instant::now(),
-        };
-        lines.iter().map(entry).collect()
-    }
-
-    #[test]
-    fn only_confirmed_renames_count() {
-        let said = said(&[
-            "RNFR a.part",
-            "350 Ready.",
-            "RNTO in/ledger.dat",
-            "550 No.",
-            "RNFR a.part",
-            "350 Ready.",
-            "RNTO /in/ledger.dat",
-            "250 Done.",
-            "RNTO in/ledger.dat",
-        ]);
-        let onto: Vec<_> = renames(&said).into_iter().map(|rename| rename.to).collect();
-        assert_eq!(onto, [TARGET]);
-    }
+    use crate::laboratory::wire::tests::said;
 
     #[test]
     fn whatever_else_touches_the_target_is_told() {

@@ -1,17 +1,16 @@
 //! `ferryway demo`: a transfer whose host is killed in the middle, on this machine, by itself.
 //!
-//! `stage` sets up a partner and an install directory in a temporary folder, `hosts` runs real
-//! host processes on it, `evidence` is what the partner's server saw, `story` tells it and
-//! `picture` draws it.
+//! `stage` sets up a partner and an install directory in a temporary folder, on which real host
+//! processes run; `evidence` is what the partner's server saw, `story` tells it and `picture`
+//! draws it.
 
 mod evidence;
-mod hosts;
 mod picture;
 mod stage;
 mod story;
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -25,14 +24,13 @@ use tokio::{
     time::sleep,
 };
 
-use crate::control::api::{JobView, SubmitRequest};
+use crate::{
+    control::api::{JobView, SubmitRequest},
+    laboratory::{Deadline, Failure, POLL, hosts::HostProcess},
+};
 use evidence::Evidence;
-use hosts::HostProcess;
 use stage::Stage;
 use story::{Bar, Story};
-
-/// How often the hosts are asked how they are.
-const POLL: Duration = Duration::from_millis(15);
 
 /// What is across when the host is killed, in percent.
 const KILL_AT_PERCENT: u64 = 40;
@@ -59,11 +57,6 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
-
-/// What went wrong, in words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Failure(String);
 
 /// The moments that only the demo itself knows.
 #[derive(Debug, Default)]
@@ -119,14 +112,14 @@ pub async fn run(args: DemoArgs) -> ExitCode {
         story.ok(&evidence);
         return ExitCode::SUCCESS;
     }
-    story.failed(&faults, &hosts::logs(&stage, &["alpha", "beta"]), Some(&evidence));
+    story.failed(&faults, &stage.logs(&["alpha", "beta"]), Some(&evidence));
     ExitCode::FAILURE
 }
 
 /// Kills one host in the middle of the job and lets another one finish it.
 async fn play(stage: &Stage, moments: &mut Moments, story: &Story) -> Result<(), Failure> {
-    let deadline = Deadline(Instant::now() + TIME_LIMIT);
-    let mut alpha = HostProcess::start(stage, "alpha")?;
+    let deadline = Deadline::after(TIME_LIMIT);
+    let mut alpha = stage.start_host("alpha")?;
     let health = alpha.ready(deadline).await?;
     let job = submit(&alpha).await?;
     story.accepted(stage, &health, &job);
@@ -145,7 +138,7 @@ async fn play(stage: &Stage, moments: &mut Moments, story: &Story) -> Result<(),
     story.killed(stage, alpha.pid, evidence::arrived(stage));
 
     moments.beta_started = Some((Instant::now(), Timestamp::now()));
-    let mut beta = HostProcess::start(stage, "beta")?;
+    let mut beta = stage.start_host("beta")?;
     let health = beta.ready(deadline).await?;
     follow(stage, &mut beta, &job, moments, deadline, |view| {
         view.progress.is_some_and(|progress| progress.done > progress.resumed_at)
@@ -236,25 +229,5 @@ async fn interrupted() {
         () = wait(SignalKind::interrupt()) => {}
         () = wait(SignalKind::terminate()) => {}
         () = wait(SignalKind::hangup()) => {}
-    }
-}
-
-/// The end of our patience.
-#[derive(Clone, Copy, Debug)]
-struct Deadline(Instant);
-
-impl Deadline {
-    /// Sees that there is time left to wait for something.
-    fn check(self, what: &str) -> Result<(), Failure> {
-        if Instant::now() < self.0 {
-            return Ok(());
-        }
-        Err(Failure(format!("waited in vain for {what}: {} s are over", TIME_LIMIT.as_secs())))
-    }
-}
-
-impl Failure {
-    fn io(action: &str, path: &Path, error: io::Error) -> Self {
-        Self(format!("cannot {action} {}: {error}", path.display()))
     }
 }

@@ -1,15 +1,14 @@
-//! The timeline of what was measured, as SVG. It brings its own background, so that it is
-//! readable on light and dark pages alike.
+//! The timeline of what was measured, as SVG.
 
 use std::{
     fmt::Write,
     time::{Duration, Instant},
 };
 
-use super::{
-    Moments,
-    evidence::Evidence,
-    story::{grouped, mib, percent},
+use super::{Moments, evidence::Evidence};
+use crate::laboratory::{
+    numbers::{grouped, mib, percent},
+    svg::{Page, Svg},
 };
 
 const WIDTH: f64 = 880.0;
@@ -24,20 +23,14 @@ const STRIP_TOP: f64 = 320.0;
 const STRIP_BOTTOM: f64 = 338.0;
 
 const STYLE: &str = "\
-text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif;\
-font-size:13px;fill:#57606a}\
-.title{font-size:17px;font-weight:600;fill:#1f2328}.strong{font-weight:600;fill:#1f2328}\
-.page{fill:#ffffff;stroke:#d0d7de}.grid{stroke:#d8dee4}\
-.alpha{fill:#4a86cf}.beta{fill:#2f9a63}.alpha-line{stroke:#4a86cf}.beta-line{stroke:#2f9a63}\
+.alpha-line{stroke:#4a86cf}.beta-line{stroke:#2f9a63}\
 .curve{fill:none;stroke-width:2.5}.area{fill-opacity:.16}\
-.kill{stroke:#cf3d3d;stroke-width:1.5}.kill-text{fill:#cf3d3d;font-weight:600}\
 .lens{fill:#8c959f;fill-opacity:.14}\
-.s0{fill:#8250df}.s1{fill:#bf6a02}.s2{fill:#0f8ea3}.s3{fill:#2f9a63}\
-@media(prefers-color-scheme:dark){text{fill:#9aa4af}.title,.strong{fill:#e6edf3}\
-.page{fill:#12171e;stroke:#30363d}.grid{stroke:#2a3139}\
-.alpha{fill:#6aa5ec}.beta{fill:#48bd80}.alpha-line{stroke:#6aa5ec}.beta-line{stroke:#48bd80}\
-.kill{stroke:#f2706b}.kill-text{fill:#f2706b}\
-.s0{fill:#a985f0}.s1{fill:#dc9440}.s2{fill:#3db4c7}.s3{fill:#48bd80}}";
+.s0{fill:#8250df}.s1{fill:#bf6a02}.s2{fill:#0f8ea3}.s3{fill:#2f9a63}";
+
+const DARK_STYLE: &str = "\
+.alpha-line{stroke:#6aa5ec}.beta-line{stroke:#48bd80}\
+.s0{fill:#a985f0}.s1{fill:#dc9440}.s2{fill:#3db4c7}.s3{fill:#48bd80}";
 
 /// The picture; `None` when something in it was not measured.
 pub(super) fn draw(size: u64, moments: &Moments, evidence: &Evidence) -> Option<String> {
@@ -53,7 +46,11 @@ pub(super) fn draw(size: u64, moments: &Moments, evidence: &Evidence) -> Option<
     curves(&mut svg, &facts, moments);
     turning_points(&mut svg, &facts);
     strip(&mut svg, &facts);
-    Some(svg.finish())
+    Some(svg.finish(Page {
+        size: (WIDTH, HEIGHT),
+        label: "Timeline of a transfer whose host is killed in the middle",
+        style: (STYLE, DARK_STYLE),
+    }))
 }
 
 /// The measured moments, in seconds since the first byte.
@@ -201,63 +198,5 @@ fn strip(svg: &mut Svg, facts: &Facts) {
         svg.text(left + 72.0, base, "strong", "end", &format!("{lasts} ms"));
         svg.text(left + 82.0, base, "", "start", name);
         before = end;
-    }
-}
-
-/// An SVG document in the making.
-#[derive(Default)]
-struct Svg {
-    body: String,
-}
-
-impl Svg {
-    fn text(&mut self, x: f64, y: f64, class: &str, anchor: &str, text: &str) {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        self.put(&format!(
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{text}</text>"
-        ));
-    }
-
-    fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
-        self.put(&format!(
-            "<line class=\"{class}\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
-            from.0, from.1, to.0, to.1
-        ));
-    }
-
-    fn path(&mut self, class: &str, path: &str) {
-        self.put(&format!("<path class=\"{class}\" d=\"{path}\"/>"));
-    }
-
-    fn rect(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
-        self.put(&format!(
-            "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-            from.0,
-            from.1,
-            to.0 - from.0,
-            to.1 - from.1
-        ));
-    }
-
-    fn dot(&mut self, class: &str, x: f64, y: f64) {
-        self.put(&format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"));
-    }
-
-    fn put(&mut self, element: &str) {
-        self.body.push_str(element);
-        self.body.push('\n');
-    }
-
-    fn finish(self) -> String {
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" \
-             aria-label=\"Timeline of a transfer whose host is killed in the middle\">\n\
-             <style>{STYLE}</style>\n\
-             <rect class=\"page\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"10\"/>\n{}</svg>\n",
-            WIDTH - 1.0,
-            HEIGHT - 1.0,
-            self.body
-        )
     }
 }

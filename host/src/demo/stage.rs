@@ -2,19 +2,20 @@
 //! the install directory.
 
 use std::{
-    env,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    env, fs,
     net::SocketAddr,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use ferryway_mocks::ftp_server::{Behaviour, FtpServer};
 use tempfile::TempDir;
 
-use super::Failure;
-use crate::config::InstallDir;
+use crate::laboratory::{
+    Failure,
+    hosts::{self, HostProcess, Place},
+    install,
+};
 
 /// The instance's name, which is part of the names that the partner sees.
 pub(super) const INSTANCE: &str = "demo";
@@ -68,11 +69,12 @@ impl Stage {
             .await
             .map_err(|error| Failure::io("start an FTP server on", &path, error))?;
         let stage = Self { folder, server, rate, size };
-        stage.install().map_err(|error| Failure::io("furnish", &stage.install_dir(), error))?;
+        install::furnish(&stage.install_dir(), &configuration(stage.server.addr()), &definition())
+            .map_err(|error| Failure::io("furnish", &stage.install_dir(), error))?;
         let source = stage.source();
         let made = tokio::task::spawn_blocking({
             let source = source.clone();
-            move || make_file(&source, size, seed)
+            move || install::make_file(&source, size, seed)
         });
         made.await
             .unwrap_or_else(|error| Err(error.into()))
@@ -90,9 +92,32 @@ impl Stage {
         self.folder().join("install")
     }
 
-    /// The run directory of a node: short, since a socket's path must be.
-    pub(super) fn run_dir(&self, node: &str) -> PathBuf {
-        self.folder().join("run").join(node)
+    /// Starts the host of a node.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn start_host(&self, node: &'static str) -> Result<HostProcess, Failure> {
+        HostProcess::start(Place {
+            node,
+            install: &self.install_dir(),
+            run_dir: &self.folder().join("run").join(node),
+            log: &self.log(node),
+            variables: &[],
+        })
+    }
+
+    /// The last lines of what the hosts of these nodes printed, under their names.
+    pub(super) fn logs(&self, nodes: &[&str]) -> String {
+        nodes
+            .iter()
+            .map(|node| (node, hosts::tail(&self.log(node))))
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(node, text)| format!("--- the end of {node}'s log ---\n{text}\n"))
+            .collect()
+    }
+
+    fn log(&self, node: &str) -> PathBuf {
+        self.folder().join(format!("{node}.log"))
     }
 
     /// The file to send.
@@ -108,16 +133,6 @@ impl Stage {
     /// The file as it arrives.
     pub(super) fn target(&self) -> PathBuf {
         self.partner().join(TARGET)
-    }
-
-    fn install(&self) -> io::Result<()> {
-        let install = InstallDir::new(&self.install_dir())?;
-        for folder in install.folders() {
-            fs::create_dir_all(folder)?;
-        }
-        write_private(&install.config_file(), &configuration(self.server.addr()))?;
-        write_private(&install.definitions().join("demo.toml"), &definition())?;
-        link_plugins(&install.plugins())
     }
 }
 
@@ -136,49 +151,4 @@ fn definition() -> String {
         "[[definition]]\nid = \"{DEFINITION}\"\npartner = \"bank\"\ndirection = \"send\"\n\
          local = \"{FILE}\"\nremote = \"{TARGET}\"\n"
     )
-}
-
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
-}
-
-/// The host looks for plugins beside its executable; under `cargo test` some lie in `deps`
-/// only. Where there are both, the one that was built with the host is loaded and the other
-/// one refused, whichever comes first.
-fn link_plugins(plugins: &Path) -> io::Result<()> {
-    let executable = env::current_exe()?;
-    let Some(folder) = executable.parent() else { return Ok(()) };
-    let entries = match fs::read_dir(folder.join("deps")) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let text = name.to_string_lossy();
-        let library = text.strip_prefix(env::consts::DLL_PREFIX);
-        if library.is_some_and(|library| library.starts_with("ferryway_"))
-            && text.ends_with(env::consts::DLL_SUFFIX)
-        {
-            symlink(entry.path(), plugins.join(&name))?;
-        }
-    }
-    Ok(())
-}
-
-fn make_file(path: &Path, size: u64, seed: u64) -> io::Result<()> {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut file = File::create_new(path)?;
-    let mut chunk = vec![0; 1 << 20];
-    let mut left = size;
-    while left > 0 {
-        random.fill(&mut chunk);
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-        file.write_all(&chunk[..length])?;
-        left -= length as u64;
-    }
-    // Else the disk would be busy with it when the journal wants to be durable.
-    file.sync_all()
 }

@@ -15,7 +15,10 @@ use super::{
     evidence::Evidence,
     stage::{FILE, Stage, TARGET},
 };
-use crate::control::api::Health;
+use crate::{
+    control::api::Health,
+    laboratory::numbers::{grouped, mib, percent},
+};
 
 /// Tells the story on standard output.
 #[derive(Debug)]
@@ -221,28 +224,6 @@ impl Bar {
     }
 }
 
-/// `256.0 MiB`
-pub(super) fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-/// `268,435,456`
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-pub(super) fn percent(part: u64, whole: u64) -> u64 {
-    (part * 100).checked_div(whole).unwrap_or(0)
-}
-
 fn milliseconds(time: Option<Duration>) -> String {
     time.map_or_else(|| "none".to_owned(), |time| time.as_millis().to_string())
 }
@@ -267,15 +248,6 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_from_the_right() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (268_435_456, "268,435,456")]
-        {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn the_last_line_has_its_fields_whatever_is_known() {
