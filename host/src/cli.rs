@@ -32,7 +32,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, or stopped as told
-  1  the configuration has faults, or the demo's verdict is not ok
+  1  the configuration has faults, or the demo or the simulation is not ok
   2  the command line is wrong
   3  another host owns the instance now
   4  the journal refused or failed
@@ -72,6 +72,9 @@ enum Command {
     /// Shows a transfer that survives the death of its host, on this machine, by itself.
     #[cfg(feature = "laboratory")]
     Demo(crate::demo::DemoArgs),
+    /// Plays the table of failovers with hosts that die, freeze and come back.
+    #[cfg(feature = "laboratory")]
+    Simulate(crate::simulator::SimulateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +100,8 @@ pub async fn main(cli: Cli) -> ExitCode {
         Command::Plugins { install, json } => plugins(&install.dir, json),
         #[cfg(feature = "laboratory")]
         Command::Demo(args) => crate::demo::run(args).await,
+        #[cfg(feature = "laboratory")]
+        Command::Simulate(args) => crate::simulator::run(args).await,
     }
 }
 

@@ -22,3 +22,5 @@ pub mod partner;
 pub mod recovery;
 pub mod scheduler;
 pub mod service;
+#[cfg(feature = "laboratory")]
+pub mod simulator;

@@ -19,14 +19,11 @@ use std::{
 use clap::Args;
 use ferryway_core::{DefinitionId, JobId, Status};
 use jiff::Timestamp;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::time::sleep;
 
 use crate::{
     control::api::{JobView, SubmitRequest},
-    laboratory::{Deadline, Failure, POLL, hosts::HostProcess},
+    laboratory::{Deadline, Failure, POLL, hosts::HostProcess, interrupted},
 };
 use evidence::Evidence;
 use stage::Stage;
@@ -215,19 +212,4 @@ fn draw(file: &Path, stage: &Stage, moments: &Moments, evidence: &Evidence) -> R
     let picture = picture::draw(stage.size, moments, evidence)
         .ok_or_else(|| Failure("too little was measured for a picture".to_owned()))?;
     fs::write(file, picture).map_err(|error| Failure::io("write", file, error))
-}
-
-/// Resolves when the visitor or the system wants the demo to end.
-async fn interrupted() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
-    }
 }

@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 /// How often the hosts are asked how they are.
 pub(crate) const POLL: Duration = Duration::from_millis(15);
 
@@ -54,5 +56,20 @@ impl Deadline {
     /// The time that is left.
     pub(crate) fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Resolves when the visitor or the system wants us to end.
+pub(crate) async fn interrupted() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
     }
 }

@@ -1,0 +1,185 @@
+//! What the disks, the wire and the journal show after a run.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ferryway_core::{Algorithm, Digest};
+use ferryway_mocks::ftp_server::{Entry, Transfer};
+
+use super::{
+    stage::{INSTANCE, TARGET},
+    trace::users,
+};
+use crate::{journal::record::Job, laboratory::wire};
+
+/// All that the verdict rests on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) target: Target,
+    /// Its digest, of the kind that the journal has.
+    pub(super) target_digest: Option<Digest>,
+    /// How often the target was put in place by a rename that the server confirmed.
+    pub(super) published: usize,
+    /// Files and folders at the server that no rule explains.
+    pub(super) strays: Vec<String>,
+    /// The acknowledged jobs.
+    pub(super) acknowledged: usize,
+    /// Every job on the last owner's record.
+    pub(super) jobs: Vec<Job>,
+    /// The job came to rest without being delivered, with this reason.
+    pub(super) refused: Option<String>,
+    /// An operator was needed.
+    pub(super) forced: bool,
+    /// The client's first try ended with an error.
+    pub(super) error_seen: bool,
+    /// The exit code of a host that lived on after it had lost the instance.
+    pub(super) former_owner: Option<i32>,
+    /// Bytes of the file that were received beyond its size.
+    pub(super) resent: u64,
+    /// From the successor's start, or from the failover, to the job's end.
+    pub(super) took: Duration,
+}
+
+/// What is under the target's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// The whole file of this node.
+    Whole(&'static str),
+    /// Something else, in words.
+    Other(String),
+}
+
+/// A version of the source: whose it is, and where.
+pub(super) type Version = (&'static str, PathBuf);
+
+/// Looks at the target.
+pub(super) fn look(target: &Path, versions: &[Version]) -> Target {
+    let Ok(found) = fs::read(target) else { return Target::Absent };
+    let read = |(node, path): &Version| fs::read(path).ok().map(|bytes| (*node, bytes));
+    let versions: Vec<_> = versions.iter().filter_map(read).collect();
+    if let Some((node, _)) = versions.iter().find(|(_, bytes)| *bytes == found) {
+        return Target::Whole(node);
+    }
+    Target::Other(describe(&found, &versions))
+}
+
+/// The digest of a file, of the kind that the journal has.
+pub(super) fn digest(path: &Path) -> Option<Digest> {
+    wire::hash(path).map(|hash| Digest::from_bytes(Algorithm::Blake3, hash.as_bytes()))
+}
+
+/// How often the target was published.
+pub(super) fn published(said: &[Entry]) -> usize {
+    wire::renames(said).iter().filter(|rename| rename.to == TARGET).count()
+}
+
+/// The transfers of a node's file, in their order.
+pub(super) fn uploads(said: &[Entry], transfers: &[Transfer], node: &str) -> Vec<Transfer> {
+    let users = users(said);
+    let is_its = |transfer: &&Transfer| {
+        users.get(&transfer.session).is_some_and(|user| user == node) && is_upload(transfer)
+    };
+    transfers.iter().filter(is_its).cloned().collect()
+}
+
+/// Whether it carries the file's bytes. The probe of the server's behaviour and the marker of
+/// a revoked folder do not.
+pub(super) fn is_upload(transfer: &Transfer) -> bool {
+    transfer.verb == "STOR"
+        && (transfer.path.ends_with(".part") || transfer.path.trim_start_matches('/') == TARGET)
+}
+
+/// What is left in a server's folder beside the target, its folder, and the empty files that
+/// bar the folders of former epochs.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub(super) fn strays(root: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let base = format!("in/.ferryway/{INSTANCE}.");
+    walk(root, root, &mut |name, metadata| {
+        let bar = name.strip_prefix(&base).and_then(|rest| rest.split_once("/e"));
+        let is_bar = bar.is_some_and(|(_, epoch)| epoch.parse::<u64>().is_ok())
+            && metadata.is_file()
+            && metadata.len() == 0;
+        let is_base = name.strip_prefix(&base).is_some_and(|rest| !rest.contains('/'));
+        let known = name == "in" || name == "in/.ferryway" || name == TARGET || is_base;
+        if !known && !is_bar {
+            found.push(name.to_owned());
+        }
+    })?;
+    Ok(found)
+}
+
+fn walk(root: &Path, folder: &Path, visit: &mut impl FnMut(&str, &fs::Metadata)) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // Hosts are at work: what has gone in between is not there.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+        visit(&name, &metadata);
+        if metadata.is_dir() {
+            walk(root, &path, visit)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which stretches of a file are whose.
+fn describe(found: &[u8], versions: &[(&'static str, Vec<u8>)]) -> String {
+    const BLOCK: usize = 4096;
+    let mut stretches: Vec<(&str, usize)> = Vec::new();
+    for (number, block) in found.chunks(BLOCK).enumerate() {
+        let at = number * BLOCK;
+        let is_whose = |(_, bytes): &&(&'static str, Vec<u8>)| {
+            bytes.get(at..at + block.len()).is_some_and(|bytes| bytes == block)
+        };
+        let owner = versions.iter().find(is_whose).map_or("nobody", |(node, _)| node);
+        match stretches.last_mut() {
+            Some((last, length)) if *last == owner => *length += block.len(),
+            _ => stretches.push((owner, block.len())),
+        }
+    }
+    let shown: Vec<_> =
+        stretches.iter().take(6).map(|(owner, length)| format!("{length} of {owner}")).collect();
+    let more = if stretches.len() > 6 { ", ..." } else { "" };
+    match shown.is_empty() {
+        true => "empty".to_owned(),
+        false => format!("{} bytes: {}{more}", found.len(), shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mixture_is_described_by_its_stretches() {
+        let (alpha, beta) = (vec![1; 8192], vec![2; 8192]);
+        let mixed = [&beta[..4096], &alpha[4096..]].concat();
+        let versions = [("alpha", alpha), ("beta", beta)];
+        assert_eq!(describe(&mixed, &versions), "8192 bytes: 4096 of beta, 4096 of alpha");
+        assert_eq!(describe(&[], &versions), "empty");
+        assert_eq!(describe(&[9; 10], &versions), "10 bytes: 10 of nobody");
+    }
+
+    #[test]
+    fn only_the_target_and_the_bars_are_no_strays() {
+        let root = tempfile::tempdir().unwrap();
+        let base = root.path().join("in/.ferryway/sim.bank");
+        fs::create_dir_all(base.join("e2")).unwrap();
+        for name in ["e1", "e2/a.part"] {
+            fs::write(base.join(name), "").unwrap();
+        }
+        fs::write(root.path().join(TARGET), "x").unwrap();
+        let mut found = strays(root.path()).unwrap();
+        found.sort();
+        assert_eq!(found, ["in/.ferryway/sim.bank/e2", "in/.ferryway/sim.bank/e2/a.part"]);
+    }
+}

@@ -1,0 +1,237 @@
+//! The one judge of all runs. It looks at nothing but the plan and the evidence.
+
+use ferryway_core::{Outcome as JobOutcome, Publish, Status};
+
+use super::{
+    evidence::{Evidence, Target},
+    plan::Plan,
+    rows::Outcome,
+};
+
+/// How a run ended, and what about it is not as it must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// `None` when the run ended in no way that the table knows.
+    pub(super) outcome: Option<Outcome>,
+    /// Empty for a run as it should be.
+    pub(super) faults: Vec<String>,
+}
+
+/// The exit code of a host that saw another owner.
+const FENCED: i32 = 3;
+/// The exit code of a host whose journal was out of reach.
+const JOURNAL_LOST: i32 = 4;
+
+/// Judges a run, which is to end in one of the `expected` ways.
+pub(super) fn judge(plan: &Plan, evidence: &Evidence, expected: &[Outcome]) -> Verdict {
+    let mut faults = always(evidence);
+    let outcome = match plan.policy {
+        Publish::Atomic => {
+            faults.extend(undelivered(evidence));
+            faults.is_empty().then_some(Outcome::Delivered)
+        }
+        Publish::Direct => direct(plan, evidence),
+    };
+    match outcome {
+        Some(outcome) if expected.contains(&outcome) => {}
+        Some(outcome) => {
+            let words = outcome.in_words();
+            faults.push(format!("not expected here: {words} ({})", describe(evidence)));
+        }
+        None if faults.is_empty() => {
+            faults.push(format!("it ended in no known way: {}", describe(evidence)));
+        }
+        None => {}
+    }
+    Verdict { outcome, faults }
+}
+
+/// What must hold whatever the policy: acknowledged jobs are on record, and a former owner
+/// that lives has noticed.
+fn always(evidence: &Evidence) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (acknowledged, known) = (evidence.acknowledged, evidence.jobs.len());
+    if acknowledged != known {
+        faults.push(format!("{acknowledged} jobs were acknowledged, {known} are on record"));
+    }
+    if let Some(code) = evidence.former_owner
+        && code != FENCED
+        && code != JOURNAL_LOST
+    {
+        faults.push(format!("the former owner's host ended with exit code {code}"));
+    }
+    faults
+}
+
+/// What is not as a delivery with `atomic` is promised.
+fn undelivered(evidence: &Evidence) -> Vec<String> {
+    let mut faults = Vec::new();
+    if evidence.forced {
+        faults.push("an operator was needed".to_owned());
+    }
+    if let Some(reason) = &evidence.refused {
+        faults.push(format!("the job came to rest undelivered: {reason}"));
+    }
+    for job in &evidence.jobs {
+        if job.status != Status::Idle(JobOutcome::Completed) {
+            faults.push(format!("job {} is {}", job.id, job.status.meaning()));
+        }
+        if job.state.published != 1 {
+            faults.push(format!("job {} counts {} publishes", job.id, job.state.published));
+        }
+        if job.state.digest != evidence.target_digest {
+            faults.push(format!("job {} has another digest than the target", job.id));
+        }
+    }
+    if !matches!(evidence.target, Target::Whole(_)) {
+        faults.push(format!("the target is {}", evidence.target));
+    }
+    if evidence.published != 1 {
+        faults.push(format!("the target was published {} times", evidence.published));
+    }
+    faults.extend(evidence.strays.iter().map(|stray| format!("`{stray}` was left behind")));
+    faults
+}
+
+/// Which outcome of the note this is.
+fn direct(plan: &Plan, evidence: &Evidence) -> Option<Outcome> {
+    let completed =
+        evidence.jobs.iter().all(|job| job.status == Status::Idle(JobOutcome::Completed));
+    if !completed {
+        return evidence.refused.is_some().then_some(Outcome::Refused);
+    }
+    // The last owner's version; on a shared disk there is only one.
+    let whole = matches!(evidence.target, Target::Whole(node) if node != "alpha");
+    if !whole {
+        return Some(Outcome::Unexpected);
+    }
+    match (plan.row.cluster_serves(), evidence.refused.is_some()) {
+        (true, _) => evidence.error_seen.then_some(Outcome::Resent),
+        (false, true) => evidence.forced.then_some(Outcome::RefusedThenForced),
+        (false, false) => Some(Outcome::Overwritten),
+    }
+}
+
+fn describe(evidence: &Evidence) -> String {
+    let refused = evidence.refused.as_deref().unwrap_or("nothing was refused");
+    format!("the target is {}; {refused}", evidence.target)
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => f.write_str("absent"),
+            Self::Whole(node) => write!(f, "the whole file of {node}"),
+            Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferryway_core::Direction;
+
+    use super::*;
+    use crate::{
+        journal::record::{Job, JobSpec, JobState},
+        simulator::rows::RowId,
+    };
+
+    fn job(status: Status) -> Job {
+        let definition: ferryway_core::DefinitionId = "SIMUL1".parse().unwrap();
+        Job {
+            id: ferryway_core::JobId::new(&definition, ferryway_core::RunNumber(1)),
+            run: ferryway_core::RunNumber(1),
+            sequence: 1,
+            spec: JobSpec {
+                definition,
+                partner: "bank".parse().unwrap(),
+                direction: Direction::Send,
+                local: "a".to_owned(),
+                remote: "a".to_owned(),
+                priority: 0,
+                publish: Publish::Atomic,
+                resume: ferryway_core::ResumePolicy::Verified,
+                settle_delay_s: 0,
+                key: None,
+            },
+            status,
+            version: 1,
+            epoch: ferryway_core::Epoch::FIRST,
+            accepted_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+            state: JobState { published: 1, ..JobState::default() },
+            checkpoint: None,
+        }
+    }
+
+    fn delivered() -> Evidence {
+        Evidence {
+            target: Target::Whole("beta"),
+            published: 1,
+            acknowledged: 1,
+            jobs: vec![job(Status::Idle(JobOutcome::Completed))],
+            ..Evidence::default()
+        }
+    }
+
+    fn faults(change: impl FnOnce(&mut Evidence)) -> usize {
+        let mut evidence = delivered();
+        change(&mut evidence);
+        let plan = Plan::draw(RowId::C1, Publish::Atomic, 1);
+        judge(&plan, &evidence, &[Outcome::Delivered]).faults.len()
+    }
+
+    #[test]
+    fn a_delivery_has_no_fault_and_each_broken_promise_is_one() {
+        assert_eq!(faults(|_| {}), 0);
+        assert_eq!(faults(|e| e.target = Target::Absent), 1);
+        assert_eq!(faults(|e| e.target = Target::Other("mixed".to_owned())), 1);
+        assert_eq!(faults(|e| e.published = 2), 1);
+        assert_eq!(faults(|e| e.strays = vec!["in/a.part".to_owned()]), 1);
+        assert_eq!(faults(|e| e.forced = true), 1);
+        assert_eq!(faults(|e| e.refused = Some("no".to_owned())), 1);
+        assert_eq!(faults(|e| e.acknowledged = 2), 1);
+        assert_eq!(faults(|e| e.former_owner = Some(0)), 1);
+        assert_eq!(faults(|e| e.jobs[0].status = Status::Suspended), 1);
+        assert_eq!(faults(|e| e.jobs[0].state.published = 2), 1);
+        let other = ferryway_core::Digest::from_bytes(ferryway_core::Algorithm::Crc32, &[1]);
+        assert_eq!(faults(|e| e.target_digest = Some(other)), 1);
+    }
+
+    #[test]
+    fn another_outcome_than_the_expected_one_is_a_fault() {
+        let plan = Plan::draw(RowId::C1, Publish::Atomic, 1);
+        let verdict = judge(&plan, &delivered(), &[Outcome::Refused]);
+        assert_eq!((verdict.outcome, verdict.faults.len()), (Some(Outcome::Delivered), 1));
+    }
+
+    #[test]
+    fn the_outcomes_of_the_note_are_told_apart() {
+        let outcome = |row, change: &dyn Fn(&mut Evidence)| {
+            let mut evidence = delivered();
+            change(&mut evidence);
+            judge(&Plan::draw(row, Publish::Direct, 1), &evidence, Outcome::EACH).outcome
+        };
+        let refuse = |e: &mut Evidence| e.refused = Some("locked".to_owned());
+        assert_eq!(outcome(RowId::C2, &|_| {}), Some(Outcome::Overwritten));
+        assert_eq!(
+            outcome(RowId::C1, &|e| {
+                refuse(e);
+                e.forced = true;
+            }),
+            Some(Outcome::RefusedThenForced)
+        );
+        assert_eq!(
+            outcome(RowId::C3a, &|e| {
+                refuse(e);
+                e.jobs[0].status = Status::Suspended;
+            }),
+            Some(Outcome::Refused)
+        );
+        let older = |e: &mut Evidence| e.target = Target::Whole("alpha");
+        assert_eq!(outcome(RowId::C4a, &older), Some(Outcome::Unexpected));
+        assert_eq!(outcome(RowId::S1, &|e| e.error_seen = true), Some(Outcome::Resent));
+        assert_eq!(outcome(RowId::S1, &|_| {}), None);
+    }
+}

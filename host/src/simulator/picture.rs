@@ -1,0 +1,121 @@
+//! A timeline of each row, one panel for each policy.
+
+use std::{fs, path::Path, time::Duration};
+
+use ferryway_core::Publish;
+
+use super::{
+    Run, client,
+    rows::{Outcome, RowId},
+    server,
+    trace::{Bar, Kind, Line},
+};
+use crate::laboratory::{
+    Failure,
+    numbers::grouped,
+    svg::{Page, Svg},
+};
+
+const WIDTH: f64 = 880.0;
+/// The time lines: their left and right.
+const LEFT: f64 = 120.0;
+const RIGHT: f64 = 848.0;
+const LANE: f64 = 26.0;
+const LEGEND_LINE: f64 = 19.0;
+
+const STYLE: &str = ".office{fill:#8250df}.event{fill:#bf6a02}.good{fill:#2f9a63;font-weight:600}\
+.number{fill:#fff;font-size:10px;font-weight:600}";
+const DARK_STYLE: &str =
+    ".office{fill:#a985f0}.event{fill:#dc9440}.good{fill:#48bd80}.number{fill:#12171e}";
+
+/// Draws each row of which there are runs into `folder`: of each policy the first run with
+/// what the table lists.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn draw_all(folder: &Path, runs: &[Run]) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| Failure::io("make", folder, error))?;
+    for &id in RowId::EACH {
+        let typical = |policy| {
+            let listed = id.row().listed(policy);
+            runs.iter().find(|run| {
+                let Run { plan, verdict, .. } = run;
+                (plan.row, plan.policy) == (id, policy)
+                    && verdict.faults.is_empty()
+                    && verdict.outcome.is_some_and(|outcome| listed.contains(&outcome))
+            })
+        };
+        let panels: Vec<_> =
+            [Publish::Direct, Publish::Atomic].into_iter().filter_map(typical).collect();
+        if panels.is_empty() {
+            continue;
+        }
+        let file = folder.join(format!("{id}.svg"));
+        fs::write(&file, draw(id, &panels)).map_err(|error| Failure::io("write", &file, error))?;
+    }
+    Ok(())
+}
+
+fn draw(id: RowId, panels: &[&Run]) -> String {
+    let mut svg = Svg::default();
+    let row = id.row();
+    svg.text(28.0, 36.0, "title", "start", &format!("{id}: {}", row.setting));
+    let mut top = 56.0;
+    for run in panels {
+        top = panel(&mut svg, run, top) + 18.0;
+    }
+    let label = format!("Timelines of row {id}");
+    svg.finish(Page { size: (WIDTH, top), label: &label, style: (STYLE, DARK_STYLE) })
+}
+
+/// Draws one run from `top` on, and tells where it ends.
+fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
+    let nodes: &[&str] =
+        if run.plan.row.cluster_serves() { &[server::CLIENT] } else { &client::NODES };
+    let events: Vec<&Line> = run.lines.iter().filter(|line| line.kind == Kind::Event).collect();
+    let end = events.last().map_or(Duration::ZERO, |line| line.after).as_secs_f64().max(0.001);
+    let x = |time: Duration| LEFT + (RIGHT - LEFT) * time.as_secs_f64() / end;
+    let outcome = run.verdict.outcome.map_or("", Outcome::in_words);
+    svg.text(28.0, top + 14.0, "strong", "start", &format!("publish = \"{}\"", run.plan.policy));
+    let class = if run.plan.policy == Publish::Atomic { "good" } else { "kill-text" };
+    svg.text(LEFT + 70.0, top + 14.0, class, "start", outcome);
+    svg.text(RIGHT, top + 14.0, "", "end", &format!("seed {}", run.plan.seed));
+    let lanes = top + 26.0;
+    for (number, node) in nodes.iter().enumerate() {
+        let y = lanes + LANE * number as f64;
+        svg.text(LEFT - 12.0, y + 16.0, "strong", "end", &format!("{node} sends"));
+        svg.line("grid", (LEFT, y + 12.0), (RIGHT, y + 12.0));
+        for bar in run.uploads.iter().filter(|bar| bar.who == *node) {
+            upload(svg, node, bar, (x(bar.from), x(bar.to)), y);
+        }
+    }
+    let y = lanes + LANE * nodes.len() as f64;
+    svg.text(LEFT - 12.0, y + 16.0, "strong", "end", "events");
+    svg.line("grid", (LEFT, y + 12.0), (RIGHT, y + 12.0));
+    let mut legend = y + LANE + 16.0;
+    let mut free = LEFT;
+    for (number, line) in events.iter().enumerate() {
+        // Marks of events that come together stand side by side.
+        let at = x(line.after).max(free).min(RIGHT);
+        free = at + 15.0;
+        svg.rect("event", (at - 6.0, y + 5.0), (at + 7.0, y + 19.0));
+        svg.text(at + 0.5, y + 16.0, "number", "middle", &(number + 1).to_string());
+        let when = format!("{:.3} s", line.after.as_secs_f64());
+        svg.text(LEFT - 60.0, legend, "strong", "end", &(number + 1).to_string());
+        svg.text(LEFT + 2.0, legend, "", "end", &when);
+        svg.text(LEFT + 12.0, legend, "", "start", &format!("{}: {}", line.who, line.what));
+        legend += LEGEND_LINE;
+    }
+    legend
+}
+
+fn upload(svg: &mut Svg, node: &str, bar: &Bar, (from, to): (f64, f64), y: f64) {
+    svg.rect(node, (from, y + 4.0), (to.max(from + 2.0), y + 20.0));
+    let label = format!("{} bytes", grouped(bar.bytes));
+    // Where it fits: behind the bar, else before it.
+    if to < RIGHT - 130.0 {
+        svg.text(to + 6.0, y + 16.0, "", "start", &label);
+    } else {
+        svg.text(from - 6.0, y + 16.0, "", "end", &label);
+    }
+}

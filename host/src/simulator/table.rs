@@ -1,0 +1,250 @@
+//! The table as it was simulated.
+
+use std::{fmt::Write, time::Duration};
+
+use ferryway_core::Publish;
+use serde::Serialize;
+
+use super::{
+    Run,
+    plan::Plan,
+    rows::{Outcome, Row, RowId},
+};
+use crate::laboratory::numbers::grouped;
+
+/// From so many runs of a row and policy on, all that the note lists must have been seen.
+const ENOUGH_RUNS: usize = 10;
+
+/// What all runs have shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    cells: Vec<Cell>,
+    /// What was not as expected, in words.
+    faults: Vec<String>,
+}
+
+/// A row under a policy.
+#[derive(Debug, Serialize)]
+struct Cell {
+    row: RowId,
+    policy: Publish,
+    first_seed: u64,
+    runs: usize,
+    /// How often each outcome was seen.
+    seen: Vec<(Outcome, usize)>,
+    broken: usize,
+    /// Bytes received beyond the file's size: the middle one of the runs, and the most.
+    resent_bytes: (u64, u64),
+    /// From the failover to the job's end: the middle one of the runs, and the most.
+    took_ms: (u64, u64),
+}
+
+/// One run, as JSON has it.
+#[derive(Serialize)]
+struct RunReport<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    outcome: Option<Outcome>,
+    target: String,
+    published: usize,
+    resent_bytes: u64,
+    took_ms: u64,
+    faults: &'a [String],
+    command: String,
+}
+
+impl Summary {
+    /// Counts the runs; `expect` stands in for what the table lists.
+    pub(super) fn of(runs: &[Run], expect: Option<Outcome>) -> Self {
+        let mut cells = Vec::new();
+        let mut faults = Vec::new();
+        for part in runs.chunk_by(|a, b| (a.plan.row, a.plan.policy) == (b.plan.row, b.plan.policy))
+        {
+            let cell = Cell::of(part);
+            let row = cell.row.row();
+            let listed = expect.map_or_else(|| row.listed(cell.policy), |outcome| vec![outcome]);
+            let missing = |outcome: &&Outcome| cell.times(**outcome) == 0;
+            if part.len() >= ENOUGH_RUNS {
+                for outcome in listed.iter().filter(missing) {
+                    let words = outcome.in_words();
+                    let (row, policy) = (cell.row, cell.policy);
+                    faults.push(format!("{row} {policy}: never seen: {words}"));
+                }
+            }
+            cells.push(cell);
+        }
+        let broken = runs.iter().filter(|run| !run.verdict.faults.is_empty());
+        faults.extend(broken.map(|run| {
+            format!(
+                "{}\n    {}\n    {}",
+                heading(run),
+                run.verdict.faults.join("\n    "),
+                run.plan.command()
+            )
+        }));
+        Self { cells, faults }
+    }
+
+    /// Whether all runs ended as they should, and all that is listed was seen.
+    pub(super) fn is_as_expected(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The table for people.
+    pub(super) fn text(&self, runs: &[Run]) -> String {
+        let mut text = String::new();
+        for cells in self.cells.chunk_by(|a, b| a.row == b.row) {
+            let Some(first) = cells.first() else { continue };
+            let row = first.row.row();
+            put(&mut text, &format!("{:<4} {}", row.id, row.setting));
+            put(&mut text, &format!("     the note: {}", row.note));
+            for cell in cells {
+                cell.tell(row, &mut text);
+            }
+            put(&mut text, "");
+        }
+        for run in runs.iter().filter(|run| !run.last_words.is_empty()) {
+            put(&mut text, &format!("--- {}\n{}\n", heading(run), run.last_words));
+        }
+        for fault in &self.faults {
+            put(&mut text, &format!("wrong: {fault}"));
+        }
+        let runs: usize = self.cells.iter().map(|cell| cell.runs).sum();
+        let word = if self.is_as_expected() { "ok" } else { "failed" };
+        put(&mut text, &format!("simulate: {word} runs={runs} wrong={}", self.faults.len()));
+        text
+    }
+
+    /// The table and every run as JSON.
+    pub(super) fn json(&self, runs: &[Run]) -> String {
+        let runs: Vec<_> = runs.iter().map(RunReport::of).collect();
+        serde_json::json!({ "table": self, "runs": runs }).to_string()
+    }
+}
+
+impl Cell {
+    fn of(runs: &[Run]) -> Self {
+        let plan = &runs[0].plan;
+        let count = |outcome: Outcome| {
+            runs.iter().filter(|run| run.verdict.outcome == Some(outcome)).count()
+        };
+        let seen = Outcome::EACH.iter().map(|&outcome| (outcome, count(outcome)));
+        Self {
+            row: plan.row,
+            policy: plan.policy,
+            first_seed: plan.seed,
+            runs: runs.len(),
+            seen: seen.filter(|(_, times)| *times > 0).collect(),
+            broken: runs.iter().filter(|run| !run.verdict.faults.is_empty()).count(),
+            resent_bytes: middle_and_most(runs.iter().map(|run| run.evidence.resent)),
+            took_ms: middle_and_most(runs.iter().map(|run| milliseconds(run.evidence.took))),
+        }
+    }
+
+    fn times(&self, outcome: Outcome) -> usize {
+        self.seen.iter().find(|(seen, _)| *seen == outcome).map_or(0, |(_, times)| *times)
+    }
+
+    fn tell(&self, row: &Row, text: &mut String) {
+        let mut label = self.policy.as_str();
+        for &(outcome, times) in &self.seen {
+            let addition = match row.listed(self.policy).contains(&outcome) {
+                true => "",
+                false => " (not in the note)",
+            };
+            let words = outcome.in_words();
+            put(text, &format!("     {label:<6} {times:>3} of {}  {words}{addition}", self.runs));
+            label = "";
+        }
+        if self.broken > 0 {
+            put(text, &format!("     {label:<6} {:>3} of {}  WRONG", self.broken, self.runs));
+        }
+        let ((resent, most_resent), (took, longest)) = (self.resent_bytes, self.took_ms);
+        let last_seed = self.first_seed + self.runs as u64 - 1;
+        put(
+            text,
+            &format!(
+                "            seeds {} to {last_seed}; sent again {} bytes (most {}); {took} ms \
+                 after the failover (most {longest})",
+                self.first_seed,
+                grouped(resent),
+                grouped(most_resent)
+            ),
+        );
+    }
+}
+
+impl<'a> RunReport<'a> {
+    fn of(run: &'a Run) -> Self {
+        Self {
+            plan: &run.plan,
+            outcome: run.verdict.outcome,
+            target: run.evidence.target.to_string(),
+            published: run.evidence.published,
+            resent_bytes: run.evidence.resent,
+            took_ms: milliseconds(run.evidence.took),
+            faults: &run.verdict.faults,
+            command: run.plan.command(),
+        }
+    }
+}
+
+/// A run in one line.
+pub(super) fn heading(run: &Run) -> String {
+    let Plan { row, policy, seed, .. } = &run.plan;
+    let outcome = run.verdict.outcome.map_or("no known outcome", Outcome::in_words);
+    format!("{row} {policy} seed {seed}: {} => {outcome}", run.plan.setting())
+}
+
+fn middle_and_most(numbers: impl Iterator<Item = u64>) -> (u64, u64) {
+    let mut sorted: Vec<_> = numbers.collect();
+    sorted.sort_unstable();
+    let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    (middle, sorted.last().copied().unwrap_or(0))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn put(text: &mut String, line: &str) {
+    let _infallible = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::{Verdict, evidence::Evidence};
+
+    fn runs(outcome: Outcome, count: u64) -> Vec<Run> {
+        let run = |seed| Run {
+            plan: Plan::draw(RowId::C2, Publish::Direct, seed),
+            verdict: Verdict { outcome: Some(outcome), faults: Vec::new() },
+            evidence: Evidence::default(),
+            lines: Vec::new(),
+            uploads: Vec::new(),
+            last_words: String::new(),
+        };
+        (1..=count).map(run).collect()
+    }
+
+    #[test]
+    fn enough_runs_must_show_what_the_note_lists() {
+        let as_expected =
+            |outcome, count| Summary::of(&runs(outcome, count), None).is_as_expected();
+        assert!(as_expected(Outcome::Overwritten, 10));
+        assert!(!as_expected(Outcome::Unexpected, 10));
+        assert!(as_expected(Outcome::Unexpected, 9), "few runs need not show everything");
+    }
+
+    #[test]
+    fn a_broken_run_is_told_with_the_command_that_repeats_it() {
+        let mut runs = runs(Outcome::Overwritten, 3);
+        runs[1].verdict.faults.push("the target is absent".to_owned());
+        let summary = Summary::of(&runs, None);
+        assert!(!summary.is_as_expected());
+        let text = summary.text(&runs);
+        let command = "simulate --row C2 --policy direct --seed 2 --runs 1 --trace";
+        assert!(text.contains(command) && text.contains("the target is absent"), "{text}");
+    }
+}
