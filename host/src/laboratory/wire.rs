@@ -8,31 +8,24 @@ use std::{
 
 use ferryway_mocks::ftp_server::{Entry, Side};
 
-/// A rename that the server confirmed.
+/// A rename that the server did, whether or not anybody heard of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rename {
-    /// The new name.
+    /// The new name, seen from the root.
     pub(crate) to: String,
-    /// Number of the session that asked for it.
-    pub(crate) session: u64,
-    /// When it was confirmed.
+    /// When it was done.
     pub(crate) at: Instant,
 }
 
-/// The renames that were confirmed, in their order.
+/// The renames that were done, in their order.
 pub(crate) fn renames(said: &[Entry]) -> Vec<Rename> {
-    let rename = |(index, command): (usize, &Entry)| {
-        if command.side != Side::Client || !command.text.starts_with("RNTO ") {
-            return None;
-        }
-        let answers =
-            |entry: &&Entry| entry.session == command.session && entry.side == Side::Server;
-        let reply = said[index..].iter().find(answers)?;
-        let to = path(&command.text)?;
-        let session = command.session;
-        reply.text.starts_with("250").then_some(Rename { to, session, at: reply.at })
+    let rename = |entry: &Entry| {
+        let done = entry.text.strip_prefix("renamed ").filter(|_| entry.side == Side::Event)?;
+        // No name of ours has a blank.
+        let (_, to) = done.split_once(" to ")?;
+        Some(Rename { to: to.trim_start_matches('/').to_owned(), at: entry.at })
     };
-    said.iter().enumerate().filter_map(rename).collect()
+    said.iter().filter_map(rename).collect()
 }
 
 /// A command's path, seen from the login folder, which is the root.
@@ -68,10 +61,12 @@ pub(crate) fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<
 pub(crate) mod tests {
     use super::*;
 
-    /// Lines of one session: commands, and replies that start with a digit.
+    /// Lines of one session: commands, replies that start with a digit, and notes that start
+    /// with a small letter.
     pub(crate) fn said(lines: &[&str]) -> Vec<Entry> {
         let side = |text: &str| match text.as_bytes()[0] {
             b'0'..=b'9' => Side::Server,
+            b'a'..=b'z' => Side::Event,
             _ => Side::Client,
         };
         let entry = |text: &&str| Entry {
@@ -84,17 +79,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_confirmed_renames_count() {
+    fn what_was_renamed_counts_and_not_what_was_asked_for() {
         let said = said(&[
             "RNFR a.part",
             "350 Ready.",
             "RNTO in/b.dat",
             "550 No.",
-            "RNFR a.part",
-            "350 Ready.",
-            "RNTO /in/b.dat",
-            "250 Done.",
             "RNTO in/b.dat",
+            "renamed /a.part to /in/b.dat",
         ]);
         let onto: Vec<_> = renames(&said).into_iter().map(|rename| rename.to).collect();
         assert_eq!(onto, ["in/b.dat"]);

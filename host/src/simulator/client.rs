@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Instant};
 
 use ferryway_core::{JobId, Outcome as JobOutcome, Status};
 use ferryway_mocks::ftp_server::{
-    Action, Cut, Fault, FtpServer, FtpServerBuilder, Rule, Transfer, When,
+    Action, Fault, FtpServer, FtpServerBuilder, Rule, Transfer, When,
 };
 use tokio::time::{Duration, sleep};
 
@@ -13,7 +13,7 @@ use super::{
     evidence::{self, Evidence, Version},
     plan::{Plan, Revival},
     relay::Relay,
-    rows::{Death, Disk, RowId},
+    rows::{Disk, RowId},
     stage::{self, LIMIT, SIZE, Settings, Stage, TARGET},
 };
 use crate::{
@@ -78,12 +78,11 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
     seen.took = began.elapsed();
     first.revive(stage)?;
     seen.former_owner = first.end(stage).await?.map(|status| status.code().unwrap_or(-1));
-    if plan.death == Death::PowerLost {
-        stage.trace.event("partner", "notices at last that alpha is gone");
-        partner.server.cut_all(Cut::Fin);
-    }
+    // From now on the partner knows of the first node's end, however it came.
+    drop(first);
+    stage.trace.event("partner", "knows that alpha is gone");
     close(stage, &partner, &mut beta, &job, &mut seen).await?;
-    drop((first, second_relay));
+    drop(second_relay);
     if !partner.server.wait_for_sessions(0, LIMIT).await {
         return Err(Failure("the partner's sessions do not end".to_owned()));
     }
@@ -197,9 +196,9 @@ async fn close(
 ) -> Result<(), Failure> {
     let root = partner.root(stage);
     let deadline = Deadline::after(TIDY_LIMIT);
-    let staging = |stray: &String| stray.contains("/e2");
     // The folder of its own epoch goes with the host.
-    let untidy = || evidence::strays(&root).is_ok_and(|all| !all.iter().all(staging));
+    let untidy =
+        || evidence::strays(&root).is_ok_and(|all| !all.iter().all(|s| s.ends_with("/e2")));
     while untidy() && !deadline.left().is_zero() {
         sleep(POLL).await;
     }

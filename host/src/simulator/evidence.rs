@@ -21,7 +21,7 @@ pub(super) struct Evidence {
     pub(super) target: Target,
     /// Its digest, of the kind that the journal has.
     pub(super) target_digest: Option<Digest>,
-    /// How often the target was put in place by a rename that the server confirmed.
+    /// How often the server put the target in place by a rename.
     pub(super) published: usize,
     /// Files and folders at the server that no rule explains.
     pub(super) strays: Vec<String>,

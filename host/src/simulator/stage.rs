@@ -34,7 +34,7 @@ pub(super) const FILE: &str = "ledger.dat";
 /// The file's name on the partner's side.
 pub(super) const TARGET: &str = "in/ledger.dat";
 /// The file's size in bytes: more than the buffers on the way hold.
-pub(super) const SIZE: u64 = 2 << 20;
+pub(super) const SIZE: u64 = 1 << 20;
 /// The time for any step of a run on a busy machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
