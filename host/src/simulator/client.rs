@@ -69,7 +69,7 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
         stage.trace.event(NODES[1], format!("the job came to rest: {reason}"));
         seen.refused = Some(reason);
         if plan.row == RowId::C1 {
-            partner.restart(stage).await?;
+            partner.restart(stage, [&first.relay, &second_relay]).await?;
             seen.forced = true;
             found = force(stage, &beta, &job).await?;
         }
@@ -211,7 +211,7 @@ async fn close(
 impl Partner {
     async fn start(plan: &Plan, stage: &Stage) -> Result<Self, Failure> {
         let root = stage.make_server_root("partner")?;
-        let builder = FtpServer::builder(&root).behaviour(stage::behaviour(plan.lock));
+        let builder = stage::server(&root, plan.lock);
         let server = builder.start().await;
         let server = server.map_err(|error| Failure::io("serve", &root, error))?;
         Ok(Self { builder, server, earlier: Vec::new() })
@@ -221,14 +221,15 @@ impl Partner {
         stage.server_root("partner")
     }
 
-    /// Stops the server, which frees every lock, and starts it on the same port.
-    async fn restart(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let addr = self.server.addr();
+    /// Stops the server, which frees every lock, and starts it again. Another run may have its
+    /// port by then, so the ways lead to a new one.
+    async fn restart(&mut self, stage: &Stage, ways: [&Relay; 2]) -> Result<(), Failure> {
         self.server.stop().await;
         self.earlier.extend(self.server.transfers());
-        let server = self.builder.start_on(addr).await;
+        let server = self.builder.start().await;
         self.server =
             server.map_err(|error| Failure(format!("the server does not restart: {error}")))?;
+        ways.iter().for_each(|way| way.lead_to(self.server.addr()));
         stage.trace.event("partner", "its server is restarted");
         Ok(())
     }

@@ -157,7 +157,7 @@ fn turn<T: Copy>(choices: &[T], rest: &mut u64) -> T {
 fn moments(row: RowId, phase: Phase, policy: Publish, random: &mut fastrand::Rng) -> Vec<Moment> {
     let target = Some(TARGET);
     let partial = Some(PARTIAL);
-    let mut byte = || Point::Byte(random.u64(SIZE / 16..SIZE * 3 / 4));
+    let mut byte = || Point::Byte(random.u64(SIZE / 16..SIZE * 5 / 8));
     match (policy, phase) {
         (Publish::Direct, Phase::Finished) => vec![
             Moment::new("STOR", target, Point::After),
@@ -188,7 +188,10 @@ fn moments(row: RowId, phase: Phase, policy: Publish, random: &mut fastrand::Rng
                 moments.push(Moment::new("RNFR", partial, Point::After));
                 moments.push(Moment::new("RNTO", target, Point::Before));
                 moments.push(Moment::new("RNTO", target, Point::After));
-                moments.push(Moment::new("RNTO", target, Point::Answered));
+                // A server's client has its confirmation then: nothing is left to fail over.
+                if !row.cluster_serves() {
+                    moments.push(Moment::new("RNTO", target, Point::Answered));
+                }
             }
             moments
         }

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// Little is under way in the relay, as on a wire.
-const BUFFER_BYTES: u32 = 64 * 1024;
+pub(super) const BUFFER_BYTES: u32 = 64 * 1024;
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// How long a data connection that was announced may take to come.
@@ -79,6 +79,11 @@ impl Relay {
     /// Lets everything pass again, what waits first.
     pub(super) fn heal(&self) {
         self.way.send_modify(|way| way.passes = true);
+    }
+
+    /// New connections go to this server from now on.
+    pub(super) fn lead_to(&self, server: SocketAddr) {
+        self.way.send_modify(|way| way.server = server);
     }
 
     /// Moves the address to another server, as measured on real ones: data connections are

@@ -192,10 +192,6 @@ impl Cluster {
 }
 
 async fn serve(root: &std::path::Path, disk: ServerDisk) -> Result<FtpServer, Failure> {
-    let server = FtpServer::builder(root)
-        .behaviour(stage::behaviour(LockMode::None))
-        .disk(disk)
-        .start()
-        .await;
+    let server = stage::server(root, LockMode::None).disk(disk).start().await;
     server.map_err(|error| Failure::io("serve", root, error))
 }

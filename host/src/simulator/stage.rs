@@ -9,11 +9,12 @@ use std::{
 };
 
 use ferryway_core::{DefinitionId, Event, JobId, Publish, Status};
-use ferryway_mocks::ftp_server::{Behaviour, Lock};
+use ferryway_mocks::ftp_server::{Behaviour, FtpServer, FtpServerBuilder, Lock};
 use tempfile::TempDir;
 
 use super::{
     disks::Disks,
+    relay,
     rows::{Disk, LockMode},
     trace::Trace,
 };
@@ -225,13 +226,17 @@ pub(super) async fn met_an_error(host: &HostProcess, job: &JobId) -> Result<bool
     Ok(entries.iter().any(|entry| entry.event == Some(Event::Retry)))
 }
 
-/// A server that offers no hashes, as most do not: the sizes alone must not deceive us.
-pub(super) fn behaviour(lock: LockMode) -> Behaviour {
-    Behaviour::proftpd().with_lock(match lock {
+/// A server on a folder. It offers no hashes, as most do not: the sizes alone must not
+/// deceive us. What is under way to it is less than the rest of the file.
+pub(super) fn server(root: &Path, lock: LockMode) -> FtpServerBuilder {
+    let lock = match lock {
         LockMode::None => Lock::None,
         LockMode::Refuse => Lock::refuse(),
         LockMode::Block => Lock::BlockThenTruncate,
-    })
+    };
+    FtpServer::builder(root)
+        .behaviour(Behaviour::proftpd().with_lock(lock))
+        .receive_buffer_bytes(relay::BUFFER_BYTES)
 }
 
 fn configuration(settings: Settings) -> String {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -126,7 +126,16 @@ impl Session {
     }
 
     async fn listen(&mut self) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind((self.local.ip(), 0)).await?;
+        let socket = match self.local.ip() {
+            IpAddr::V4(_) => TcpSocket::new_v4()?,
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(limit) = self.shared.receive_buffer_bytes {
+            // The accepted connection inherits it.
+            socket.set_recv_buffer_size(limit)?;
+        }
+        socket.bind((self.local.ip(), 0).into())?;
+        let listener = socket.listen(1)?;
         let addr = listener.local_addr()?;
         self.data = DataPort::Passive(listener);
         Ok(addr)

@@ -95,6 +95,7 @@ pub struct FtpServerBuilder {
     disk: Disk,
     bytes_per_second: u64,
     upload_bytes_per_second: u64,
+    receive_buffer_bytes: Option<u32>,
 }
 
 /// Somebody who may log in.
@@ -128,6 +129,7 @@ impl FtpServer {
             disk: Disk::Normal,
             bytes_per_second: 0,
             upload_bytes_per_second: 0,
+            receive_buffer_bytes: None,
         }
     }
 
@@ -269,6 +271,14 @@ impl FtpServerBuilder {
         self
     }
 
+    /// Limits what the system takes for a data connection from which the server reads nothing;
+    /// else it takes megabytes.
+    #[must_use]
+    pub fn receive_buffer_bytes(mut self, limit: u32) -> Self {
+        self.receive_buffer_bytes = Some(limit);
+        self
+    }
+
     /// Starts on a free port of 127.0.0.1, on the caller's runtime.
     ///
     /// # Errors
@@ -295,6 +305,7 @@ impl FtpServerBuilder {
             locks: Arc::default(),
             bytes_per_second: AtomicU64::new(self.bytes_per_second),
             upload_bytes_per_second: self.upload_bytes_per_second,
+            receive_buffer_bytes: self.receive_buffer_bytes,
             ledger: Ledger::default(),
             renamed: Mutex::default(),
             open: watch::Sender::new(0),

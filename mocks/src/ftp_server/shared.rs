@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) bytes_per_second: AtomicU64,
     /// A lower limit for uploads; 0 is none.
     pub(super) upload_bytes_per_second: u64,
+    /// Of the system, for a passive data connection.
+    pub(super) receive_buffer_bytes: Option<u32>,
     pub(super) ledger: Ledger,
     /// The latest rename of a file or folder.
     pub(super) renamed: Mutex<Option<Renamed>>,
