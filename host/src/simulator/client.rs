@@ -74,7 +74,7 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
             found = force(stage, &beta, &job).await?;
         }
     }
-    stage.trace.event(NODES[1], format!("the job is {}", found.status.meaning()));
+    stage.trace.event(NODES[1], format!("the job is {}", found.status));
     seen.took = began.elapsed();
     first.revive(stage)?;
     seen.former_owner = first.end(stage).await?.map(|status| status.code().unwrap_or(-1));

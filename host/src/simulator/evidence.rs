@@ -13,7 +13,10 @@ use super::{
     stage::{INSTANCE, TARGET},
     trace::users,
 };
-use crate::{journal::record::Job, laboratory::wire};
+use crate::{
+    journal::record::Job,
+    laboratory::{numbers::grouped, wire},
+};
 
 /// All that the verdict rests on.
 #[derive(Clone, Debug, Default)]
@@ -131,28 +134,35 @@ fn walk(root: &Path, folder: &Path, visit: &mut impl FnMut(&str, &fs::Metadata))
     Ok(())
 }
 
-/// Which stretches of a file are whose.
+/// How much of a file is whose, and how often that changes.
 fn describe(found: &[u8], versions: &[(&'static str, Vec<u8>)]) -> String {
-    const BLOCK: usize = 4096;
-    let mut stretches: Vec<(&str, usize)> = Vec::new();
+    /// A block across a change is of neither.
+    const BLOCK: usize = 512;
+    const MIXED: &str = "neither";
+    let mut shares: Vec<(&str, u64)> = Vec::new();
+    let (mut stretches, mut last) = (0, "");
     for (number, block) in found.chunks(BLOCK).enumerate() {
         let at = number * BLOCK;
         let is_whose = |(_, bytes): &&(&'static str, Vec<u8>)| {
             bytes.get(at..at + block.len()).is_some_and(|bytes| bytes == block)
         };
-        let owner = versions.iter().find(is_whose).map_or("nobody", |(node, _)| node);
-        match stretches.last_mut() {
-            Some((last, length)) if *last == owner => *length += block.len(),
-            _ => stretches.push((owner, block.len())),
+        let owner = versions.iter().find(is_whose).map_or(MIXED, |(node, _)| node);
+        match shares.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, share)) => *share += block.len() as u64,
+            None => shares.push((owner, block.len() as u64)),
+        }
+        if owner != MIXED && std::mem::replace(&mut last, owner) != owner {
+            stretches += 1;
         }
     }
-    let shown: Vec<_> =
-        stretches.iter().take(6).map(|(owner, length)| format!("{length} of {owner}")).collect();
-    let more = if stretches.len() > 6 { ", ..." } else { "" };
-    match shown.is_empty() {
-        true => "empty".to_owned(),
-        false => format!("{} bytes: {}{more}", found.len(), shown.join(", ")),
+    if shares.is_empty() {
+        return "empty".to_owned();
     }
+    let shares: Vec<_> = shares
+        .iter()
+        .map(|(owner, share)| format!("{} bytes of {owner}", grouped(*share)))
+        .collect();
+    format!("{}, in {stretches} stretches", shares.join(", "))
 }
 
 #[cfg(test)]
@@ -160,13 +170,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mixture_is_described_by_its_stretches() {
+    fn a_mixture_is_described_by_its_shares() {
         let (alpha, beta) = (vec![1; 8192], vec![2; 8192]);
         let mixed = [&beta[..4096], &alpha[4096..]].concat();
         let versions = [("alpha", alpha), ("beta", beta)];
-        assert_eq!(describe(&mixed, &versions), "8192 bytes: 4096 of beta, 4096 of alpha");
+        let told = "4,096 bytes of beta, 4,096 bytes of alpha, in 2 stretches";
+        assert_eq!(describe(&mixed, &versions), told);
         assert_eq!(describe(&[], &versions), "empty");
-        assert_eq!(describe(&[9; 10], &versions), "10 bytes: 10 of nobody");
+        assert_eq!(describe(&[9; 10], &versions), "10 bytes of neither, in 0 stretches");
     }
 
     #[test]

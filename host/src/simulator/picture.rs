@@ -21,6 +21,8 @@ const WIDTH: f64 = 880.0;
 const LEFT: f64 = 120.0;
 const RIGHT: f64 = 848.0;
 const LANE: f64 = 26.0;
+/// The room for the mark of an event.
+const MARK: f64 = 15.0;
 const LEGEND_LINE: f64 = 19.0;
 
 const STYLE: &str = ".office{fill:#8250df}.event{fill:#bf6a02}.good{fill:#2f9a63;font-weight:600}\
@@ -73,8 +75,12 @@ fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
     let nodes: &[&str] =
         if run.plan.row.cluster_serves() { &[server::CLIENT] } else { &client::NODES };
     let events: Vec<&Line> = run.lines.iter().filter(|line| line.kind == Kind::Event).collect();
-    let end = events.last().map_or(Duration::ZERO, |line| line.after).as_secs_f64().max(0.001);
-    let x = |time: Duration| LEFT + (RIGHT - LEFT) * time.as_secs_f64() / end;
+    let begin = events.first().map_or(Duration::ZERO, |line| line.after);
+    let whole = events.last().map_or(begin, |line| line.after).saturating_sub(begin);
+    let x = |time: Duration| {
+        let part = time.saturating_sub(begin).as_secs_f64() / whole.as_secs_f64().max(0.001);
+        LEFT + (RIGHT - LEFT) * part
+    };
     let outcome = run.verdict.outcome.map_or("", Outcome::in_words);
     svg.text(28.0, top + 14.0, "strong", "start", &format!("publish = \"{}\"", run.plan.policy));
     let class = if run.plan.policy == Publish::Atomic { "good" } else { "kill-text" };
@@ -93,20 +99,30 @@ fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
     svg.text(LEFT - 12.0, y + 16.0, "strong", "end", "events");
     svg.line("grid", (LEFT, y + 12.0), (RIGHT, y + 12.0));
     let mut legend = y + LANE + 16.0;
-    let mut free = LEFT;
-    for (number, line) in events.iter().enumerate() {
-        // Marks of events that come together stand side by side.
-        let at = x(line.after).max(free).min(RIGHT);
-        free = at + 15.0;
+    let marks = side_by_side(events.iter().map(|line| x(line.after)).collect());
+    for (number, (line, at)) in events.iter().zip(marks).enumerate() {
         svg.rect("event", (at - 6.0, y + 5.0), (at + 7.0, y + 19.0));
         svg.text(at + 0.5, y + 16.0, "number", "middle", &(number + 1).to_string());
-        let when = format!("{:.3} s", line.after.as_secs_f64());
+        let when = format!("{:.3} s", line.after.saturating_sub(begin).as_secs_f64());
         svg.text(LEFT - 60.0, legend, "strong", "end", &(number + 1).to_string());
         svg.text(LEFT + 2.0, legend, "", "end", &when);
         svg.text(LEFT + 12.0, legend, "", "start", &format!("{}: {}", line.who, line.what));
         legend += LEGEND_LINE;
     }
     legend
+}
+
+/// Moves marks apart that would cover each other, and none beyond the right end.
+fn side_by_side(mut marks: Vec<f64>) -> Vec<f64> {
+    for number in 1..marks.len() {
+        marks[number] = marks[number].max(marks[number - 1] + MARK);
+    }
+    let mut room = RIGHT;
+    for mark in marks.iter_mut().rev() {
+        *mark = mark.min(room);
+        room = *mark - MARK;
+    }
+    marks
 }
 
 fn upload(svg: &mut Svg, node: &str, bar: &Bar, (from, to): (f64, f64), y: f64) {
@@ -117,5 +133,16 @@ fn upload(svg: &mut Svg, node: &str, bar: &Bar, (from, to): (f64, f64), y: f64) 
         svg.text(to + 6.0, y + 16.0, "", "start", &label);
     } else {
         svg.text(from - 6.0, y + 16.0, "", "end", &label);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_do_not_cover_each_other() {
+        let marks = side_by_side(vec![200.0, 201.0, RIGHT - 1.0, RIGHT]);
+        assert_eq!(marks, [200.0, 215.0, RIGHT - MARK, RIGHT]);
     }
 }

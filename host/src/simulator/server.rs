@@ -58,7 +58,7 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
     cluster.fail_over(plan, stage, &held).await?;
 
     let found = stage::rest(&host, &job).await?;
-    stage.trace.event(CLIENT, format!("the job is {}", found.status.meaning()));
+    stage.trace.event(CLIENT, format!("the job is {}", found.status));
     let mut seen = Evidence { acknowledged: 1, took: began.elapsed(), ..Evidence::default() };
     if found.status != Status::Idle(JobOutcome::Completed) {
         seen.refused = Some(found.state.last_error.clone().unwrap_or_default());
