@@ -62,7 +62,7 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
     let meeting = meet_again(plan, &partner);
     let began = Instant::now();
     let mut beta = stage.start_host(NODES[1], ADDRESSES[1]).await?;
-    let mut found = succeed(plan, stage, &partner, &beta, &job, meeting, &mut first).await?;
+    let mut found = succeed(stage, &partner, &beta, &job, meeting, &mut first).await?;
     let mut seen = Evidence { acknowledged: 1, ..Evidence::default() };
     if found.status != Status::Idle(JobOutcome::Completed) {
         let reason = found.state.last_error.clone().unwrap_or_default();
@@ -148,7 +148,6 @@ fn meet_again(plan: &Plan, partner: &Partner) -> Option<Fault> {
 /// Lets the successor bring the job to rest, with the former owner back in the middle of it
 /// if the plan says so.
 async fn succeed(
-    plan: &Plan,
     stage: &Stage,
     partner: &Partner,
     beta: &HostProcess,
@@ -173,7 +172,6 @@ async fn succeed(
     }
     let late = partner.received_from(NODES[0]) - before;
     stage.trace.event("partner", format!("has {late} late bytes of alpha; lets beta go on"));
-    tracing::debug!(row = %plan.row, seed = plan.seed, late, "a former owner is back");
     meeting.release();
     resting.await
 }

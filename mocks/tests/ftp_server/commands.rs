@@ -191,6 +191,9 @@ async fn a_rename_over_a_file_replaces_or_is_refused() {
         assert_eq!(client.code("RNTO to").await, code);
         assert_eq!(fs::read_to_string(to).unwrap(), content);
         assert_eq!(from.exists(), code == 550);
+        let said = server.transcript().entries();
+        let noted = said.iter().any(|entry| entry.text == "renamed /from to /to");
+        assert_eq!(noted, code == 250, "what was done is noted");
     }
 }
 
