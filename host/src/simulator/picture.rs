@@ -21,14 +21,16 @@ const WIDTH: f64 = 880.0;
 const LEFT: f64 = 120.0;
 const RIGHT: f64 = 848.0;
 const LANE: f64 = 26.0;
+/// The room for the size of an upload.
+const LABEL: f64 = 130.0;
 /// The room for the mark of an event.
 const MARK: f64 = 15.0;
 const LEGEND_LINE: f64 = 19.0;
 
 const STYLE: &str = ".office{fill:#8250df}.event{fill:#bf6a02}.good{fill:#2f9a63;font-weight:600}\
-.number{fill:#fff;font-size:10px;font-weight:600}";
+.on-bar{fill:#fff}.number{fill:#fff;font-size:10px;font-weight:600}";
 const DARK_STYLE: &str =
-    ".office{fill:#a985f0}.event{fill:#dc9440}.good{fill:#48bd80}.number{fill:#12171e}";
+    ".office{fill:#a985f0}.event{fill:#dc9440}.good{fill:#48bd80}.on-bar,.number{fill:#12171e}";
 
 /// Draws each row of which there are runs into `folder`: of each policy the first run with
 /// what the table lists.
@@ -83,7 +85,11 @@ fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
     };
     let outcome = run.verdict.outcome.map_or("", Outcome::in_words);
     svg.text(28.0, top + 14.0, "strong", "start", &format!("publish = \"{}\"", run.plan.policy));
-    let class = if run.plan.policy == Publish::Atomic { "good" } else { "kill-text" };
+    let class = match run.verdict.outcome {
+        Some(Outcome::Delivered) => "good",
+        Some(Outcome::Overwritten | Outcome::Resent) => "strong",
+        _ => "kill-text",
+    };
     svg.text(LEFT + 70.0, top + 14.0, class, "start", outcome);
     svg.text(RIGHT, top + 14.0, "", "end", &format!("seed {}", run.plan.seed));
     let lanes = top + 26.0;
@@ -128,11 +134,13 @@ fn side_by_side(mut marks: Vec<f64>) -> Vec<f64> {
 fn upload(svg: &mut Svg, node: &str, bar: &Bar, (from, to): (f64, f64), y: f64) {
     svg.rect(node, (from, y + 4.0), (to.max(from + 2.0), y + 20.0));
     let label = format!("{} bytes", grouped(bar.bytes));
-    // Where it fits: behind the bar, else before it.
-    if to < RIGHT - 130.0 {
+    // Where it fits: behind the bar, before it, or on it.
+    if to < RIGHT - LABEL {
         svg.text(to + 6.0, y + 16.0, "", "start", &label);
-    } else {
+    } else if from > LEFT + LABEL {
         svg.text(from - 6.0, y + 16.0, "", "end", &label);
+    } else {
+        svg.text(from + 8.0, y + 16.0, "on-bar", "start", &label);
     }
 }
 
