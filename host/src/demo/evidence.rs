@@ -8,7 +8,7 @@ use std::{
 
 use ferryway_core::{Algorithm, Digest, JobId, RunNumber};
 use ferryway_mocks::{
-    ftp_server::{Entry, Side, Transfer},
+    ftp_server::{Entry, Rename, Side, Transfer},
     oracle::{Content, Observation, Publishes, Target, judge},
 };
 
@@ -16,7 +16,7 @@ use super::{
     Moments,
     stage::{DEFINITION, INSTANCE, Stage, TARGET},
 };
-use crate::laboratory::wire::{Rename, find_files, hash, path, renames};
+use crate::laboratory::wire::{below_root, find_files, hash, path};
 
 /// What a failover may send again.
 const RESENT_LIMIT: u64 = 2 * crate::attempt::CHECKPOINT_BYTES;
@@ -93,10 +93,10 @@ impl Evidence {
     /// What the server alone tells, also while hosts run.
     pub(super) fn of_server(stage: &Stage, moments: &Moments) -> Self {
         let said = stage.server.transcript().entries();
-        let renames = renames(&said);
+        let renames = stage.server.renames();
         let uploads: Vec<_> = stage.server.transfers().into_iter().filter(is_upload).collect();
         let received = uploads.iter().map(|upload| upload.bytes).sum::<u64>();
-        let onto_target = renames.iter().filter(|rename| rename.to == TARGET);
+        let onto_target = renames.iter().filter(|rename| below_root(&rename.to) == TARGET);
         Self {
             published_at: onto_target.map(|rename| rename.at).collect(),
             intrusions: intrusions(&said),

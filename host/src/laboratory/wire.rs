@@ -3,35 +3,17 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Instant,
 };
-
-use ferryway_mocks::ftp_server::{Entry, Side};
-
-/// A rename that the server did, whether or not anybody heard of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rename {
-    /// The new name, seen from the root.
-    pub(crate) to: String,
-    /// When it was done.
-    pub(crate) at: Instant,
-}
-
-/// The renames that were done, in their order.
-pub(crate) fn renames(said: &[Entry]) -> Vec<Rename> {
-    let rename = |entry: &Entry| {
-        let done = entry.text.strip_prefix("renamed ").filter(|_| entry.side == Side::Event)?;
-        // No name of ours has a blank.
-        let (_, to) = done.split_once(" to ")?;
-        Some(Rename { to: to.trim_start_matches('/').to_owned(), at: entry.at })
-    };
-    said.iter().filter_map(rename).collect()
-}
 
 /// A command's path, seen from the login folder, which is the root.
 pub(crate) fn path(command: &str) -> Option<String> {
     let (_, path) = command.split_once(' ')?;
-    Some(path.trim_start_matches("./").trim_start_matches('/').to_owned())
+    Some(below_root(path).to_owned())
+}
+
+/// A path seen from the root.
+pub(crate) fn below_root(path: &str) -> &str {
+    path.trim_start_matches("./").trim_start_matches('/')
 }
 
 /// The BLAKE3 hash of a file; `None` when it cannot be read.
@@ -59,7 +41,9 @@ pub(crate) fn find_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
+    use std::time::Instant;
+
+    use ferryway_mocks::ftp_server::{Entry, Side};
 
     /// Lines of one session: commands, replies that start with a digit, and notes that start
     /// with a small letter.
@@ -76,19 +60,5 @@ pub(crate) mod tests {
             at: Instant::now(),
         };
         lines.iter().map(entry).collect()
-    }
-
-    #[test]
-    fn what_was_renamed_counts_and_not_what_was_asked_for() {
-        let said = said(&[
-            "RNFR a.part",
-            "350 Ready.",
-            "RNTO in/b.dat",
-            "550 No.",
-            "RNTO in/b.dat",
-            "renamed /a.part to /in/b.dat",
-        ]);
-        let onto: Vec<_> = renames(&said).into_iter().map(|rename| rename.to).collect();
-        assert_eq!(onto, ["in/b.dat"]);
     }
 }

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Instant};
 
 use ferryway_core::{JobId, Outcome as JobOutcome, Status};
 use ferryway_mocks::ftp_server::{
-    Action, Fault, FtpServer, FtpServerBuilder, Rule, Transfer, When,
+    Action, Fault, FtpServer, FtpServerBuilder, Rename, Rule, Transfer, When,
 };
 use tokio::time::{Duration, sleep};
 
@@ -42,6 +42,7 @@ struct Partner {
     builder: FtpServerBuilder,
     server: FtpServer,
     earlier: Vec<Transfer>,
+    earlier_renames: Vec<Rename>,
 }
 
 /// Plays the run and gathers what it shows.
@@ -212,7 +213,7 @@ impl Partner {
         let builder = stage::server(&root, plan.lock);
         let server = builder.start().await;
         let server = server.map_err(|error| Failure::io("serve", &root, error))?;
-        Ok(Self { builder, server, earlier: Vec::new() })
+        Ok(Self { builder, server, earlier: Vec::new(), earlier_renames: Vec::new() })
     }
 
     fn root(&self, stage: &Stage) -> std::path::PathBuf {
@@ -224,6 +225,7 @@ impl Partner {
     async fn restart(&mut self, stage: &Stage, ways: [&Relay; 2]) -> Result<(), Failure> {
         self.server.stop().await;
         self.earlier.extend(self.server.transfers());
+        self.earlier_renames.extend(self.server.renames());
         let server = self.builder.start().await;
         self.server =
             server.map_err(|error| Failure(format!("the server does not restart: {error}")))?;
@@ -259,7 +261,8 @@ impl Partner {
         let received: u64 = uploads.iter().map(|upload| upload.bytes).sum();
         seen.target = evidence::look(&target, versions);
         seen.target_digest = evidence::digest(&target);
-        seen.published = evidence::published(&said);
+        seen.published = evidence::published(&self.earlier_renames)
+            + evidence::published(&self.server.renames());
         seen.resent = received.saturating_sub(SIZE);
         let strays = evidence::strays(&root);
         seen.strays = strays.map_err(|error| Failure::io("look through", &root, error))?;

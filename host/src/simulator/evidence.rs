@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferryway_core::{Algorithm, Digest};
-use ferryway_mocks::ftp_server::{Entry, Transfer};
+use ferryway_mocks::ftp_server::{Entry, Rename, Transfer};
 
 use super::{
     stage::{INSTANCE, TARGET},
@@ -78,8 +78,8 @@ pub(super) fn digest(path: &Path) -> Option<Digest> {
 }
 
 /// How often the target was published.
-pub(super) fn published(said: &[Entry]) -> usize {
-    wire::renames(said).iter().filter(|rename| rename.to == TARGET).count()
+pub(super) fn published(renames: &[Rename]) -> usize {
+    renames.iter().filter(|rename| wire::below_root(&rename.to) == TARGET).count()
 }
 
 /// The transfers of a node's file, in their order.
@@ -95,7 +95,7 @@ pub(super) fn uploads(said: &[Entry], transfers: &[Transfer], node: &str) -> Vec
 /// a revoked folder do not.
 pub(super) fn is_upload(transfer: &Transfer) -> bool {
     transfer.verb == "STOR"
-        && (transfer.path.ends_with(".part") || transfer.path.trim_start_matches('/') == TARGET)
+        && (transfer.path.ends_with(".part") || wire::below_root(&transfer.path) == TARGET)
 }
 
 /// What is left in a server's folder beside the target, its folder, and the empty files that

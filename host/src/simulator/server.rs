@@ -174,7 +174,7 @@ impl Cluster {
             stage.trace.add_uploads(&said, &uploads);
             // What alpha published on a disk of its own is not where the address leads.
             if node == "beta" || self.is_shared(stage) {
-                seen.published += evidence::published(&said);
+                seen.published += evidence::published(&server.renames());
             }
             stage.trace.add_wire(node, &said);
         }

@@ -191,8 +191,8 @@ async fn a_rename_over_a_file_replaces_or_is_refused() {
         assert_eq!(client.code("RNTO to").await, code);
         assert_eq!(fs::read_to_string(to).unwrap(), content);
         assert_eq!(from.exists(), code == 550);
-        let said = server.transcript().entries();
-        let noted = said.iter().any(|entry| entry.text == "renamed /from to /to");
+        let noted =
+            server.renames().iter().any(|done| (&*done.from, &*done.to) == ("/from", "/to"));
         assert_eq!(noted, code == 250, "what was done is noted");
     }
 }
