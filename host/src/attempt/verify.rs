@@ -12,7 +12,7 @@ use super::{Failure, stream::SharedHashes};
 /// Checks the partner's size of the file, and its hash where it offers one, which is returned.
 ///
 /// # Errors
-/// `Void` when the partner holds something else.
+/// `Void` when the partner holds something else, or does not show it.
 pub(super) async fn partial(
     session: &mut dyn Session,
     path: &RemotePath,
@@ -21,7 +21,16 @@ pub(super) async fn partial(
 ) -> Result<Option<Digest>, Failure> {
     let capabilities = session.capabilities();
     if capabilities.size {
-        let found = session.stat(path.clone()).await?.size;
+        let found = match session.stat(path.clone()).await {
+            Ok(stat) => stat.size,
+            // It took the file a moment ago: its disk may have gone since, and may come back.
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => {
+                return Err(Failure::Void(format!(
+                    "the partner does not show `{path}`, which it took; it is sent anew ({error})"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
         if found != Some(size) {
             return Err(Failure::Void(format!(
                 "the partner holds {} bytes of `{path}`, not {size}; it is sent anew",
