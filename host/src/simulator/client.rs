@@ -64,7 +64,7 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
     let began = Instant::now();
     let mut beta = stage.start_host(NODES[1], ADDRESSES[1]).await?;
     let mut found = succeed(stage, &partner, &beta, &job, meeting, &mut first).await?;
-    let mut seen = Evidence { acknowledged: 1, ..Evidence::default() };
+    let mut seen = Evidence { acknowledged: vec![job.clone()], ..Evidence::default() };
     if found.status != Status::Idle(JobOutcome::Completed) {
         let reason = found.state.last_error.clone().unwrap_or_default();
         stage.trace.event(NODES[1], format!("the job came to rest: {reason}"));
@@ -260,7 +260,7 @@ impl Partner {
         let uploads: Vec<_> = self.transfers().into_iter().filter(evidence::is_upload).collect();
         let received: u64 = uploads.iter().map(|upload| upload.bytes).sum();
         seen.target = evidence::look(&target, versions);
-        seen.target_digest = evidence::digest(&target);
+        seen.content = evidence::content(&target);
         seen.published = evidence::published(&self.earlier_renames)
             + evidence::published(&self.server.renames());
         seen.resent = received.saturating_sub(SIZE);

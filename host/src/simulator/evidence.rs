@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use ferryway_core::{Algorithm, Digest};
-use ferryway_mocks::ftp_server::{Entry, Rename, Transfer};
+use ferryway_core::{Algorithm, Digest, JobId, transport::EntryKind};
+use ferryway_mocks::{
+    ftp_server::{Entry, Rename, Transfer},
+    oracle::{self, Content},
+};
 
 use super::{
     stage::{INSTANCE, TARGET},
@@ -22,14 +25,14 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     pub(super) target: Target,
-    /// Its digest, of the kind that the journal has.
-    pub(super) target_digest: Option<Digest>,
+    /// Its content, with a digest of the kind that the journal has.
+    pub(super) content: Option<Content>,
     /// How often the server put the target in place by a rename.
-    pub(super) published: usize,
+    pub(super) published: u32,
     /// Files and folders at the server that no rule explains.
     pub(super) strays: Vec<String>,
     /// The acknowledged jobs.
-    pub(super) acknowledged: usize,
+    pub(super) acknowledged: Vec<JobId>,
     /// Every job on the last owner's record.
     pub(super) jobs: Vec<Job>,
     /// The job came to rest without being delivered, with this reason.
@@ -58,6 +61,9 @@ pub(super) enum Target {
     Other(String),
 }
 
+/// Slashes in `in/.ferryway/<instance>.<partner>`, the folder of all epochs.
+const BASE_DEPTH: usize = 2;
+
 /// A version of the source: whose it is, and where.
 pub(super) type Version = (&'static str, PathBuf);
 
@@ -72,14 +78,16 @@ pub(super) fn look(target: &Path, versions: &[Version]) -> Target {
     Target::Other(describe(&found, &versions))
 }
 
-/// The digest of a file, of the kind that the journal has.
-pub(super) fn digest(path: &Path) -> Option<Digest> {
-    wire::hash(path).map(|hash| Digest::from_bytes(Algorithm::Blake3, hash.as_bytes()))
+/// The content of a file, with a digest of the kind that the journal has.
+pub(super) fn content(path: &Path) -> Option<Content> {
+    let size = fs::metadata(path).ok()?.len();
+    let digest = Digest::from_bytes(Algorithm::Blake3, wire::hash(path)?.as_bytes());
+    Some(Content { size, digest })
 }
 
 /// How often the target was published.
-pub(super) fn published(renames: &[Rename]) -> usize {
-    renames.iter().filter(|rename| wire::below_root(&rename.to) == TARGET).count()
+pub(super) fn published(renames: &[Rename]) -> u32 {
+    renames.iter().map(|rename| u32::from(wire::below_root(&rename.to) == TARGET)).sum()
 }
 
 /// The transfers of a node's file, in their order.
@@ -105,15 +113,13 @@ pub(super) fn is_upload(transfer: &Transfer) -> bool {
 /// When a folder cannot be listed.
 pub(super) fn strays(root: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
-    let base = format!("in/.ferryway/{INSTANCE}.");
     walk(root, root, &mut |name, metadata| {
-        let bar = name.strip_prefix(&base).and_then(|rest| rest.split_once("/e"));
-        let is_bar = bar.is_some_and(|(_, epoch)| epoch.parse::<u64>().is_ok())
-            && metadata.is_file()
-            && metadata.len() == 0;
-        let is_base = name.strip_prefix(&base).is_some_and(|rest| !rest.contains('/'));
-        let known = name == "in" || name == "in/.ferryway" || name == TARGET || is_base;
-        if !known && !is_bar {
+        let kind = if metadata.is_dir() { EntryKind::Folder } else { EntryKind::File };
+        let known = name == "in" || name == TARGET;
+        // Whoever leaves in good order takes the folder of its epoch along.
+        let is_staging = kind == EntryKind::Folder && name.matches('/').count() > BASE_DEPTH;
+        let stays = oracle::stays(name, kind, metadata.len(), INSTANCE) && !is_staging;
+        if !known && !stays {
             found.push(name.to_owned());
         }
     })?;

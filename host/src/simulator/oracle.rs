@@ -1,11 +1,15 @@
-//! The one judge of all runs. It looks at nothing but the plan and the evidence.
+//! The judge of all runs, which looks at nothing but the plan and the evidence. What `atomic`
+//! promises is asked of the one judge of all deliveries; which outcome of the note a run with
+//! `direct` had is decided here.
 
-use ferryway_core::{Outcome as JobOutcome, Publish, Status};
+use ferryway_core::{Algorithm, Digest, JobId, Outcome as JobOutcome, Publish, Status};
+use ferryway_mocks::oracle::{self, Content, Observation, Publishes};
 
 use super::{
     evidence::{Evidence, Target},
     plan::Plan,
     rows::Outcome,
+    stage::TARGET,
 };
 
 /// How a run ended, and what about it is not as it must be.
@@ -24,13 +28,16 @@ const JOURNAL_LOST: i32 = 4;
 
 /// Judges a run, which is to end in one of the `expected` ways.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence, expected: &[Outcome]) -> Verdict {
-    let mut faults = always(evidence);
+    let mut faults: Vec<_> = unaware(evidence).into_iter().collect();
     let outcome = match plan.policy {
         Publish::Atomic => {
             faults.extend(undelivered(evidence));
             faults.is_empty().then_some(Outcome::Delivered)
         }
-        Publish::Direct => direct(plan, evidence),
+        Publish::Direct => {
+            faults.extend(lost(evidence));
+            direct(plan, evidence)
+        }
     };
     match outcome {
         Some(outcome) if expected.contains(&outcome) => {}
@@ -46,21 +53,17 @@ pub(super) fn judge(plan: &Plan, evidence: &Evidence, expected: &[Outcome]) -> V
     Verdict { outcome, faults }
 }
 
-/// What must hold whatever the policy: acknowledged jobs are on record, and a former owner
-/// that lives has noticed.
-fn always(evidence: &Evidence) -> Vec<String> {
-    let mut faults = Vec::new();
-    let (acknowledged, known) = (evidence.acknowledged, evidence.jobs.len());
-    if acknowledged != known {
-        faults.push(format!("{acknowledged} jobs were acknowledged, {known} are on record"));
-    }
-    if let Some(code) = evidence.former_owner
-        && code != FENCED
-        && code != JOURNAL_LOST
-    {
-        faults.push(format!("the former owner's host ended with exit code {code}"));
-    }
-    faults
+/// A former owner that lives on has to notice that it is one.
+fn unaware(evidence: &Evidence) -> Option<String> {
+    let code = evidence.former_owner?;
+    let noticed = [FENCED, JOURNAL_LOST].contains(&code);
+    (!noticed).then(|| format!("the former owner's host ended with exit code {code}"))
+}
+
+/// Acknowledged jobs that are on no record.
+fn lost(evidence: &Evidence) -> Vec<String> {
+    let unknown = |id: &&JobId| evidence.jobs.iter().all(|job| job.id != **id);
+    evidence.acknowledged.iter().filter(unknown).map(|id| format!("job {id} is lost")).collect()
 }
 
 /// What is not as a delivery with `atomic` is promised.
@@ -72,25 +75,31 @@ fn undelivered(evidence: &Evidence) -> Vec<String> {
     if let Some(reason) = &evidence.refused {
         faults.push(format!("the job came to rest undelivered: {reason}"));
     }
-    for job in &evidence.jobs {
-        if job.status != Status::Idle(JobOutcome::Completed) {
-            faults.push(format!("job {} is {}", job.id, job.status.meaning()));
-        }
-        if job.state.published != 1 {
-            faults.push(format!("job {} counts {} publishes", job.id, job.state.published));
-        }
-        if job.state.digest != evidence.target_digest {
-            faults.push(format!("job {} has another digest than the target", job.id));
-        }
-    }
-    if !matches!(evidence.target, Target::Whole(_)) {
-        faults.push(format!("the target is {}", evidence.target));
-    }
-    if evidence.published != 1 {
-        faults.push(format!("the target was published {} times", evidence.published));
-    }
-    faults.extend(evidence.strays.iter().map(|stray| format!("`{stray}` was left behind")));
+    let violations = oracle::judge(&observation(evidence));
+    faults.extend(violations.iter().map(ToString::to_string));
     faults
+}
+
+/// What was seen, as the judge of all deliveries is told.
+fn observation(evidence: &Evidence) -> Observation {
+    // Each node may have a version of its own: either will do when it is whole.
+    let whole = evidence.content.clone().filter(|_| matches!(evidence.target, Target::Whole(_)));
+    let nothing = Content { size: 0, digest: Digest::from_bytes(Algorithm::Blake3, &[]) };
+    let target = oracle::Target {
+        path: TARGET.to_owned(),
+        jobs: evidence.acknowledged.clone(),
+        expected: whole.unwrap_or(nothing),
+        found: evidence.content.clone(),
+        publishes: Publishes::Times(evidence.published),
+        intrusions: Vec::new(),
+    };
+    Observation {
+        acknowledged: evidence.acknowledged.clone(),
+        jobs: evidence.jobs.iter().cloned().map(oracle::Job::from).collect(),
+        targets: vec![target],
+        strays: evidence.strays.clone(),
+        late_effects: Vec::new(),
+    }
 }
 
 /// Which outcome of the note this is.
@@ -160,17 +169,29 @@ mod tests {
             epoch: ferryway_core::Epoch::FIRST,
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
             updated_at: jiff::Timestamp::UNIX_EPOCH,
-            state: JobState { published: 1, ..JobState::default() },
+            state: JobState {
+                published: 1,
+                size: Some(10),
+                digest: Some(content(10).digest),
+                ..JobState::default()
+            },
             checkpoint: None,
         }
     }
 
+    fn content(size: u8) -> Content {
+        let digest = Digest::from_bytes(Algorithm::Blake3, &[size]);
+        Content { size: size.into(), digest }
+    }
+
     fn delivered() -> Evidence {
+        let job = job(Status::Idle(JobOutcome::Completed));
         Evidence {
             target: Target::Whole("beta"),
+            content: Some(content(10)),
             published: 1,
-            acknowledged: 1,
-            jobs: vec![job(Status::Idle(JobOutcome::Completed))],
+            acknowledged: vec![job.id.clone()],
+            jobs: vec![job],
             ..Evidence::default()
         }
     }
@@ -185,18 +206,19 @@ mod tests {
     #[test]
     fn a_delivery_has_no_fault_and_each_broken_promise_is_one() {
         assert_eq!(faults(|_| {}), 0);
-        assert_eq!(faults(|e| e.target = Target::Absent), 1);
-        assert_eq!(faults(|e| e.target = Target::Other("mixed".to_owned())), 1);
+        let absent = |e: &mut Evidence| (e.target, e.content) = (Target::Absent, None);
+        // The target, and the job that claims to have delivered it.
+        assert_eq!(faults(absent), 2);
+        assert_eq!(faults(|e| e.target = Target::Other("mixed".to_owned())), 2);
+        assert_eq!(faults(|e| e.content = Some(content(9))), 1);
         assert_eq!(faults(|e| e.published = 2), 1);
         assert_eq!(faults(|e| e.strays = vec!["in/a.part".to_owned()]), 1);
         assert_eq!(faults(|e| e.forced = true), 1);
         assert_eq!(faults(|e| e.refused = Some("no".to_owned())), 1);
-        assert_eq!(faults(|e| e.acknowledged = 2), 1);
         assert_eq!(faults(|e| e.former_owner = Some(0)), 1);
         assert_eq!(faults(|e| e.jobs[0].status = Status::Suspended), 1);
         assert_eq!(faults(|e| e.jobs[0].state.published = 2), 1);
-        let other = ferryway_core::Digest::from_bytes(ferryway_core::Algorithm::Crc32, &[1]);
-        assert_eq!(faults(|e| e.target_digest = Some(other)), 1);
+        assert_eq!(faults(|e| e.jobs.clear()), 1);
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(super) async fn play(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure
 
     let found = stage::rest(&host, &job).await?;
     stage.trace.event(CLIENT, format!("the job is {}", found.status));
-    let mut seen = Evidence { acknowledged: 1, took: began.elapsed(), ..Evidence::default() };
+    let mut seen =
+        Evidence { acknowledged: vec![job.clone()], took: began.elapsed(), ..Evidence::default() };
     if found.status != Status::Idle(JobOutcome::Completed) {
         seen.refused = Some(found.state.last_error.clone().unwrap_or_default());
     }
@@ -163,7 +164,7 @@ impl Cluster {
     ) -> Result<(), Failure> {
         let target = self.beta_root.join(TARGET);
         seen.target = evidence::look(&target, &[source]);
-        seen.target_digest = evidence::digest(&target);
+        seen.content = evidence::content(&target);
         let mut received = 0;
         for (node, server) in [("alpha", Some(&self.alpha)), ("beta", self.beta.as_ref())] {
             let Some(server) = server else { continue };

@@ -46,7 +46,7 @@ struct RunReport<'a> {
     plan: &'a Plan,
     outcome: Option<Outcome>,
     target: String,
-    published: usize,
+    published: u32,
     resent_bytes: u64,
     took_ms: u64,
     faults: &'a [String],
