@@ -180,9 +180,8 @@ async fn json_keeps_its_shapes() {
 
     let shown = host.run(["show", "--json", "PRDY011"]).await.json();
     assert_eq!(keys(&shown), ["entries", "job", "source"]);
-    for key in
-        job_keys.iter().chain(&["version", "publish", "resume", "attempt", "intent", "checkpoint"])
-    {
+    let own = ["version", "publish", "resume", "attempt", "earlier", "intent", "checkpoint"];
+    for key in job_keys.iter().chain(&own) {
         assert!(shown["job"].get(key).is_some(), "{key}");
     }
     let ordered = host.run(["cancel", "--json", "PRDY011", "X1"]).await;

@@ -103,8 +103,9 @@ fn attempt(lines: &mut Lines, job: &Job) {
         let modified = modified.and_then(Result::ok).map(time::local_with_zone);
         let modified = modified.map(|at| format!(", modified {at}")).unwrap_or_default();
         lines.add("Source", format_args!("{} bytes{modified}", source.size));
-        attempt.names.iter().for_each(|name| lines.add("Partial", name));
     }
+    let partials = job.state.unfinished().flat_map(|attempt| &attempt.names);
+    partials.for_each(|name| lines.add("Partial", name));
     if let Some(checkpoint) = &job.checkpoint {
         let offset = checkpoint.offset;
         lines.add("Checkpoint", format_args!("byte {offset} of attempt {}", checkpoint.attempt));

@@ -108,6 +108,7 @@ pub(crate) struct DetailShape<'a> {
     publish: Publish,
     resume: ResumePolicy,
     attempt: Option<&'a Attempt>,
+    earlier: &'a [Attempt],
     intent: Option<&'a Intent>,
     checkpoint: Option<&'a Checkpoint>,
 }
@@ -121,6 +122,7 @@ impl<'a> From<&'a JobView> for DetailShape<'a> {
             publish: job.spec.publish,
             resume: job.spec.resume,
             attempt: job.state.attempt.as_ref(),
+            earlier: &job.state.earlier,
             intent: job.state.intent.as_ref(),
             checkpoint: job.checkpoint.as_ref(),
         }

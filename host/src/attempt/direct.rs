@@ -45,6 +45,7 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let note = format!("attempt {number} goes straight to `{target}`");
     run.record(&run.from_connecting(Event::Begin), Some(note), |state| {
         state.attempts = number;
+        // All attempts have the target's name.
         state.attempt = Some(attempt);
     })
     .await?;

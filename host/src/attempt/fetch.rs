@@ -107,9 +107,8 @@ async fn transfer(
     let remote = run.target()?;
     let fingerprint = look(session, &remote).await?;
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
-    let earlier = run.look(|job| job.state.attempt.clone());
     let small = fingerprint.size <= SMALL_BYTES && session.capabilities().size;
-    if small && earlier.is_none() && policy == Publish::Atomic {
+    if small && run.look(|job| job.state.attempt.is_none()) && policy == Publish::Atomic {
         let bytes = gather(run, session, &remote, fingerprint.size).await?;
         lock(&hashes).update(&bytes);
         let length = bytes.len() as u64;
@@ -117,11 +116,15 @@ async fn transfer(
         return Ok(Fetched { proof, content: Content::InMemory(bytes) });
     }
     let (number, part) = begin(run, place, policy, &fingerprint).await?;
-    let proved = match &earlier {
-        Some(earlier) if verify::can_resume(session) => durable_of(run, earlier, &fingerprint),
-        _ => 0,
-    };
-    let (file, offset) = open_part(run, &part, earlier.as_ref(), proved, &hashes).await?;
+    let earlier = run.look(|job| job.state.earlier.clone());
+    let resumes = verify::can_resume(session);
+    let durable =
+        |attempt: &Attempt| if resumes { durable_of(run, attempt, &fingerprint) } else { 0 };
+    let (file, offset) = open_part(run, &part, &earlier, durable, &hashes).await?;
+    if !earlier.is_empty() {
+        // Nothing is under the older names any more.
+        drop(run.queue(&[], None, |state| state.earlier.clear()).await?);
+    }
     if offset > 0 {
         // From here on the proof is this attempt's.
         run.checkpoint(number, offset);
@@ -183,18 +186,15 @@ async fn begin(
         Publish::Direct => place.clone(),
         Publish::Atomic => part_of(run, place, number)?,
     };
-    let mut names = job.state.attempt.map(|earlier| earlier.names).unwrap_or_default();
-    names.push(part.name().to_owned());
     let attempt = Attempt {
         number,
         epoch: run.context.journal.epoch(),
         fingerprint: fingerprint.clone(),
-        names,
+        names: vec![part.name().to_owned()],
     };
     let note = format!("attempt {number} goes to `{}`", part.path().display());
     run.record(&run.from_connecting(Event::Begin), Some(note), |state| {
-        state.attempts = number;
-        state.attempt = Some(attempt);
+        state.begin_attempt(attempt);
     })
     .await?;
     run.context.notices.attempt(&run.job(), number);
@@ -227,13 +227,13 @@ fn durable_of(run: &Run, earlier: &Attempt, fingerprint: &Fingerprint) -> u64 {
     point.filter(|point| useful && point.offset <= fingerprint.size).map_or(0, |point| point.offset)
 }
 
-/// Opens the file of this attempt: the earlier one's under the new name, cut to the `proved`
-/// bytes that are durable of it, or a fresh one. Tells where to go on.
+/// Opens the file of this attempt: an earlier one's under the new name, cut to what is
+/// `durable` of it, or a fresh one. Tells where to go on.
 async fn open_part(
     run: &Run,
     part: &LocalFile,
-    earlier: Option<&Attempt>,
-    proved: u64,
+    earlier: &[Attempt],
+    durable: impl Fn(&Attempt) -> u64,
     hashes: &SharedHashes,
 ) -> Result<(File, u64), Failure> {
     if run.job().spec.publish == Publish::Direct {
@@ -243,13 +243,17 @@ async fn open_part(
         return Ok((file, 0));
     }
     let mut offset = 0;
-    for name in earlier.iter().flat_map(|attempt| &attempt.names) {
+    let names = earlier.iter().flat_map(|attempt| attempt.names.iter().map(move |n| (attempt, n)));
+    for (attempt, name) in names {
         let found = sibling(part, name)?;
         let Ok(facts) = found.metadata() else { continue };
+        let proved = durable(attempt);
         let useful = proved > 0 && proved <= facts.len();
         let moved = if useful { found.rename_to(part) } else { found.remove() };
         moved.map_err(|error| local_io(&found, "take over", error.into()))?;
-        offset = if useful { proved } else { 0 };
+        if useful {
+            offset = proved;
+        }
     }
     let file = if offset > 0 { part.open_write() } else { part.create_new() };
     let mut file = file.map_err(|error| unusable(&error))?;

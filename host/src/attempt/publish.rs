@@ -23,7 +23,7 @@ pub(super) async fn intend(run: &Run, token: Token) -> Result<Receipt<Job>, Fail
     };
     run.press(events, None, |state| {
         state.intent.get_or_insert_default().tokens.push(token);
-        state.attempt = None;
+        state.forget_attempts();
     })
     .await
 }
@@ -114,7 +114,7 @@ pub(super) async fn finish(
         }
         state.published += 1;
         state.intent = None;
-        state.attempt = None;
+        state.forget_attempts();
         state.failures = 0;
         state.not_before = None;
         state.last_error = None;

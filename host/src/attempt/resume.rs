@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::LateClose,
     digest::Hashes,
-    journal::record::{Attempt, Leftover},
+    journal::record::{Attempt, JobState, Leftover},
     locks::lock,
     partner::staging::locations,
 };
@@ -53,43 +53,53 @@ impl Start {
     }
 }
 
-/// Moves the earlier attempt's partial to `partial`, a name of our own on record, and tells
+/// Moves the partial of an earlier attempt to `partial`, a name of our own on record, and tells
 /// where to go on. What is not used is removed or noted.
 pub(super) async fn adopt(
     run: &Run,
     session: &mut dyn Session,
-    earlier: &Attempt,
     partial: &RemotePath,
     source: &Source,
     hashes: &SharedHashes,
 ) -> Result<Start, Failure> {
-    let start = move_and_prove(run, session, earlier, partial, source, hashes).await?;
+    let start = match take_earlier(run, session, partial, source).await? {
+        Some(number) => prove_taken(run, session, number, partial, source, hashes).await?,
+        None => Start::Fresh,
+    };
     // Nothing is left under the older names that is not noted: a job on a line that breaks
     // again and again must not look for ever more of them.
-    let forget = run.queue(&[], None, |state| {
-        if let Some(attempt) = &mut state.attempt {
-            attempt.names = vec![partial.to_string()];
-        }
-    });
-    drop(forget.await?);
+    drop(run.queue(&[], None, |state| state.earlier.clear()).await?);
     Ok(start)
 }
 
-async fn move_and_prove(
+/// Moves the first partial that can be used to `partial` and removes the others, the oldest
+/// first: things move from older names to newer ones only. Tells whose it is.
+async fn take_earlier(
     run: &Run,
     session: &mut dyn Session,
-    earlier: &Attempt,
+    partial: &RemotePath,
+    source: &Source,
+) -> Result<Option<u32>, Failure> {
+    let mut taken = None;
+    for earlier in run.look(|job| job.state.earlier.clone()) {
+        if taken.is_some() || !worth_it(run, session, &earlier, partial, source).await? {
+            drop_earlier(run, session, &earlier).await?;
+        } else if move_to(run, session, &earlier, partial).await? {
+            taken = Some(earlier.number);
+        }
+    }
+    Ok(taken)
+}
+
+/// Tells where to go on in the partial that was attempt `earlier`'s.
+async fn prove_taken(
+    run: &Run,
+    session: &mut dyn Session,
+    earlier: u32,
     partial: &RemotePath,
     source: &Source,
     hashes: &SharedHashes,
 ) -> Result<Start, Failure> {
-    if !worth_it(run, session, earlier, partial, source).await? {
-        drop_earlier(run, session, earlier).await?;
-        return Ok(Start::Fresh);
-    }
-    if !move_to(run, session, earlier, partial).await? {
-        return Ok(Start::Fresh);
-    }
     let size = session.stat(partial.clone()).await?.size.unwrap_or(0);
     if size == 0 || size > source.fingerprint.size {
         return Ok(Start::Unusable(partial.clone()));
@@ -98,7 +108,7 @@ async fn move_and_prove(
     let start = match job.spec.resume {
         ResumePolicy::Never => Start::Unusable(partial.clone()),
         ResumePolicy::Size => match &job.checkpoint {
-            Some(point) if point.attempt == earlier.number && point.offset > 0 => {
+            Some(point) if point.attempt == earlier && point.offset > 0 => {
                 Start::Trusted(size.min(point.offset))
             }
             _ => Start::Unusable(partial.clone()),
@@ -247,7 +257,7 @@ pub(super) async fn leave(run: &Run, partial: &RemotePath) -> Result<(), Failure
     note_leftover(run, partial.clone()).await?;
     let note = "the earlier partial is held by another session: the next try starts anew";
     run.context.notices.fresh_start(&run.job(), "another session holds the earlier partial");
-    run.record(&[], Some(note.to_owned()), |state| state.attempt = None).await
+    run.record(&[], Some(note.to_owned()), JobState::forget_attempts).await
 }
 
 /// What a look at the partner's bytes has shown.

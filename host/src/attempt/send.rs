@@ -142,12 +142,13 @@ async fn begin(
     source: &Source,
     hashes: &SharedHashes,
 ) -> Result<(Partial, Start), Failure> {
-    let earlier = run.look(|job| job.state.attempt.clone());
     let partial = next_partial(run, session, target).await?;
     record_attempt(run, &partial, &source.fingerprint).await?;
     run.context.notices.attempt(&run.job(), partial.number);
-    let Some(earlier) = earlier else { return Ok((partial, Start::Fresh)) };
-    let start = resume::adopt(run, session, &earlier, &partial.path, source, hashes).await?;
+    if run.look(|job| job.state.earlier.is_empty()) {
+        return Ok((partial, Start::Fresh));
+    }
+    let start = resume::adopt(run, session, &partial.path, source, hashes).await?;
     if let Start::Unusable(found) = start {
         // The name was used for what turned out unusable, and no name is used twice.
         discard(run, session, &found).await?;
@@ -172,21 +173,13 @@ async fn record_attempt(
     };
     // A second name within one try is no second begin.
     let events = run.from_connecting(Event::Begin);
-    let earlier = run.look(|job| job.state.attempt.clone());
     let note = Some(format!("attempt {number} goes to `{}`", partial.path));
     // A fresh partial is found and removed with its staging folder, which is on record: its
     // name may become durable while its bytes move. Where a partial is to be moved, or lies
     // among other files, its name comes first.
-    let may_lag = earlier.is_none() && matches!(partial.place, Place::Folder(_));
-    let change = |state: &mut JobState| {
-        state.attempts = number;
-        let mut attempt = attempt;
-        // Until the earlier partial is moved or removed, it may be under its old names too.
-        if let Some(earlier) = earlier.filter(|earlier| earlier.number != number) {
-            attempt.names.splice(0..0, earlier.names);
-        }
-        state.attempt = Some(attempt);
-    };
+    let is_first = run.look(|job| job.state.attempt.is_none());
+    let may_lag = is_first && matches!(partial.place, Place::Folder(_));
+    let change = |state: &mut JobState| state.begin_attempt(attempt);
     if may_lag {
         drop(run.queue(&events, note, change).await?);
         return Ok(());

@@ -81,6 +81,8 @@ pub struct JobState {
     pub not_before: Option<Timestamp>,
     /// The newest attempt, while its partial may exist.
     pub attempt: Option<Attempt>,
+    /// The attempts before it, the oldest first, until what they left is moved or removed.
+    pub earlier: Vec<Attempt>,
     /// Set once a rename onto the target was intended, until the job is delivered.
     pub intent: Option<Intent>,
     /// Size of the delivered file in bytes.
@@ -104,7 +106,7 @@ pub struct Attempt {
     pub number: u32,
     /// The epoch that began it.
     pub epoch: Epoch,
-    /// What the source looked like.
+    /// What the source looked like. All that lies under the names is of this version.
     pub fingerprint: Fingerprint,
     /// Every name that the partial may bear, the oldest first: remote paths for a send, names
     /// beside the local target for a fetch.
@@ -265,6 +267,25 @@ pub struct HistoryQuery {
     pub limit: usize,
     /// Go on after the last job of an earlier page.
     pub before_sequence: Option<u64>,
+}
+
+impl JobState {
+    /// Makes `attempt` the newest one; the one before it is kept with its own names.
+    pub fn begin_attempt(&mut self, attempt: Attempt) {
+        self.attempts = attempt.number;
+        self.earlier.extend(self.attempt.replace(attempt));
+    }
+
+    /// Forgets all attempts: their partials are moved, removed or noted.
+    pub fn forget_attempts(&mut self) {
+        self.attempt = None;
+        self.earlier.clear();
+    }
+
+    /// Every attempt whose partial may exist, the oldest first.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Attempt> {
+        self.earlier.iter().chain(&self.attempt)
+    }
 }
 
 impl Job {

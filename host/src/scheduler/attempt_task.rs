@@ -169,7 +169,7 @@ pub(super) async fn note_leftovers(run: &Run) -> Result<(), Failure> {
     if job.spec.publish == Publish::Direct {
         return Ok(());
     }
-    for name in job.state.attempt.iter().flat_map(|attempt| &attempt.names) {
+    for name in job.state.unfinished().flat_map(|attempt| &attempt.names) {
         match job.spec.direction {
             Direction::Fetch => remove_part(run, name),
             Direction::Send => {

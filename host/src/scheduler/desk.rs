@@ -226,6 +226,7 @@ impl Scheduler {
             if forced && let Some(intent) = state.intent.take() {
                 // It delivers once more, whatever became of the intent; the next try removes
                 // what was prepared.
+                state.forget_attempts();
                 state.attempt = prepared(intent, state.attempts, job.epoch);
             }
         };

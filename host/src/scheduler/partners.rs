@@ -80,7 +80,7 @@ impl Scheduler {
                 let state = &job.state;
                 job.spec.partner != *name
                     || (state.intent.is_none()
-                        && state.attempt.as_ref().is_none_or(|attempt| attempt.epoch == ours))
+                        && state.unfinished().all(|attempt| attempt.epoch == ours))
             });
             let (partner, shared) = (Arc::clone(partner), Arc::clone(&self.shared));
             let tries = self.untidy.get(name).map_or(1, |failed| failed + 1);

@@ -37,7 +37,11 @@ async fn recorded(node: &Node, job: &Job, is: impl Fn(&Job) -> bool) -> Job {
 
 /// What the second node stored of the job: "N bytes at M", one for each try.
 fn stored(lab: &Lab) -> Vec<String> {
-    let of_job = |d: &Done| d.node == "n2" && d.operation == Operation::Store;
+    stored_by(lab, "n2")
+}
+
+fn stored_by(lab: &Lab, node: &str) -> Vec<String> {
+    let of_job = |d: &Done| d.node == node && d.operation == Operation::Store;
     let entries = lab.log.entries().into_iter().filter(of_job);
     entries.filter(|d| d.path.ends_with(".part")).filter_map(|done| done.to).collect()
 }
@@ -125,6 +129,32 @@ async fn a_changed_source_is_sent_anew() {
     node.stop().await;
     assert_eq!(result, Ok(()), "{}", lab.log.print());
     assert_eq!(stored(&lab), [format!("{} bytes at 0", lab.setup.size)]);
+}
+
+/// A node dies after it has recorded its own attempt, of a changed source, and before it has
+/// removed the partial of the former version. That begins like the new one, and a former session
+/// may still write into it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partial_is_never_taken_for_that_of_a_later_attempt() {
+    for staging in ["folder", "beside"] {
+        let lab = Lab::new(Setup { staging, ..Setup::default() });
+        let job = dies_storing(&lab, 70_000).await;
+        let mut changed = content(2, lab.setup.size);
+        changed[..100_000].copy_from_slice(&content(1, lab.setup.size)[..100_000]);
+        lab.write_source("report.csv", &changed);
+        let wire = lab.wire("n2");
+        let point = wire.plan(When::On(Operation::Remove, "a1.part"), Act::DieBefore);
+        let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+        point.strikes().await;
+        node.dies().await;
+        let node = lab.start("n3").await;
+        node.rest(&job.id).await;
+        let result = node.quiet().await.and(lab.target(&changed)).and(lab.tidy());
+        node.stop().await;
+        assert_eq!(result, Ok(()), "{}", lab.log.print());
+        let whole = format!("{} bytes at 0", lab.setup.size);
+        assert_eq!(stored_by(&lab, "n3"), [whole], "{}", lab.log.print());
+    }
 }
 
 /// Under policy `size` the journal's checkpoint bounds what is taken for sent, whatever the

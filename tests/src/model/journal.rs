@@ -22,8 +22,8 @@ pub struct Job {
     pub status: Status,
     /// The number of the newest attempt.
     pub attempts: u8,
-    /// The partial of an attempt that may exist.
-    pub partial: Option<Partial>,
+    /// The partials of attempts that may exist, the oldest first.
+    pub partials: Vec<Partial>,
     /// Set from before the rename until the job is done.
     pub intent: Option<Intent>,
     /// The version of the source that was delivered.
@@ -33,10 +33,10 @@ pub struct Job {
 /// The partial of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Partial {
-    /// The version of the source; `None` where the names are not all of one version.
-    pub version: Option<u8>,
-    /// Every name it may bear, the oldest first.
-    pub names: Vec<Name>,
+    /// The version of the source.
+    pub version: u8,
+    /// The name under which it was made.
+    pub name: Name,
 }
 
 /// The intent to rename a token onto the target.
@@ -55,7 +55,7 @@ impl Journal {
         let job = Job {
             status: Status::Accepted,
             attempts: 0,
-            partial: None,
+            partials: Vec::new(),
             intent: None,
             delivered: None,
         };

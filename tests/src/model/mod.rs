@@ -170,6 +170,8 @@ pub enum Mutation {
     AdoptsDespiteTruncation,
     /// Partials of another version are gone on with.
     AdoptsOtherFingerprint,
+    /// A new attempt's fingerprint is recorded for the names of the earlier partials as well.
+    MergesFingerprints,
     /// A server that does not replace is told to delete the target first.
     DeletesTarget,
     /// A revoked folder gets no file in its place, and one that is made again is not followed.
@@ -182,8 +184,6 @@ pub enum Mutation {
 /// `docs/model.md`; one that is mended in the host becomes a [`Mutation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// A new attempt's fingerprint is recorded for the names of the earlier partial as well.
-    MergesFingerprints,
     /// After the settle delay the target is looked at instead of the token.
     LooksAtTarget,
     /// A token under none of its names is taken for published without the settle delay.
@@ -196,13 +196,8 @@ pub enum Flaw {
 
 impl Flaw {
     /// Those of the host as it is.
-    pub const OF_THE_HOST: [Self; 5] = [
-        Self::MergesFingerprints,
-        Self::LooksAtTarget,
-        Self::SettlesAtOnce,
-        Self::IgnoresBar,
-        Self::SendsWhatChanged,
-    ];
+    pub const OF_THE_HOST: [Self; 4] =
+        [Self::LooksAtTarget, Self::SettlesAtOnce, Self::IgnoresBar, Self::SendsWhatChanged];
 }
 
 /// One moment of the world.

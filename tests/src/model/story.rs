@@ -6,7 +6,7 @@ use super::{
     Death, Setting, State,
     events::Action,
     explore::System,
-    journal::Job,
+    journal::{Job, Partial},
     names::{Content, Folder, HOLE, TARGET},
     node::Node,
     server::{Command, Peer, Reply},
@@ -114,9 +114,8 @@ fn queue_of(state: &State, node: &Node) -> Option<Vec<Command>> {
 
 fn recorded(number: u8, old: &Job, new: &Job) -> Vec<String> {
     let mut acts = Vec::new();
-    if old.partial != new.partial
-        && let Some(partial) = &new.partial
-        && let Some(name) = partial.names.last()
+    if old.partials != new.partials
+        && let Some(Partial { name, .. }) = new.partials.last()
     {
         acts.push(format!("records that a partial of job {number} is at {name}"));
     }

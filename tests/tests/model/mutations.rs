@@ -1,7 +1,7 @@
 //! Each rule of the protocol is needed: without it the search finds what goes wrong.
 
 use ferryway_tests::model::{
-    Budget, LateClose, Lock, Mutation, Protocol, ServerKind, Setting, World,
+    Budget, Death, LateClose, Lock, Mutation, Protocol, ServerKind, Setting, World,
 };
 
 use crate::check::{safe, unsafe_in};
@@ -119,6 +119,13 @@ fn nothing_is_adopted_with_another_fingerprint() {
     let budget = Budget { changes: 1, ..Budget::default() };
     let setting = adopting(World { chunks: 3, budget, ..World::default() });
     caught(Mutation::AdoptsOtherFingerprint, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+#[test]
+fn a_name_keeps_the_fingerprint_of_its_attempt() {
+    let budget = Budget { changes: 1, losses: 1, ..Budget::default() };
+    let world = World { chunks: 3, deaths: vec![Death::Silent], budget, ..World::default() };
+    caught(Mutation::MergesFingerprints, adopting(world), &[WHOLE, ONCE, DONE, STAYS]);
 }
 
 #[test]

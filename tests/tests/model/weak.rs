@@ -1,7 +1,7 @@
 //! Where the host's protocol is weak. Each weakness is shown with the scenario that it needs,
 //! and that it is gone when the one rule is mended. docs/model.md tells them in words.
 
-use ferryway_tests::model::{Budget, Death, Flaw, Lock, Protocol, ServerKind, Setting, World};
+use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, World};
 
 use crate::{
     check::{safe, unsafe_in},
@@ -13,16 +13,6 @@ fn shown(flaw: Flaw, setting: Setting, properties: &[&str]) {
     let weak = Setting { flaws: vec![flaw], ..setting.clone() };
     unsafe_in(&format!("{flaw:?}"), &weak, properties);
     safe(&format!("{flaw:?}, mended"), &Setting { flaws: Vec::new(), ..setting });
-}
-
-#[test]
-fn the_new_fingerprint_is_recorded_for_the_old_names() {
-    let protocol = Protocol { adopts: true, ..Protocol::default() };
-    let budget = Budget { changes: 1, losses: 1, ..Budget::default() };
-    let deaths = vec![Death::Silent];
-    let world = World { chunks: 3, deaths, budget, ..World::default() };
-    let setting = Setting { protocol, world, ..Setting::default() };
-    shown(Flaw::MergesFingerprints, setting, &[WHOLE, ONCE, DONE, STAYS]);
 }
 
 fn settling() -> Setting {

@@ -70,8 +70,9 @@ pub enum Step {
     MakeFolder,
     /// For the move of an unfinished partial, which may be at this one of its names.
     MoveEarlier(usize),
-    /// For the removal of an unfinished partial from this one of its names.
-    RemoveEarlier(usize),
+    /// For the removal of an unfinished partial from this one of its names; whether another one
+    /// was moved before.
+    RemoveEarlier(usize, bool),
     /// For the bytes of the unfinished partial.
     Prove,
     /// For the removal of what is of no use, to start under a fresh name.
@@ -162,7 +163,7 @@ impl Turn<'_> {
             (Step::Bar(of), _) => self.barred(of, !refused),
             (Step::MakeFolder, _) => self.folder_made(!refused),
             (Step::MoveEarlier(index), _) => self.earlier_moved(index, !refused),
-            (Step::RemoveEarlier(index), _) => self.remove_earlier(index + 1),
+            (Step::RemoveEarlier(index, moved), _) => self.earlier(index + 1, moved),
             (Step::Prove, reply) => self.proved(reply),
             (Step::Discard, _) => self.start_afresh(),
             (Step::Store(from), _) => self.opened(from, !refused),

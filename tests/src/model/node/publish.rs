@@ -16,7 +16,7 @@ impl Turn<'_> {
         self.record(|job| {
             job.step(&[Event::Verify, Event::Publish]);
             job.intent = Some(Intent { version, names: vec![own], displaced: Vec::new() });
-            job.partial = None;
+            job.partials.clear();
         }) && self.publish()
     }
 
@@ -84,7 +84,7 @@ impl Turn<'_> {
                 job.delivered = Some(intent.version);
                 displaced = intent.displaced;
             }
-            job.partial = None;
+            job.partials.clear();
         });
         match displaced.last() {
             Some(&old) if recorded => self.send(Step::Tidy, Command::Remove(old)),

@@ -6,34 +6,52 @@ use super::{Flaw, Mutation, StagingFolder, Step, Turn};
 use crate::model::{
     LateClose,
     journal::Partial,
-    names::{Content, TARGET, chunk, whole},
+    names::{Content, Name, TARGET, chunk, whole},
     server::{Command, Reply},
 };
 
 impl Turn<'_> {
-    /// Puts a new attempt on record, with the names of an earlier partial, and sees first what
-    /// of that can be used.
+    /// Puts a new attempt on record, beside the earlier ones, and sees first what of those can be
+    /// used.
     pub(super) fn begin(&mut self) -> bool {
         let version = self.open_source();
-        let Some(earlier) = self.job().partial.clone() else {
+        if self.job().partials.is_empty() {
             return self.begin_fresh(version);
-        };
+        }
+        let names: Vec<_> = self.job().partials.iter().map(|partial| partial.name).collect();
         if !self.record_attempt(version) {
             return false;
         }
-        let names = earlier.names.iter();
-        self.here_mut().probes = names.flat_map(|&name| self.journal().locations(name)).collect();
-        let same = earlier.version == Some(version)
+        let probes = names.into_iter().flat_map(|name| self.journal().locations(name)).collect();
+        self.here_mut().probes = probes;
+        self.earlier(0, false)
+    }
+
+    /// Goes on with this one of the names under which a partial may be: moves the first that can
+    /// be used, removes the others.
+    pub(super) fn earlier(&mut self, index: usize, moved: bool) -> bool {
+        let own = self.here().own;
+        match self.here().probes.get(index) {
+            Some(&from) if !moved && self.may_adopt(from) => {
+                self.send(Step::MoveEarlier(index), Command::Rename(from, own))
+            }
+            Some(&name) => self.send(Step::RemoveEarlier(index, moved), Command::Remove(name)),
+            None if moved => self.send(Step::Prove, Command::Read(own)),
+            None => self.forget_and_store(0),
+        }
+    }
+
+    /// Whether the partial under this name may be gone on with.
+    fn may_adopt(&self, name: Name) -> bool {
+        // A folder moves with the files in it.
+        let of = self.job().partials.iter().find(|partial| partial.name.file == name.file);
+        let same = of.is_some_and(|partial| partial.version == self.here().version)
             || self.setting.mutated(Mutation::AdoptsOtherFingerprint);
         // A server that appends is found out by the same probe as one that truncates.
         let keeps = self.setting.server.late_close == LateClose::Keeps
             && !self.setting.server.appends
             || self.setting.mutated(Mutation::AdoptsDespiteTruncation);
-        if self.setting.protocol.adopts && same && keeps {
-            self.move_earlier(0)
-        } else {
-            self.remove_earlier(0)
-        }
+        self.setting.protocol.adopts && same && keeps
     }
 
     /// A fresh partial in a staging folder, which is on record itself, may move bytes while its
@@ -45,7 +63,7 @@ impl Turn<'_> {
         let mut job = self.job().clone();
         let own = self.next_name(&mut job);
         job.walk_to(Event::Begin);
-        job.partial = Some(Partial { version: Some(version), names: vec![own] });
+        job.partials = vec![Partial { version, name: own }];
         self.here_mut().own = own;
         self.queue(|now| *now = job);
         self.store(0)
@@ -55,35 +73,17 @@ impl Turn<'_> {
         let mut job = self.job().clone();
         let own = self.next_name(&mut job);
         job.walk_to(Event::Begin);
-        let earlier = job.partial.take();
-        let merges = self.setting.has(Flaw::MergesFingerprints);
-        // Until the earlier partial is moved or removed, what lies under the names may be of
-        // another version.
-        let all_same = earlier.as_ref().is_none_or(|earlier| earlier.version == Some(version));
-        let mut names = earlier.map_or_else(Vec::new, |earlier| earlier.names);
-        names.push(own);
-        let version = Some(version).filter(|_| all_same || merges);
-        job.partial = Some(Partial { version, names });
+        if self.setting.mutated(Mutation::MergesFingerprints) {
+            job.partials.iter_mut().for_each(|earlier| earlier.version = version);
+        }
+        job.partials.push(Partial { version, name: own });
         self.here_mut().own = own;
         self.record(|now| *now = job)
     }
 
-    fn move_earlier(&mut self, index: usize) -> bool {
-        let Some(&from) = self.here().probes.get(index) else { return self.forget_and_store(0) };
-        self.send(Step::MoveEarlier(index), Command::Rename(from, self.here().own))
-    }
-
     /// One that another session holds stays where it is, for a later removal.
     pub(super) fn earlier_moved(&mut self, index: usize, moved: bool) -> bool {
-        if moved {
-            return self.send(Step::Prove, Command::Read(self.here().own));
-        }
-        self.move_earlier(index + 1)
-    }
-
-    pub(super) fn remove_earlier(&mut self, index: usize) -> bool {
-        let Some(&name) = self.here().probes.get(index) else { return self.forget_and_store(0) };
-        self.send(Step::RemoveEarlier(index), Command::Remove(name))
+        self.earlier(index + 1, moved)
     }
 
     /// Goes on behind the bytes that are there, when they are the source's.
@@ -113,7 +113,7 @@ impl Turn<'_> {
 
     /// Leaves a partial that another session holds for a later removal.
     fn leave(&mut self) -> bool {
-        self.record(|job| job.partial = None) && self.retry()
+        self.record(|job| job.partials.clear()) && self.retry()
     }
 
     fn forget_and_store(&mut self, from: u8) -> bool {
@@ -127,7 +127,7 @@ impl Turn<'_> {
     /// Nothing is under the older names any more that is not noted elsewhere.
     fn forget_older_names(&mut self) {
         let (own, version) = (self.here().own, self.here().version);
-        self.queue(|job| job.partial = Some(Partial { version: Some(version), names: vec![own] }));
+        self.queue(|job| job.partials = vec![Partial { version, name: own }]);
     }
 
     /// With `publish = "direct"` every try writes to the target, from the first byte.
