@@ -56,7 +56,8 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let counted = Arc::clone(&meter);
     let mut checkpoint = run.checkpoints(number, move || counted.bytes());
     let progress = Box::new(move |_| checkpoint());
-    let bytes = FileSource::new(source.reopen()?, size, Arc::clone(&hashes), progress);
+    let (file, version) = (source.reopen()?, source.fingerprint.clone());
+    let bytes = FileSource::new(file, version, size, Arc::clone(&hashes), progress);
     let source_stream = ByteStream::new(bytes);
     let upload =
         Upload { path: target.clone(), offset: 0, length: size, source: source_stream, meter };

@@ -239,7 +239,8 @@ async fn upload(
             let counted = Arc::clone(&meter);
             let mut checkpoint = run.checkpoints(attempt, move || offset + counted.bytes());
             let progress = Box::new(move |_| checkpoint());
-            ByteStream::new(FileSource::new(file, size - offset, Arc::clone(hashes), progress))
+            let (version, hashes) = (source.fingerprint.clone(), Arc::clone(hashes));
+            ByteStream::new(FileSource::new(file, version, size - offset, hashes, progress))
         }
     };
     let upload =

@@ -15,7 +15,8 @@ pub(super) struct Source {
     pub(super) place: LocalFile,
     pub(super) file: File,
     pub(super) fingerprint: Fingerprint,
-    /// The whole file, when it is small: it is read where it is opened, on the same thread.
+    /// The whole file, when it is small and was not changed meanwhile: it is read where it is
+    /// opened, on the same thread.
     bytes: Option<Vec<u8>>,
 }
 
@@ -32,14 +33,14 @@ impl Source {
                 Ok(file) => file,
                 Err(error) => return Ok(Err(error)),
             };
-            let fingerprint = fingerprint(&file)?;
+            let found = fingerprint(&file)?;
             let mut bytes = None;
-            if fingerprint.size <= SMALL_BYTES {
-                let mut all = Vec::with_capacity(usize::try_from(fingerprint.size).unwrap_or(0));
-                (&mut file).take(fingerprint.size).read_to_end(&mut all)?;
-                bytes = Some(all);
+            if found.size <= SMALL_BYTES {
+                let mut all = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
+                (&mut file).take(found.size).read_to_end(&mut all)?;
+                bytes = Some(all).filter(|_| fingerprint(&file).is_ok_and(|now| now == found));
             }
-            Ok(Ok((file, fingerprint, bytes)))
+            Ok(Ok((file, found, bytes)))
         };
         let read = blocking(read).await.map_err(|error| local_io(&place, "read", error))?;
         let (file, fingerprint, bytes) = read

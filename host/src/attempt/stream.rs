@@ -8,8 +8,8 @@ use std::{
 
 use ferryway_core::bytes::{ByteSink, ByteSource};
 
-use crate::digest::Hashes;
-use crate::locks::lock;
+use super::source::fingerprint;
+use crate::{digest::Hashes, journal::record::Fingerprint, locks::lock};
 
 /// Called with the number of bytes that passed so far.
 pub type Progress = Box<dyn FnMut(u64) + Send>;
@@ -17,9 +17,12 @@ pub type Progress = Box<dyn FnMut(u64) + Send>;
 /// Hashes shared between a stream on the plugin's side and the attempt that waits for it.
 pub type SharedHashes = Arc<Mutex<Hashes>>;
 
-/// Reads a file from where it stands and hashes it on the way.
+/// Reads a file from where it stands and hashes it on the way. Gives only bytes of the version
+/// that was opened: a former owner that goes on reading must not mix another one into a partial
+/// that its successor has adopted.
 pub struct FileSource {
     file: File,
+    version: Fingerprint,
     /// Bytes still to be given: what a growing file has beyond them belongs to another version.
     remaining: u64,
     hashes: SharedHashes,
@@ -28,9 +31,15 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// A source of the next `remaining` bytes of the file.
-    pub fn new(file: File, remaining: u64, hashes: SharedHashes, progress: Progress) -> Self {
-        Self { file, remaining, hashes, passed: 0, progress }
+    /// A source of the next `remaining` bytes of the file, as long as it is this `version`.
+    pub fn new(
+        file: File,
+        version: Fingerprint,
+        remaining: u64,
+        hashes: SharedHashes,
+        progress: Progress,
+    ) -> Self {
+        Self { file, version, remaining, hashes, passed: 0, progress }
     }
 }
 
@@ -47,6 +56,10 @@ impl ByteSource for FileSource {
                 io::ErrorKind::UnexpectedEof,
                 "the source became shorter during the transfer",
             ));
+        }
+        // After the read: what was written before it shows in the time.
+        if fingerprint(&self.file)? != self.version {
+            return Err(io::Error::other("the source changed during the transfer"));
         }
         lock(&self.hashes).update(&chunk[..read]);
         self.remaining -= read as u64;

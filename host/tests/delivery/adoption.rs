@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ferryway_core::{Direction, Operation, Outcome, ResumePolicy, Status};
-use ferryway_host::journal::{JournalStore, record::Job};
+use ferryway_host::journal::{JournalError, JournalStore, record::Job};
+use tokio::time::timeout;
 
 use crate::{
     lab::{LIMIT, Lab, Node, RESUME_MIN, Setup, TARGET, content},
@@ -155,6 +156,30 @@ async fn a_partial_is_never_taken_for_that_of_a_later_attempt() {
         let whole = format!("{} bytes at 0", lab.setup.size);
         assert_eq!(stored_by(&lab, "n3"), [whole], "{}", lab.log.print());
     }
+}
+
+/// A former owner that is held in the middle of its upload reads on after its successor has
+/// published the same file, and after the source was changed in place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zombie_does_not_send_what_was_written_into_the_source_later() {
+    let lab = Lab::new(Setup::default());
+    let wire = lab.wire("n1");
+    let point = wire.plan(When::On(Operation::Store, "a1"), Act::PauseMid(70_000));
+    let zombie = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = zombie.submit().await.unwrap();
+    point.strikes().await;
+    recorded(&zombie, &job, |job| job.state.attempt.is_some()).await;
+    let node = lab.start("n2").await;
+    node.rest(&job.id).await;
+    let resumed = [format!("{} bytes at 70000", lab.setup.size - 70_000)];
+    assert_eq!(stored(&lab), resumed, "{}", lab.log.print());
+    lab.write_source("report.csv", &content(2, lab.setup.size));
+    point.release();
+    let ended = timeout(LIMIT, zombie.scheduler).await.expect("the zombie ends").unwrap();
+    assert!(matches!(ended, Err(JournalError::Fenced { .. })), "{ended:?}");
+    let result = lab.check(&node, &[job]).await;
+    node.stop().await;
+    assert_eq!(result, Ok(()), "{}", lab.log.print());
 }
 
 /// Under policy `size` the journal's checkpoint bounds what is taken for sent, whatever the

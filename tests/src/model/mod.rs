@@ -172,6 +172,8 @@ pub enum Mutation {
     AdoptsOtherFingerprint,
     /// A new attempt's fingerprint is recorded for the names of the earlier partials as well.
     MergesFingerprints,
+    /// Bytes are sent that were written into the source after it was opened.
+    SendsWhatChanged,
     /// A server that does not replace is told to delete the target first.
     DeletesTarget,
     /// A revoked folder gets no file in its place, and one that is made again is not followed.
@@ -190,14 +192,11 @@ pub enum Flaw {
     SettlesAtOnce,
     /// A node whose folder was revoked puts its partials beside the target instead.
     IgnoresBar,
-    /// Bytes are sent that were written into the source after it was opened.
-    SendsWhatChanged,
 }
 
 impl Flaw {
     /// Those of the host as it is.
-    pub const OF_THE_HOST: [Self; 4] =
-        [Self::LooksAtTarget, Self::SettlesAtOnce, Self::IgnoresBar, Self::SendsWhatChanged];
+    pub const OF_THE_HOST: [Self; 3] = [Self::LooksAtTarget, Self::SettlesAtOnce, Self::IgnoresBar];
 }
 
 /// One moment of the world.

@@ -129,6 +129,13 @@ fn a_name_keeps_the_fingerprint_of_its_attempt() {
 }
 
 #[test]
+fn what_is_written_into_an_open_source_is_not_sent() {
+    let budget = Budget { changes: 1, ..Budget::default() };
+    let setting = adopting(World { chunks: 3, changes_in_place: true, budget, ..World::default() });
+    caught(Mutation::SendsWhatChanged, setting, &[WHOLE, ONCE, DONE, STAYS]);
+}
+
+#[test]
 fn an_old_target_is_moved_and_not_deleted() {
     let server = ServerKind { replaces: false, ..ServerKind::default() };
     let world = World { old_target: true, ..World::default() };

@@ -5,7 +5,7 @@ use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, W
 
 use crate::{
     check::{safe, unsafe_in},
-    mutations::{DONE, ONCE, REVOKED, STAYS, WHOLE},
+    mutations::{DONE, ONCE, REVOKED, STAYS},
 };
 
 /// The setting is not safe with this weakness alone, and is safe without any.
@@ -41,15 +41,6 @@ fn a_revoked_owner_puts_its_partials_beside_the_target() {
     unsafe_in("IgnoresBar, mended", &setting, &[ONCE]);
     let weak = Setting { flaws: vec![Flaw::IgnoresBar], ..setting };
     unsafe_in("IgnoresBar", &weak, &[ONCE, REVOKED]);
-}
-
-#[test]
-fn a_zombie_sends_what_was_written_into_the_source_later() {
-    let protocol = Protocol { adopts: true, ..Protocol::default() };
-    let budget = Budget { changes: 1, ..Budget::default() };
-    let world = World { chunks: 3, changes_in_place: true, budget, ..World::default() };
-    let setting = Setting { protocol, world, ..Setting::default() };
-    shown(Flaw::SendsWhatChanged, setting, &[WHOLE, ONCE, DONE, STAYS]);
 }
 
 /// The move of the old target has no token of its own: one that the server reads late moves

@@ -2,7 +2,7 @@
 
 use ferryway_core::Event;
 
-use super::{Flaw, Mutation, StagingFolder, Step, Turn};
+use super::{Mutation, StagingFolder, Step, Turn};
 use crate::model::{
     LateClose,
     journal::Partial,
@@ -173,7 +173,7 @@ impl Turn<'_> {
         }
         // An open file shows what was written into it meanwhile.
         let in_place = self.setting.world.changes_in_place;
-        if in_place && !self.unchanged() && !self.setting.has(Flaw::SendsWhatChanged) {
+        if in_place && !self.unchanged() && !self.setting.mutated(Mutation::SendsWhatChanged) {
             return self.source_changed();
         }
         let version = if in_place { self.state.version } else { self.here().version };
