@@ -5,7 +5,7 @@
 
 use ferryway_core::{Event, RemotePath, Status, TransportError, transport::Session};
 
-use super::{Failure, absence, run::Run};
+use super::{Failure, absence, run::Run, settle};
 use crate::{
     journal::{
         Receipt,
@@ -54,7 +54,7 @@ pub(super) async fn publish(
             session.rename(token.clone(), target.clone()).await?;
         }
     }
-    look_again(run, session, target).await?;
+    look_again(run, session, token, target).await?;
     published(run, session, None).await
 }
 
@@ -152,26 +152,38 @@ async fn displace(
     Ok(session.rename(target.clone(), old).await?)
 }
 
-/// Looks once more after the configured delay: a partner that loses power can undo a rename
-/// that it confirmed.
+/// Waits for as long as a partner that loses its power may still undo a rename that it
+/// confirmed. False when the job asks for no wait.
+pub(super) async fn settle_delay(run: &Run) -> bool {
+    let delay = run.look(|job| job.spec.settle_delay_s);
+    tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
+    delay > 0
+}
+
+/// Looks after the settle delay whether the rename has lasted: the token must not be back. The
+/// target tells nothing, for an older one may be back as well.
 async fn look_again(
     run: &Run,
     session: &mut dyn Session,
+    token: &RemotePath,
     target: &RemotePath,
 ) -> Result<(), Failure> {
-    let delay = run.look(|job| job.spec.settle_delay_s);
-    if delay == 0 {
+    if !settle_delay(run).await {
         return Ok(());
     }
-    tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
-    if absence::is_file(session, target).await? {
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    let same_disk = match intent.tokens.iter().any(|token| token.witness.is_some()) {
+        true => settle::is_proved(run, session, &intent).await?,
+        false => absence::is_file(session, target).await?,
+    };
+    if same_disk && absence::is_absent(session, token, None).await? {
         return Ok(());
     }
     run.context.notices.publish_lost(&run.job(), target.to_string());
     Err(TransportError::retryable(
         ferryway_core::Kind::NotFound,
         ferryway_core::Operation::Rename,
-        "the target is not there after the settle delay; what became of it is looked up",
+        "the rename has not lasted for the settle delay; what became of it is looked up",
     )
     .at(target)
     .into())

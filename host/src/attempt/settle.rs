@@ -34,9 +34,34 @@ pub(super) async fn settle(
     session: &mut dyn Session,
     target: &RemotePath,
 ) -> Result<(), Failure> {
-    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     // The own name must be one that the partner can rename to, whatever became of its disk.
     run.partner.revisit(session, target).await?;
+    // What a loss of power can still undo is not believed before the settle delay is over.
+    let settled = publish_token(run, session, target).await?
+        || publish::settle_delay(run).await && publish_token(run, session, target).await?;
+    if settled {
+        return Ok(());
+    }
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    let note = match is_proved(run, session, &intent).await? {
+        true => "settled: the file was published before",
+        false if holds(session, target, &intent).await? => {
+            "settled: the partner shows no trace of the staging, but the file itself"
+        }
+        false => return send_anew(run, session, target).await,
+    };
+    run.context.notices.found_published(&run.job(), target.to_string());
+    publish::published(run, session, Some(note.to_owned())).await?.await?;
+    Ok(())
+}
+
+/// Publishes the first token that is found; false when none is.
+async fn publish_token(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<bool, Failure> {
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     for (index, token) in intent.tokens.iter().enumerate() {
         let Partial { number, path: own, .. } = next_partial(run, session, target).await?;
         // The move is on record before it is sent: it may be the last thing we do.
@@ -59,28 +84,23 @@ pub(super) async fn settle(
         }
         let found = session.stat(own.clone()).await?.size;
         if found.is_some_and(|size| size != token.size) {
-            return void(run, session, &own, target, (token, found)).await;
+            void(run, session, &own, target, (token, found)).await?;
         }
         run.still_owner().await?;
         publish::publish(run, session, &own, target).await?.await?;
         run.context.notices.published_at_settle(&run.job(), target.to_string());
-        return Ok(());
+        return Ok(true);
     }
-    let note = match is_proved(run, session, &intent).await? {
-        true => "settled: the file was published before",
-        false if holds(session, target, &intent).await? => {
-            "settled: the partner shows no trace of the staging, but the file itself"
-        }
-        false => return send_anew(run, session, target).await,
-    };
-    run.context.notices.found_published(&run.job(), target.to_string());
-    publish::published(run, session, Some(note.to_owned())).await?.await?;
-    Ok(())
+    Ok(false)
 }
 
 /// Whether the partner is one that held a token of the intent, so that its absence means that
 /// it was published.
-async fn is_proved(run: &Run, session: &mut dyn Session, intent: &Intent) -> Result<bool, Failure> {
+pub(super) async fn is_proved(
+    run: &Run,
+    session: &mut dyn Session,
+    intent: &Intent,
+) -> Result<bool, Failure> {
     for witness in intent.tokens.iter().filter_map(|token| token.witness.as_ref()) {
         if run.partner.shows(session, &witness.parse()?).await? {
             return Ok(true);

@@ -5,7 +5,7 @@ use ferryway_core::{Kind, Operation, Outcome, Status};
 use ferryway_host::journal::record::Job;
 
 use crate::{
-    lab::{Lab, Node, Setup, TARGET},
+    lab::{Lab, Node, Setup, TARGET, content},
     wire::{Act, When},
 };
 
@@ -147,6 +147,52 @@ async fn a_token_in_a_moved_folder_is_found() {
     assert_eq!(point.fired(), 1);
     assert_eq!(result, Ok(()), "{}", lab.log.print());
     assert!(lab.log.print().contains(&format!("night.BANK/e1 -> {REFUGE}: ok")));
+}
+
+/// A partner that loses its power undoes the last rename: the file is under its former name
+/// again, and the old target is back.
+fn undo_the_rename(lab: &Lab, partial: &str) {
+    lab.partner.put(partial, content(1, lab.setup.size));
+    lab.partner.put(TARGET, *b"the old report");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_that_does_not_last_is_made_again() {
+    for (staging, partial) in [("folder", PARTIAL), ("beside", "in/.report.csv.PRDY011.e1.a1.part")]
+    {
+        let base = Setup { old_target: true, settle_delay: 1, ..Setup::default() };
+        let lab = Lab::new(Setup { staging, ..base });
+        let wire = lab.wire("n1");
+        let renamed = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseAfter);
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        renamed.strikes().await;
+        undo_the_rename(&lab, partial);
+        renamed.release();
+        settles_after_all(&lab, &job, node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_successor_waits_for_the_settle_delay_too() {
+    let lab = Lab::new(Setup { old_target: true, settle_delay: 1, ..Setup::default() });
+    let job = dies_publishing(&lab, Act::DieAfter).await;
+    let wire = lab.wire("n2");
+    let looked = wire.plan(When::On(Operation::List, REFUGE), Act::PauseAfter);
+    let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+    looked.strikes().await;
+    undo_the_rename(&lab, &format!("{REFUGE}/PRDY011.a1.part"));
+    looked.release();
+    settles_after_all(&lab, &job, node).await;
+}
+
+async fn settles_after_all(lab: &Lab, job: &Job, node: Node) {
+    let job = node.rest(&job.id).await;
+    assert_eq!(job.status, Status::Idle(Outcome::Completed), "{}", lab.log.print());
+    let result = node.quiet().await.and(lab.target(&content(1, lab.setup.size))).and(lab.tidy());
+    node.stop().await;
+    assert_eq!((result, sent(lab)), (Ok(()), 1), "{}", lab.log.print());
+    assert_eq!(lab.published(2), Ok(()), "{}", lab.log.print());
 }
 
 /// The old target is out of the way when its successor turns out to be of no use, and the

@@ -178,6 +178,10 @@ pub enum Mutation {
     DeletesTarget,
     /// A revoked folder gets no file in its place, and one that is made again is not followed.
     NoBar,
+    /// After the settle delay the target is looked at instead of the token.
+    LooksAtTarget,
+    /// A token under none of its names is taken for published without the settle delay.
+    SettlesAtOnce,
     /// A job without an intent goes before an older one with an intent.
     NewerJobFirst,
 }
@@ -186,17 +190,13 @@ pub enum Mutation {
 /// `docs/model.md`; one that is mended in the host becomes a [`Mutation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// After the settle delay the target is looked at instead of the token.
-    LooksAtTarget,
-    /// A token under none of its names is taken for published without the settle delay.
-    SettlesAtOnce,
     /// A node whose folder was revoked puts its partials beside the target instead.
     IgnoresBar,
 }
 
 impl Flaw {
     /// Those of the host as it is.
-    pub const OF_THE_HOST: [Self; 3] = [Self::LooksAtTarget, Self::SettlesAtOnce, Self::IgnoresBar];
+    pub const OF_THE_HOST: [Self; 1] = [Self::IgnoresBar];
 }
 
 /// One moment of the world.

@@ -143,6 +143,24 @@ fn an_old_target_is_moved_and_not_deleted() {
     caught(Mutation::DeletesTarget, setting, &[STAYS]);
 }
 
+fn settling() -> Setting {
+    let protocol = Protocol { settle_delay: true, ..Protocol::default() };
+    let budget = Budget { power_losses: 1, ..Budget::default() };
+    let world = World { old_target: true, budget, ..World::default() };
+    Setting { protocol, world, ..Setting::default() }
+}
+
+#[test]
+fn after_the_settle_delay_the_token_is_looked_for() {
+    let server = ServerKind { storage_apart: true, ..ServerKind::default() };
+    caught(Mutation::LooksAtTarget, Setting { server, ..settling() }, &[DONE, STAYS]);
+}
+
+#[test]
+fn a_successor_waits_for_the_settle_delay() {
+    caught(Mutation::SettlesAtOnce, settling(), &[DONE, STAYS]);
+}
+
 #[test]
 fn an_older_intent_is_settled_before_a_newer_job() {
     let world = World { jobs: 2, ..World::default() };

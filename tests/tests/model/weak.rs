@@ -4,35 +4,9 @@
 use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, World};
 
 use crate::{
-    check::{safe, unsafe_in},
-    mutations::{DONE, ONCE, REVOKED, STAYS},
+    check::unsafe_in,
+    mutations::{ONCE, REVOKED, STAYS},
 };
-
-/// The setting is not safe with this weakness alone, and is safe without any.
-fn shown(flaw: Flaw, setting: Setting, properties: &[&str]) {
-    let weak = Setting { flaws: vec![flaw], ..setting.clone() };
-    unsafe_in(&format!("{flaw:?}"), &weak, properties);
-    safe(&format!("{flaw:?}, mended"), &Setting { flaws: Vec::new(), ..setting });
-}
-
-fn settling() -> Setting {
-    let protocol = Protocol { settle_delay: true, ..Protocol::default() };
-    let budget = Budget { power_losses: 1, ..Budget::default() };
-    let world = World { old_target: true, budget, ..World::default() };
-    Setting { protocol, world, ..Setting::default() }
-}
-
-#[test]
-fn after_the_settle_delay_an_older_target_is_taken_for_the_new_one() {
-    let server = ServerKind { storage_apart: true, ..ServerKind::default() };
-    let setting = Setting { server, ..settling() };
-    shown(Flaw::LooksAtTarget, setting, &[DONE, STAYS]);
-}
-
-#[test]
-fn a_successor_does_not_wait_for_the_settle_delay() {
-    shown(Flaw::SettlesAtOnce, settling(), &[DONE, STAYS]);
-}
 
 #[test]
 fn a_revoked_owner_puts_its_partials_beside_the_target() {

@@ -2,7 +2,7 @@
 
 use ferryway_core::Event;
 
-use super::{Flaw, Mutation, Step, Turn};
+use super::{Mutation, Step, Turn};
 use crate::model::{
     journal::Intent,
     names::{File, Name, TARGET},
@@ -65,13 +65,13 @@ impl Turn<'_> {
     /// Looks whether the token is back under its name: then a loss of power has undone the
     /// rename. The target tells nothing, for an older one may be back as well.
     pub(super) fn look_again(&mut self) -> bool {
-        let at_target = self.setting.has(Flaw::LooksAtTarget);
+        let at_target = self.setting.mutated(Mutation::LooksAtTarget);
         let name = if at_target { TARGET } else { self.here().own };
         self.send(Step::LookAgain, Command::Look(name))
     }
 
     pub(super) fn looked_again(&mut self, found: bool) -> bool {
-        let lasted = found == self.setting.has(Flaw::LooksAtTarget);
+        let lasted = found == self.setting.mutated(Mutation::LooksAtTarget);
         if lasted { self.published() } else { self.retry() }
     }
 

@@ -2,7 +2,7 @@
 
 use ferryway_core::Event;
 
-use super::{Flaw, Mutation, Step, Turn};
+use super::{Mutation, Step, Turn};
 use crate::model::{names::Content, server::Command};
 
 impl Turn<'_> {
@@ -37,7 +37,7 @@ impl Turn<'_> {
     pub(super) fn take(&mut self, index: usize, again: bool) -> bool {
         let Some(&name) = self.here().probes.get(index) else {
             let waits = self.setting.protocol.settle_delay && !again;
-            if !waits || self.setting.has(Flaw::SettlesAtOnce) {
+            if !waits || self.setting.mutated(Mutation::SettlesAtOnce) {
                 return self.published();
             }
             self.here_mut().step = Step::Unsettled;
