@@ -234,7 +234,7 @@ impl Notices {
         self.tell(job, |job| Message::OutcomeUnknown { job, target });
     }
 
-    /// The target was gone when it was looked at again.
+    /// A publish had not lasted when it was looked at again.
     pub fn publish_lost(&self, job: &Job, target: String) {
         self.tell(job, |job| Message::PublishLost { job, target });
     }

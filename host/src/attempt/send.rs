@@ -274,10 +274,9 @@ async fn may_have_vanished(
     if !refused {
         return Ok(false);
     }
-    // A successor that revoked the folder has put a file there: then nothing is ours any more.
     run.still_owner().await?;
     if session.list(Some(folder.clone())).await.is_err() {
-        run.partner.forget_place(folder).await;
+        run.partner.forget_place(session, &partial.place).await?;
     }
     Ok(true)
 }

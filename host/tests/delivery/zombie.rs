@@ -1,8 +1,8 @@
 //! A former owner that does not know it yet: held inside an operation while a successor takes
 //! over and finishes, then let go. Nothing that it does may count.
 
-use ferryway_core::{Direction, ResumePolicy, transport::Rename};
-use ferryway_host::journal::JournalError;
+use ferryway_core::{Direction, Operation, ResumePolicy, Status, transport::Rename};
+use ferryway_host::{control::api::Command, journal::JournalError};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
@@ -71,6 +71,37 @@ async fn beside_its_target_a_zombie_leaves_at_most_its_partial() {
     }
     broken.report();
     assert_eq!(left, 1, "only a store that has not begun can leave a partial");
+}
+
+/// A journal that does not tell an owner of its successor. What the successor has left on the
+/// partner does: the owner stages nothing anywhere else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whose_folder_is_barred_stops() {
+    let folder = "in/.ferryway/night.BANK/e1";
+    for held in [When::On(Operation::MakeFolder, "e1"), When::On(Operation::Store, "a1.part")] {
+        let lab = Lab::new(Setup::default());
+        let wire = lab.wire("n1");
+        let point = wire.plan(held, Act::PauseBefore);
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        point.strikes().await;
+        let mut successor = lab.session().await;
+        drop(successor.remove_folder(folder.parse().unwrap()).await);
+        lab.put(folder, b"");
+        point.release();
+        let suspended = node.rest(&job.id).await;
+        let print = || format!("{suspended:?}\n{}", lab.log.print());
+        assert_eq!(suspended.status, Status::Suspended, "{}", print());
+        assert!(suspended.state.last_error.as_ref().unwrap().contains(folder), "{}", print());
+        assert_eq!(lab.remote_files(), [folder], "{}", print());
+        // An operator who knows better.
+        successor.remove(folder.parse().unwrap()).await.unwrap();
+        node.command(&job.id, Command::Release).await.unwrap();
+        node.rest(&job.id).await;
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        assert_eq!(result, Ok(()), "{}", lab.log.print());
+    }
 }
 
 /// Holds the first node inside an operation, lets a second one finish, then lets go of the

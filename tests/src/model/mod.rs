@@ -34,9 +34,6 @@ pub struct Setting {
     pub world: World,
     /// A rule of the protocol that is broken, to see that the search finds it.
     pub mutation: Option<Mutation>,
-    /// The weaknesses that the protocol has; the host's, unless it is to be seen what mending
-    /// one is good for.
-    pub flaws: Vec<Flaw>,
 }
 
 /// The habits of the partner's server.
@@ -182,21 +179,10 @@ pub enum Mutation {
     LooksAtTarget,
     /// A token under none of its names is taken for published without the settle delay.
     SettlesAtOnce,
-    /// A job without an intent goes before an older one with an intent.
-    NewerJobFirst,
-}
-
-/// A weakness of the host's protocol that the search has found. Each is written up in
-/// `docs/model.md`; one that is mended in the host becomes a [`Mutation`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
     /// A node whose folder was revoked puts its partials beside the target instead.
     IgnoresBar,
-}
-
-impl Flaw {
-    /// Those of the host as it is.
-    pub const OF_THE_HOST: [Self; 1] = [Self::IgnoresBar];
+    /// A job without an intent goes before an older one with an intent.
+    NewerJobFirst,
 }
 
 /// One moment of the world.
@@ -251,7 +237,6 @@ impl Default for Setting {
             protocol: Protocol::default(),
             world: World::default(),
             mutation: None,
-            flaws: Flaw::OF_THE_HOST.to_vec(),
         }
     }
 }
@@ -301,10 +286,6 @@ impl Default for World {
 }
 
 impl Setting {
-    fn has(&self, flaw: Flaw) -> bool {
-        self.flaws.contains(&flaw)
-    }
-
     fn mutated(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }

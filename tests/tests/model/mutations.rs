@@ -87,7 +87,7 @@ fn the_journal_refuses_a_former_owner() {
     let world = World { jobs: 2, ..World::default() };
     for protocol in [in_place(), Protocol::default()] {
         let name = format!("a journal that fences, beside {}", protocol.beside);
-        let setting = Setting { world: world.clone(), flaws: Vec::new(), ..Setting::default() };
+        let setting = Setting { world: world.clone(), ..Setting::default() };
         safe(&name, &Setting { protocol: protocol.clone(), ..setting.clone() });
         let protocol = Protocol { journal_fences: false, ..protocol };
         let name = format!("a journal that does not fence, beside {}", protocol.beside);
@@ -98,12 +98,14 @@ fn the_journal_refuses_a_former_owner() {
 
 /// A folder that was taken away stays so, even where the journal does not fence.
 #[test]
-fn a_revoked_folder_gets_a_file_in_its_place() {
+fn a_revoked_folder_gets_a_file_in_its_place_that_is_heeded() {
     let protocol = Protocol { journal_fences: false, ..Protocol::default() };
-    let setting = Setting { protocol, flaws: Vec::new(), ..Setting::default() };
-    unsafe_in("NoBar, not broken", &setting, &[ONCE]);
-    let broken = Setting { mutation: Some(Mutation::NoBar), ..setting };
-    unsafe_in("NoBar", &broken, &[ONCE, REVOKED]);
+    let setting = Setting { protocol, ..Setting::default() };
+    unsafe_in("a bar, and a journal that does not fence", &setting, &[ONCE]);
+    for mutation in [Mutation::NoBar, Mutation::IgnoresBar] {
+        let broken = Setting { mutation: Some(mutation), ..setting.clone() };
+        unsafe_in(&format!("{mutation:?}"), &broken, &[ONCE, REVOKED]);
+    }
 }
 
 #[test]

@@ -1,21 +1,9 @@
 //! Where the host's protocol is weak. Each weakness is shown with the scenario that it needs,
 //! and that it is gone when the one rule is mended. docs/model.md tells them in words.
 
-use ferryway_tests::model::{Budget, Flaw, Lock, Protocol, ServerKind, Setting, World};
+use ferryway_tests::model::{Budget, Lock, Protocol, ServerKind, Setting, World};
 
-use crate::{
-    check::unsafe_in,
-    mutations::{ONCE, REVOKED, STAYS},
-};
-
-#[test]
-fn a_revoked_owner_puts_its_partials_beside_the_target() {
-    let protocol = Protocol { journal_fences: false, ..Protocol::default() };
-    let setting = Setting { protocol, flaws: Vec::new(), ..Setting::default() };
-    unsafe_in("IgnoresBar, mended", &setting, &[ONCE]);
-    let weak = Setting { flaws: vec![Flaw::IgnoresBar], ..setting };
-    unsafe_in("IgnoresBar", &weak, &[ONCE, REVOKED]);
-}
+use crate::{check::unsafe_in, mutations::STAYS};
 
 /// The move of the old target has no token of its own: one that the server reads late moves
 /// whatever the target is by then.
@@ -24,7 +12,7 @@ fn a_late_move_of_the_old_target_takes_the_new_one() {
     let server = ServerKind { replaces: false, ..ServerKind::default() };
     let budget = Budget { losses: 1, ..Budget::default() };
     let world = World { old_target: true, ..World::default() };
-    let setting = Setting { server, flaws: Vec::new(), ..Setting::default() };
+    let setting = Setting { server, ..Setting::default() };
     let lossy = World { budget, ..world.clone() };
     unsafe_in("a move that is read late", &Setting { world: lossy, ..setting.clone() }, &[STAYS]);
     let protocol = Protocol { beside: true, ..Protocol::default() };
@@ -38,6 +26,6 @@ fn a_locked_token_makes_the_host_move_the_target() {
     let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };
     let budget = Budget { holds: 1, ..Budget::default() };
     let world = World { old_target: true, budget, ..World::default() };
-    let setting = Setting { server, world, flaws: Vec::new(), ..Setting::default() };
+    let setting = Setting { server, world, ..Setting::default() };
     unsafe_in("a locked token", &setting, &[STAYS]);
 }

@@ -162,6 +162,7 @@ impl PartnerState {
         if make_folders(session, &record.base, &folder).await? {
             return Ok(Some(folder));
         }
+        self.not_barred(session, &folder).await?;
         self.keep(folders, Staging { state: StagingState::Removed, ..record }).await?;
         tracing::warn!(partner = %self.name, folder = %folder,
             "the partner makes no folder there; partials lie beside their targets");
@@ -255,21 +256,29 @@ impl PartnerState {
             Place::Beside { mark: Some(mark) } => absence::is_file(session, mark).await?,
             Place::Beside { mark: None } => true,
         };
-        if let Some(witness) = place.witness().filter(|_| !there) {
-            self.forget_place(witness).await;
-        }
-        Ok(())
+        if there { Ok(()) } else { self.forget_place(session, &place).await }
     }
 
-    /// Forgets a place of our epoch, by its witness: the partner has lost it.
-    pub async fn forget_place(&self, witness: &RemotePath) {
+    /// Forgets a place of our epoch: the partner has lost it.
+    ///
+    /// # Errors
+    /// When it was not lost, but taken away by a successor.
+    pub async fn forget_place(
+        &self,
+        session: &mut dyn Session,
+        place: &Place,
+    ) -> Result<(), Failure> {
+        if let Place::Folder(folder) = place {
+            self.not_barred(session, folder).await?;
+        }
         for home in self.staging.lock().await.homes.values_mut() {
             // Another job may have noticed before.
-            if home.place.as_ref().and_then(Place::witness) == Some(witness) {
+            if home.place.as_ref() == Some(place) {
                 home.place = None;
                 home.losses += 1;
             }
         }
+        Ok(())
     }
 
     /// Removes what former owners left in their revoked folders, the folders, and marks. Only

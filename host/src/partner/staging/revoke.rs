@@ -7,7 +7,7 @@ use ferryway_core::{
 
 use super::{Folders, store_empty};
 use crate::{
-    attempt::Failure,
+    attempt::{Failure, absence},
     journal::record::{Staging, StagingState},
     partner::PartnerState,
 };
@@ -37,6 +37,32 @@ impl PartnerState {
         }
         folders.fenced = true;
         Ok(())
+    }
+
+    /// Looks that no successor has put a file where our epoch's folder was: then nothing is ours
+    /// any more, and nothing may be staged anywhere else.
+    ///
+    /// # Errors
+    /// When there is one, which suspends the jobs unless the journal says what has happened.
+    pub(super) async fn not_barred(
+        &self,
+        session: &mut dyn Session,
+        folder: &RemotePath,
+    ) -> Result<(), Failure> {
+        if !absence::is_file(session, folder).await? {
+            return Ok(());
+        }
+        self.journal.check_ownership().await?;
+        // Whichever job comes next would find the same.
+        Err(TransportError::permanent(
+            Kind::Refused,
+            Operation::Connect,
+            "a file lies where this host has its staging folder, as another host puts it there \
+             that has taken the instance over; end the one of them that is not to be the owner. \
+             If this is the only host, remove that file and release the jobs",
+        )
+        .at(folder)
+        .into())
     }
 
     /// What the journal knows of the folder, `folders` knows after every step: a name that is

@@ -1,6 +1,6 @@
 //! Taking the staging folders of former owners away, and making one's own.
 
-use super::{Flaw, Mutation, StagingFolder, Step, Turn};
+use super::{Mutation, StagingFolder, Step, Turn};
 use crate::model::{names::Folder, server::Command};
 
 impl Turn<'_> {
@@ -73,7 +73,7 @@ impl Turn<'_> {
             return self.next_try();
         }
         let barred = self.state.server.bars.contains(&Folder::Epoch(ours));
-        if barred && !self.setting.has(Flaw::IgnoresBar) {
+        if barred && !self.setting.mutated(Mutation::IgnoresBar) {
             // A successor's file is where our folder was: nothing is ours any more.
             self.stop();
             return false;

@@ -8,7 +8,7 @@ mod settle;
 use ferryway_core::Event;
 
 use super::{
-    Flaw, Mutation, Setting, State,
+    Mutation, Setting, State,
     journal::{Job, Journal},
     names::{Attempt, File, Folder, Name, TARGET},
     server::{Command, Peer, Reply, Session},
