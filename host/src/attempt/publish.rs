@@ -3,7 +3,9 @@
 //! acknowledged only after such a look, so what follows an acknowledgement at once needs none
 //! of its own.
 
-use ferryway_core::{Event, RemotePath, Status, TransportError, transport::Session};
+use ferryway_core::{
+    Class, Event, Kind, Operation, RemotePath, Status, TransportError, transport::Session,
+};
 
 use super::{Failure, absence, run::Run, settle};
 use crate::{
@@ -43,15 +45,17 @@ pub(super) async fn publish(
         Ok(()) => {}
         Err(error) if error.reply().is_none() => return Err(error.into()),
         Err(error) => {
-            if !absence::is_file(session, target).await? {
-                return Err(error.into());
-            }
+            let in_the_way = absence::is_file(session, target).await?;
             if !absence::is_file(session, token).await? {
                 return Err(token_is_gone(token, error).into());
             }
+            if !in_the_way || replaces(run, session, token).await? {
+                return Err(held(token, error).into());
+            }
             displace(run, session, token, target).await?;
             run.still_owner().await?;
-            session.rename(token.clone(), target.clone()).await?;
+            let renamed = session.rename(token.clone(), target.clone()).await;
+            renamed.map_err(|error| held(token, error))?;
         }
     }
     look_again(run, session, token, target).await?;
@@ -125,12 +129,58 @@ pub(super) async fn finish(
 /// Whoever has taken the token, the old target must not be moved away for nothing.
 fn token_is_gone(token: &RemotePath, cause: TransportError) -> TransportError {
     TransportError::retryable(
-        ferryway_core::Kind::NotFound,
-        ferryway_core::Operation::Rename,
+        Kind::NotFound,
+        Operation::Rename,
         "the partial is not where it was; what became of it is looked up",
     )
     .at(token)
     .caused_by(cause)
+}
+
+/// A partner that refuses a rename although nothing is in its way: something holds on to the
+/// partial or the target, which shows when it lets go. What the partner calls permanent is
+/// tried again too: one code stands for denied and for busy.
+pub(super) fn held(path: &RemotePath, cause: TransportError) -> TransportError {
+    if cause.class() != Class::Permanent {
+        return cause;
+    }
+    TransportError::new(
+        Class::Locked,
+        Kind::Locked,
+        Operation::Rename,
+        "the partner holds on to the partial or the target; whether it was published shows when \
+         it lets go",
+    )
+    .at(path)
+    .caused_by(cause)
+}
+
+/// Whether the partner replaces files by a rename; found out once, beside the token.
+async fn replaces(
+    run: &Run,
+    session: &mut dyn Session,
+    token: &RemotePath,
+) -> Result<bool, Failure> {
+    if let Some(known) = run.partner.replaces(session) {
+        return Ok(known);
+    }
+    let name = token.name();
+    let [from, onto] =
+        [token.sibling(&format!("{name}.from"))?, token.sibling(&format!("{name}.onto"))?];
+    let journal = &run.context.journal;
+    let leftover = |path: &RemotePath| {
+        let (partner, path) = (run.partner.name.clone(), path.clone());
+        Leftover { partner, path, job: run.id() }
+    };
+    // On record before they are there: whoever dies in between leaves files that nobody knows.
+    for path in [&from, &onto] {
+        journal.put_leftover(leftover(path)).await?;
+    }
+    let found = run.partner.probe_rename(session, [&from, &onto]).await?;
+    for path in [&from, &onto] {
+        journal.forget_leftover(leftover(path)).await?;
+    }
+    Ok(found)
 }
 
 /// Moves the old target out of the way of a server that does not replace it. It is never
@@ -149,7 +199,8 @@ async fn displace(
         state.intent.get_or_insert_default().displaced.push(old.to_string());
     })
     .await?;
-    Ok(session.rename(target.clone(), old).await?)
+    let moved = session.rename(target.clone(), old).await;
+    Ok(moved.map_err(|error| held(target, error))?)
 }
 
 /// Waits for as long as a partner that loses its power may still undo a rename that it
@@ -181,8 +232,8 @@ async fn look_again(
     }
     run.context.notices.publish_lost(&run.job(), target.to_string());
     Err(TransportError::retryable(
-        ferryway_core::Kind::NotFound,
-        ferryway_core::Operation::Rename,
+        Kind::NotFound,
+        Operation::Rename,
         "the rename has not lasted for the settle delay; what became of it is looked up",
     )
     .at(target)

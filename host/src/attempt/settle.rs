@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex};
 
 use ferryway_core::{
-    Algorithm, Class, Event, Kind, Operation, RemotePath, TransportError,
+    Algorithm, Event, Kind, RemotePath,
     bytes::{Meter, Sink},
     transport::{Download, Session},
 };
@@ -173,7 +173,7 @@ async fn take(
                 }
                 Err(error) => {
                     if !absence::is_absent(session, &path, None).await? {
-                        return Err(busy(&path, error).into());
+                        return Err(publish::held(&path, error).into());
                     }
                 }
             }
@@ -242,15 +242,4 @@ async fn put_back(
         publish::note_displaced(run, &intent).await?;
     }
     Ok(())
-}
-
-fn busy(path: &RemotePath, cause: TransportError) -> TransportError {
-    TransportError::new(
-        Class::Locked,
-        Kind::Locked,
-        Operation::Rename,
-        "the partner holds on to the partial; whether it was published shows when it lets go",
-    )
-    .at(path)
-    .caused_by(cause)
 }

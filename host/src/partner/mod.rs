@@ -2,6 +2,7 @@
 
 mod late_close;
 pub mod pool;
+mod rename_over;
 pub mod staging;
 
 use std::{
@@ -36,6 +37,7 @@ pub struct PartnerState {
     /// Held while staging folders are made or revoked: one at a time.
     staging: tokio::sync::Mutex<staging::Folders>,
     late_close: Mutex<LateClose>,
+    replaces: Mutex<Option<bool>>,
     outage: Mutex<Outage>,
 }
 
@@ -71,6 +73,7 @@ impl PartnerState {
             notices,
             staging: tokio::sync::Mutex::new(folders),
             late_close: Mutex::new(LateClose::Probe),
+            replaces: Mutex::default(),
             outage: Mutex::default(),
         }))
     }

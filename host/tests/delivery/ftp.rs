@@ -149,10 +149,12 @@ async fn a_zombie_changes_nothing_on_any_server() {
     Broken::all(tasks).await.report();
 }
 
-/// A refusal to publish may last: the job waits for an operator, with its token in place.
+/// A refusal to publish may last: when its retries are used up, the job waits for an operator,
+/// with its token in place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_publish_waits_for_an_operator() {
-    let (lab, server) = lab(Behaviour::default(), Setup::default()).await;
+    let setup = Setup { retries: 0, ..Setup::default() };
+    let (lab, server) = lab(Behaviour::default(), setup).await;
     let fault = server.faults().add(Rule::refuse_rnto());
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();

@@ -1,12 +1,11 @@
 //! What became of an intent to publish: found out by its token, never guessed.
 
-use ferryway_core::{Kind, Operation, Outcome, Status};
-
-use ferryway_host::journal::record::Job;
+use ferryway_core::{Kind, Operation, Outcome, Status, transport::Rename};
+use ferryway_host::{control::api::Command, journal::record::Job};
 
 use crate::{
     lab::{Lab, Node, Setup, TARGET, content},
-    wire::{Act, When},
+    wire::{Act, Done, When},
 };
 
 const PARTIAL: &str = "in/.ferryway/night.BANK/e1/PRDY011.a1.part";
@@ -116,6 +115,52 @@ async fn busy_is_not_absent() {
     }
 }
 
+/// A partner that replaces files refuses a rename because something holds the file: the old
+/// target stays where it is. Whether it replaces is found out once, where it does not say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_file_does_not_move_the_old_target() {
+    for staging in ["folder", "beside"] {
+        for (rename, probes) in [(Rename::Replaces, 0), (Rename::Unknown, 1)] {
+            let lab = Lab::new(Setup { staging, rename, old_target: true, ..Setup::default() });
+            let (wire, refused) = (lab.wire("n1"), Act::Refuse(550, Kind::Unavailable));
+            let held = ["a1.part", "a2.part"];
+            let points = held.map(|name| wire.plan(When::On(Operation::Rename, name), refused));
+            let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+            let job = node.submit().await.unwrap();
+            node.rest(&job.id).await;
+            let result = lab.check(&node, &[job]).await;
+            node.stop().await;
+            assert!(points.iter().all(|point| point.fired() == 1), "{}", lab.log.print());
+            assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", lab.log.print());
+            let renamed = |d: &&Done| d.operation == Operation::Rename;
+            let entries = lab.log.entries();
+            let moved = entries.iter().filter(renamed).filter(|done| done.path == TARGET).count();
+            let probed = entries.iter().filter(renamed).filter(|d| d.path.ends_with(".from"));
+            assert_eq!((moved, probed.count()), (0, probes), "{}", lab.log.print());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_rename_suspends_the_job_when_its_retries_are_used_up() {
+    let lab = Lab::new(Setup { retries: 2, old_target: true, ..Setup::default() });
+    let (wire, refused) = (lab.wire("n1"), Act::Refuse(550, Kind::Unavailable));
+    // The first try and two more.
+    let names = ["a1.part", "a2.part", "a3.part"];
+    let points = names.map(|name| wire.plan(When::On(Operation::Rename, name), refused));
+    let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = node.submit().await.unwrap();
+    let suspended = node.rest(&job.id).await;
+    assert_eq!(suspended.status, Status::Suspended, "{}", lab.log.print());
+    assert!(points.iter().all(|point| point.fired() == 1), "{}", lab.log.print());
+    assert_eq!(lab.target(b"the old report"), Ok(()));
+    node.command(&job.id, Command::Release).await.unwrap();
+    node.rest(&job.id).await;
+    let result = lab.check(&node, &[job]).await;
+    node.stop().await;
+    assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", lab.log.print());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shortened_token_is_never_published() {
     for (staging, partial) in [("folder", PARTIAL), ("beside", "in/.report.csv.PRDY011.e1.a1.part")]
@@ -200,7 +245,7 @@ async fn settles_after_all(lab: &Lab, job: &Job, node: Node) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_target_that_was_moved_away_is_not_lost() {
     for staging in ["folder", "beside"] {
-        let rename = ferryway_core::transport::Rename::RefusesExisting;
+        let rename = Rename::RefusesExisting;
         let lab = Lab::new(Setup { staging, rename, old_target: true, ..Setup::default() });
         let wire = lab.wire("n1");
         let point = wire.plan(When::On(Operation::Rename, TARGET), Act::DieAfter);

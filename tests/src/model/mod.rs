@@ -173,6 +173,8 @@ pub enum Mutation {
     SendsWhatChanged,
     /// A server that does not replace is told to delete the target first.
     DeletesTarget,
+    /// A server that does replace is made to move the old target as well.
+    MovesTargetAnyway,
     /// A revoked folder gets no file in its place, and one that is made again is not followed.
     NoBar,
     /// After the settle delay the target is looked at instead of the token.

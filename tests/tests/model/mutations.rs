@@ -145,6 +145,15 @@ fn an_old_target_is_moved_and_not_deleted() {
     caught(Mutation::DeletesTarget, setting, &[STAYS]);
 }
 
+#[test]
+fn a_server_that_replaces_is_not_made_to_move_the_old_target() {
+    let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };
+    let budget = Budget { holds: 1, ..Budget::default() };
+    let world = World { old_target: true, budget, ..World::default() };
+    let setting = Setting { server, world, ..Setting::default() };
+    caught(Mutation::MovesTargetAnyway, setting, &[STAYS]);
+}
+
 fn settling() -> Setting {
     let protocol = Protocol { settle_delay: true, ..Protocol::default() };
     let budget = Budget { power_losses: 1, ..Budget::default() };

@@ -1,7 +1,7 @@
 //! Where the host's protocol is weak. Each weakness is shown with the scenario that it needs,
 //! and that it is gone when the one rule is mended. docs/model.md tells them in words.
 
-use ferryway_tests::model::{Budget, Lock, Protocol, ServerKind, Setting, World};
+use ferryway_tests::model::{Budget, Protocol, ServerKind, Setting, World};
 
 use crate::{check::unsafe_in, mutations::STAYS};
 
@@ -18,14 +18,4 @@ fn a_late_move_of_the_old_target_takes_the_new_one() {
     let protocol = Protocol { beside: true, ..Protocol::default() };
     let name = "a zombie's move, tokens in place";
     unsafe_in(name, &Setting { world, protocol, ..setting }, &[STAYS]);
-}
-
-/// A server that replaces is told to move the old target as well, when a file is only locked.
-#[test]
-fn a_locked_token_makes_the_host_move_the_target() {
-    let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };
-    let budget = Budget { holds: 1, ..Budget::default() };
-    let world = World { old_target: true, budget, ..World::default() };
-    let setting = Setting { server, world, ..Setting::default() };
-    unsafe_in("a locked token", &setting, &[STAYS]);
 }

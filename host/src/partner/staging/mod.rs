@@ -402,7 +402,14 @@ async fn remove_mark(session: &mut dyn Session, path: &RemotePath) -> Result<boo
     }
 }
 
-async fn store_empty(session: &mut dyn Session, path: &RemotePath) -> Result<(), TransportError> {
+/// Stores a file without a byte.
+///
+/// # Errors
+/// As [`Session::store`].
+pub async fn store_empty(
+    session: &mut dyn Session,
+    path: &RemotePath,
+) -> Result<(), TransportError> {
     let upload = Upload {
         path: path.clone(),
         offset: 0,

@@ -37,13 +37,14 @@ impl Turn<'_> {
         true
     }
 
-    /// Moves the old target out of the way. A token that somebody else holds is tried again; one
-    /// that is gone is looked for.
+    /// Moves the old target out of the way, where the server does not replace it. A token that
+    /// somebody else holds is tried again; one that is gone is looked for.
     pub(super) fn make_room(&mut self, target: bool, token: bool) -> bool {
         if !token {
             return self.retry();
         }
-        if !target {
+        let anyway = self.setting.mutated(Mutation::MovesTargetAnyway);
+        if !target || self.setting.server.replaces && !anyway {
             return self.publish();
         }
         let Name { folder, file: File::Part(attempt) } = self.here().own else { return false };
