@@ -104,7 +104,7 @@ async fn a_job_is_shown_whole() {
             Some(Attempt { number: 1, epoch: view.job.epoch, fingerprint, names: names.clone() });
         let (size, hash) = (2_048, Some(digest.clone()));
         let token = Token { attempt: 1, names, size, digest: hash, proof: None, witness: None };
-        state.intent = Some(Intent { tokens: vec![token], displaced: Vec::new() });
+        state.intent = Some(Intent { tokens: vec![token], ..Intent::default() });
         state.digest = Some(digest);
         view.job.checkpoint = Some(Checkpoint { attempt: 1, offset: 1_024, moved_bytes: 1_024 });
     });

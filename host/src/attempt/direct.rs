@@ -73,7 +73,7 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let names = vec![target.to_string()];
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
-    let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
+    let delivered = Intent { tokens: vec![token], ..Intent::default() };
     publish::finish(run, &[Event::Delivered, Event::Complete], None, &delivered).await?.await?;
     Ok(())
 }

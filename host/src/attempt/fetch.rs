@@ -68,7 +68,7 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     let (size, digest) = (proof.fingerprint.size, proof.digest);
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     if policy == Publish::Direct {
-        let delivered = Intent { tokens: vec![token], displaced: Vec::new() };
+        let delivered = Intent { tokens: vec![token], ..Intent::default() };
         let events = [Event::Delivered, Event::Complete];
         publish::finish(run, &events, None, &delivered).await?.await?;
         return Ok(());

@@ -36,6 +36,7 @@ pub(super) async fn settle(
 ) -> Result<(), Failure> {
     // The own name must be one that the partner can rename to, whatever became of its disk.
     run.partner.revisit(session, target).await?;
+    bar_late_moves(run, session).await?;
     // What a loss of power can still undo is not believed before the settle delay is over.
     let settled = publish_token(run, session, target).await?
         || publish::settle_delay(run).await && publish_token(run, session, target).await?;
@@ -53,6 +54,46 @@ pub(super) async fn settle(
     run.context.notices.found_published(&run.job(), target.to_string());
     publish::published(run, session, Some(note.to_owned())).await?.await?;
     Ok(())
+}
+
+/// Bars the names to which the old target was to be moved and at which nothing is: the command
+/// was lost, and may be read when the new target is in place. A partner that was told to move the
+/// old target does not replace files, so it refuses from then on.
+async fn bar_late_moves(run: &Run, session: &mut dyn Session) -> Result<(), Failure> {
+    let Intent { displaced, mut barred, .. } =
+        run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    let mut moved = Vec::with_capacity(displaced.len());
+    for name in displaced {
+        match is_free(session, &name.parse()?).await? {
+            true => barred.push(name),
+            false => moved.push(name),
+        }
+    }
+    // On record first: a bar must not be taken for an old target, and be removed.
+    let names = barred.clone();
+    if run.look(|job| job.state.intent.as_ref().is_some_and(|intent| intent.barred != names)) {
+        run.record(&[], Some("bars the way of a lost command".to_owned()), |state| {
+            let intent = state.intent.get_or_insert_default();
+            (intent.displaced, intent.barred) = (moved, names);
+        })
+        .await?;
+    }
+    for name in barred {
+        let path = name.parse()?;
+        if is_free(session, &path).await? {
+            run.partner.bar(session, &path).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file could be moved to this name. Nothing is moved into a folder that is gone.
+async fn is_free(session: &mut dyn Session, path: &RemotePath) -> Result<bool, Failure> {
+    match session.list(path.parent()).await {
+        Ok(names) => Ok(!names.iter().any(|name| name == path.name())),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Publishes the first token that is found; false when none is.

@@ -133,6 +133,10 @@ pub struct Intent {
     /// Every name that the moved-away old target may bear, the oldest first.
     #[serde(default)]
     pub displaced: Vec<String>,
+    /// Names to which the old target was to be moved, by commands that were lost. An empty file
+    /// of ours at each makes the partner refuse the move, however late it reads it.
+    #[serde(default)]
+    pub barred: Vec<String>,
 }
 
 /// A verified partial: found under one of its names, it is not published; found under none

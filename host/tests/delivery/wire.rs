@@ -2,20 +2,21 @@
 //! lets a planned one fail, lose its answer, kill the node or hold it.
 
 use std::{
-    io,
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
 use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
-    bytes::{ByteSink, ByteSource, Sink, Source},
+    bytes::{Sink, Source},
     error::Reply,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
     },
 };
 use tokio::sync::watch;
+
+use crate::gate::{Gate, Scribbler};
 
 /// What happens to an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,8 @@ pub enum Act {
     Fail,
     /// It is done, and the connection is lost before the answer.
     Lose,
+    /// The connection is lost, and what needs no data is done at [`Point::release`].
+    Late,
     /// The partner refuses with this code and class `Permanent`, and does nothing.
     Refuse(u16, Kind),
     /// The node dies before it.
@@ -64,6 +67,7 @@ pub struct Point {
     fired: watch::Sender<u32>,
     released: Arc<(Mutex<bool>, Condvar)>,
     go_on: watch::Sender<bool>,
+    done_late: watch::Sender<bool>,
 }
 
 /// One node's way to the partner.
@@ -103,6 +107,7 @@ impl Point {
             fired: watch::Sender::new(0),
             released: Arc::default(),
             go_on: watch::Sender::new(false),
+            done_late: watch::Sender::new(false),
         }
     }
 
@@ -124,7 +129,14 @@ impl Point {
         self.go_on.send_replace(true);
     }
 
-    fn strike(&self) {
+    /// Lets a late command be read, and waits until the partner has done with it.
+    pub async fn release_late(&self) {
+        self.release();
+        let mut done = self.done_late.subscribe();
+        done.wait_for(|&done| done).await.expect("the sender lives in self");
+    }
+
+    pub fn strike(&self) {
         self.fired.send_modify(|fired| *fired += 1);
     }
 
@@ -133,7 +145,7 @@ impl Point {
         go_on.wait_for(|&go_on| go_on).await.expect("the sender lives in self");
     }
 
-    fn released_blocking(&self) {
+    pub fn released_blocking(&self) {
         let guard = self.released.0.lock().unwrap();
         // A test that failed must not hang here.
         let limit = Duration::from_secs(20);
@@ -216,16 +228,40 @@ impl Transport for Wire {
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
         let mut planned = self.begin(Operation::Connect, "", None);
         planned.before().await?;
-        let result = self.inner.connect(partner).await;
+        let result = self.inner.connect(partner.clone()).await;
         let inner = planned.after(result).await?;
-        Ok(Box::new(WireSession { wire: self.clone(), inner, lost: false }))
+        Ok(Box::new(WireSession { wire: self.clone(), partner, inner, lost: false }))
     }
 }
 
 struct WireSession {
     wire: Wire,
+    partner: Partner,
     inner: Box<dyn Session>,
     lost: bool,
+}
+
+impl WireSession {
+    /// Does what is planned to be late, as if its session had lived on unseen.
+    async fn later(&mut self, begun: &Begun) {
+        let Some((Act::Late, point)) = &begun.plan else { return };
+        let (done, log, point) = (begun.done.clone(), begun.log.clone(), point.clone());
+        let mut session = self.wire.inner.connect(self.partner.clone()).await.unwrap();
+        tokio::spawn(async move {
+            point.released().await;
+            let path: Option<RemotePath> = done.path.parse().ok();
+            let to: Option<RemotePath> = done.to.as_deref().and_then(|to| to.parse().ok());
+            let result = match (done.operation, path, to) {
+                (Operation::Rename, Some(path), Some(to)) => session.rename(path, to).await,
+                (Operation::Remove, Some(path), _) => session.remove(path).await,
+                (Operation::MakeFolder, Some(path), _) => session.make_folder(path).await,
+                (Operation::RemoveFolder, Some(path), _) => session.remove_folder(path).await,
+                _ => Ok(()),
+            };
+            log.push(Done { ok: result.is_ok(), note: "very late".to_owned(), ..done });
+            point.done_late.send_replace(true);
+        });
+    }
 }
 
 /// An operation under way, and what is planned for it.
@@ -240,7 +276,11 @@ impl Begun {
     async fn before(&mut self) -> Result<()> {
         let Some((act, point)) = &self.plan else { return Ok(()) };
         match *act {
-            Act::Fail => {
+            Act::Fail | Act::Late => {
+                // There is no session on which something could be late.
+                if self.done.operation == Operation::Connect {
+                    point.done_late.send_replace(true);
+                }
                 point.strike();
                 self.write(false, "fails, as planned");
                 Err(self.lost())
@@ -305,7 +345,7 @@ impl Begun {
     }
 
     fn loses(&self) -> bool {
-        matches!(self.plan, Some((Act::Fail | Act::Lose | Act::FailMid(_), _)))
+        matches!(self.plan, Some((Act::Fail | Act::Lose | Act::Late | Act::FailMid(_), _)))
     }
 
     fn lost(&self) -> TransportError {
@@ -319,72 +359,6 @@ impl Begun {
     }
 }
 
-/// Inverts one byte that passes.
-struct Scribbler {
-    inner: Sink,
-    left: u64,
-    point: Point,
-}
-
-impl ByteSink for Scribbler {
-    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        let mut chunk = chunk.to_vec();
-        if let Ok(at) = usize::try_from(self.left)
-            && at < chunk.len()
-            && self.point.fired() == 0
-        {
-            chunk[at] ^= 0xff;
-            self.point.strike();
-        }
-        self.left = self.left.saturating_sub(chunk.len() as u64);
-        self.inner.write(&chunk)
-    }
-}
-
-/// Lets so many bytes pass.
-struct Gate {
-    inner: Source,
-    left: u64,
-    act: Act,
-    point: Point,
-    open: bool,
-}
-
-impl ByteSource for Gate {
-    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 && !self.open && !matches!(self.act, Act::Corrupt(_)) {
-            match self.act {
-                Act::PauseMid(_) => {
-                    self.point.strike();
-                    self.point.released_blocking();
-                    self.open = true;
-                }
-                Act::EarlyEnd(_) => {
-                    self.point.strike();
-                    return Ok(0);
-                }
-                _ => return Err(io::Error::other("no more, as planned")),
-            }
-        }
-        if let Act::Corrupt(_) = self.act {
-            let read = self.inner.read(chunk)?;
-            if let Ok(at) = usize::try_from(self.left)
-                && at < read
-                && self.point.fired() == 0
-            {
-                chunk[at] ^= 0xff;
-                self.point.strike();
-            }
-            self.left = self.left.saturating_sub(read as u64);
-            return Ok(read);
-        }
-        let room = if self.open { chunk.len() as u64 } else { self.left.min(chunk.len() as u64) };
-        let read = self.inner.read(&mut chunk[..usize::try_from(room).unwrap()])?;
-        self.left = self.left.saturating_sub(read as u64);
-        Ok(read)
-    }
-}
-
 /// Performs an operation of the inner session as planned.
 macro_rules! perform {
     ($self:ident, $operation:ident, $path:expr, $to:expr, $call:expr) => {{
@@ -393,6 +367,7 @@ macro_rules! perform {
         }
         let mut begun = $self.wire.begin(Operation::$operation, $path, $to);
         $self.lost |= begun.loses();
+        $self.later(&begun).await;
         begun.before().await?;
         let result = $call.await;
         begun.after(result).await
@@ -419,6 +394,7 @@ impl Session for WireSession {
             return Err(TransportError::closed(Operation::Fetch));
         }
         let mut begun = self.wire.begin(Operation::Fetch, download.path.as_str(), None);
+        self.later(&begun).await;
         if let Some((Act::Corrupt(left), point)) = &begun.plan {
             let (left, point) = (*left, point.clone());
             download.sink = Sink::new(Scribbler { inner: download.sink, left, point });
@@ -435,6 +411,7 @@ impl Session for WireSession {
         }
         let span = format!("{} bytes at {}", upload.length, upload.offset);
         let mut begun = self.wire.begin(Operation::Store, upload.path.as_str(), Some(span));
+        self.later(&begun).await;
         if let Some((act, point)) = &begun.plan
             && let Act::FailMid(left)
             | Act::DieMid(left)
@@ -475,8 +452,8 @@ impl Session for WireSession {
         algorithm: Algorithm,
         length: u64,
     ) -> Result<Digest> {
-        let call = self.inner.checksum(path.clone(), algorithm, length);
-        perform!(self, Checksum, path.as_str(), None, call)
+        let at = path.to_string();
+        perform!(self, Checksum, &at, None, self.inner.checksum(path, algorithm, length))
     }
 
     async fn ping(&mut self) -> Result<()> {

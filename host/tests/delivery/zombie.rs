@@ -48,8 +48,7 @@ async fn a_zombie_in_any_operation_changes_nothing() {
 }
 
 /// Without a folder of the epoch that can be taken away, a zombie that was about to store makes
-/// its partial after the successor has finished: it stays, and harms nothing. And one that was
-/// about to move the old target away takes the new one with it: the limit of such partners.
+/// its partial after the successor has finished: it stays, and harms nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beside_its_target_a_zombie_leaves_at_most_its_partial() {
     let setup = Setup { staging: "beside", ..Setup::default() };

@@ -23,9 +23,13 @@ pub fn job_of(partial: &str) -> Option<JobId> {
 /// | `.ferryway`, `.ferryway/night.BANK` | folders |
 /// | `.ferryway/night.BANK/e7` | the folder of an epoch, or the empty file that bars it |
 /// | `.ferryway.night.BANK.e7` | the empty mark of an epoch |
+/// | `PRDY014.a2.old`, in an epoch's folder or beside a target | an empty file that bars the way of a lost command |
 ///
 /// After `night.BANK`, `.2` and so on stand for what was made again.
 pub fn stays(path: &str, kind: EntryKind, size: u64, instance: &str) -> bool {
+    if is_old_target(path) {
+        return kind == EntryKind::File && size == 0;
+    }
     let empty = kind == EntryKind::Folder || size == 0;
     let own = |name: &str| name.strip_prefix(instance).is_some_and(|rest| rest.starts_with('.'));
     let mut below = path.split('/').skip_while(|part| !part.starts_with(".ferryway"));
@@ -40,6 +44,13 @@ pub fn stays(path: &str, kind: EntryKind, size: u64, instance: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether this is a name to which an old target is moved.
+fn is_old_target(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".old"));
+    name.and_then(|name| name.rsplit_once(".a"))
+        .is_some_and(|(job, number)| job.parse::<JobId>().is_ok() && number.parse::<u32>().is_ok())
 }
 
 fn is_epoch(name: &str) -> bool {
@@ -68,6 +79,8 @@ mod tests {
             ("in/.ferryway/night.BANK/e7", File, 0),
             ("in/.ferryway/night.BANK.2/e7", File, 0),
             ("/srv/in/.ferryway.night.BANK.e7", File, 0),
+            ("in/.ferryway/night.BANK/e7/PRDY014.a2.old", File, 0),
+            ("in/PRDY014.a2.old", File, 0),
             (".ferryway.night.BANK.2.e17", File, 0),
         ] {
             assert!(stays(path, kind, size, "night"), "{path} {kind:?}");

@@ -48,6 +48,8 @@ pub struct Intent {
     pub names: Vec<Name>,
     /// Every name the old target may bear that was moved out of the way.
     pub displaced: Vec<Name>,
+    /// Names to which it was to be moved by commands that were lost.
+    pub barred: Vec<Name>,
 }
 
 impl Journal {

@@ -24,7 +24,7 @@ use node::Node;
 use server::{Server, Session};
 
 /// What is modelled in one search.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Setting {
     /// The partner.
     pub server: ServerKind,
@@ -173,6 +173,8 @@ pub enum Mutation {
     SendsWhatChanged,
     /// A server that does not replace is told to delete the target first.
     DeletesTarget,
+    /// The names to which the old target was to be moved by lost commands are not barred.
+    LeavesLateMoves,
     /// A server that does replace is made to move the old target as well.
     MovesTargetAnyway,
     /// A revoked folder gets no file in its place, and one that is made again is not followed.
@@ -229,17 +231,6 @@ impl State {
     /// Whether all jobs are delivered, as the owner's journal says.
     pub fn all_delivered(&self) -> bool {
         self.journal.jobs.iter().all(|job| job.delivered.is_some())
-    }
-}
-
-impl Default for Setting {
-    fn default() -> Self {
-        Self {
-            server: ServerKind::default(),
-            protocol: Protocol::default(),
-            world: World::default(),
-            mutation: None,
-        }
     }
 }
 

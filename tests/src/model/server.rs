@@ -76,6 +76,10 @@ pub enum Command {
     MakeFolder(Folder),
     /// STOR of an empty file under the name of a folder.
     Bar(Folder),
+    /// STOR of an empty file.
+    BarName(Name),
+    /// LIST of the name's folder: done when that is there and does not have the name.
+    LookFree(Name),
     /// LIST of the folder of all epochs.
     ListBase,
     /// SIZE, or LIST where it is about absence.
@@ -194,6 +198,9 @@ pub(super) fn serve(
                 }
             }
         }
+        Command::BarName(name) if server.names.get(&name).is_some_and(|&file| busy(file)) => {
+            Some(Reply::Refused)
+        }
         Command::Data(value) => {
             put(kind, server, &mut sessions[k], value);
             None
@@ -254,6 +261,15 @@ fn about_folders(kind: &ServerKind, server: &mut Server, command: Command) -> Re
             if !server.bars.contains(&folder) {
                 server.bars.push(folder);
             }
+            Reply::Done
+        }
+        Command::LookFree(name) | Command::BarName(name) if !server.folder_exists(name.folder) => {
+            Reply::Refused
+        }
+        Command::LookFree(name) if server.names.contains_key(&name) => Reply::Refused,
+        Command::LookFree(_) => Reply::Done,
+        Command::BarName(name) => {
+            server.create(name, Vec::new());
             Reply::Done
         }
         Command::ListBase => Reply::Folders(server.folders.clone()),

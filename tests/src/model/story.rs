@@ -148,6 +148,8 @@ fn words(command: Command) -> String {
         Command::RenameFolder(from, to) => format!("RNFR {}, RNTO {}", folder(from), folder(to)),
         Command::MakeFolder(name) => format!("MKD {}", folder(name)),
         Command::Bar(name) => format!("STOR {}, an empty file", folder(name)),
+        Command::LookFree(name) => format!("LIST the folder of {name}"),
+        Command::BarName(name) => format!("STOR {name}, an empty file"),
         Command::ListBase => format!("LIST {}", super::names::BASE),
         Command::Look(name) => format!("SIZE {name}"),
         Command::Read(name) => format!("RETR {name}"),

@@ -1,5 +1,5 @@
 //! The delivery protocol, searched to the end: where it is safe, what each of its rules is good
-//! for, where it is weak, and what `publish = "direct"` does. docs/model.md tells the whole.
+//! for, and what `publish = "direct"` does. docs/model.md tells the whole.
 //!
 //! `cargo test -p ferryway-tests --test model -- --ignored --nocapture` searches the
 //! large settings and prints the figures.
@@ -10,4 +10,3 @@ mod direct;
 mod drift;
 mod mutations;
 mod safe;
-mod weak;

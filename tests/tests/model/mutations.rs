@@ -145,6 +145,20 @@ fn an_old_target_is_moved_and_not_deleted() {
     caught(Mutation::DeletesTarget, setting, &[STAYS]);
 }
 
+/// The move of the old target has no token of its own: one that the server reads late would move
+/// whatever the target is by then.
+#[test]
+fn a_late_move_of_the_old_target_is_barred() {
+    let server = ServerKind { replaces: false, ..ServerKind::default() };
+    let budget = Budget { losses: 1, ..Budget::default() };
+    let world = World { old_target: true, ..World::default() };
+    let lossy = World { budget, ..world.clone() };
+    for (world, protocol) in [(lossy, Protocol::default()), (world, in_place())] {
+        let setting = Setting { server: server.clone(), world, protocol, ..Setting::default() };
+        caught(Mutation::LeavesLateMoves, setting, &[STAYS]);
+    }
+}
+
 #[test]
 fn a_server_that_replaces_is_not_made_to_move_the_old_target() {
     let server = ServerKind { lock: Lock::Refuses, forgets_silent: true, ..ServerKind::default() };

@@ -13,6 +13,7 @@
 //! shows neither. So no name stands for two makings: what was lost is made again under another
 //! name, and a witness stays as long as an intent depends on it.
 
+mod bar;
 mod revoke;
 
 use std::collections::HashMap;

@@ -85,6 +85,10 @@ pub enum Step {
     Stored,
     /// For the size of what was stored.
     Verify,
+    /// For a look whether the old target was moved to this one of the names for it.
+    LookOld(usize),
+    /// For the empty file at a name to which it was not.
+    BarOld(usize),
     /// For the move of the token from this one of its names, the second time round or not.
     Take(usize, bool),
     /// For the listing that shows whether the token is absent there.
@@ -169,6 +173,8 @@ impl Turn<'_> {
             (Step::Store(from), _) => self.opened(from, !refused),
             (Step::Stored, _) => self.stored(),
             (Step::Verify, Reply::Found(content)) => self.verified(content.as_ref()),
+            (Step::LookOld(index), _) => self.old_looked_at(index, !refused),
+            (Step::BarOld(index), _) => self.bar_late_moves(index + 1),
             (Step::Take(index, again), _) => self.taken(index, again, !refused),
             (Step::Absent(index, again), Reply::Found(content)) => {
                 self.absent(index, again, content.is_none())
@@ -222,7 +228,7 @@ impl Turn<'_> {
         if !beside && self.here().folder == StagingFolder::Unknown {
             return self.make_folder();
         }
-        if self.job().intent.is_some() { self.settle() } else { self.begin() }
+        if self.job().intent.is_some() { self.bar_late_moves(0) } else { self.begin() }
     }
 
     /// Has nothing to do, and says good-bye to the partner.

@@ -15,7 +15,12 @@ impl Turn<'_> {
         let (own, version) = (self.here().own, self.here().version);
         self.record(|job| {
             job.step(&[Event::Verify, Event::Publish]);
-            job.intent = Some(Intent { version, names: vec![own], displaced: Vec::new() });
+            job.intent = Some(Intent {
+                version,
+                names: vec![own],
+                displaced: Vec::new(),
+                barred: Vec::new(),
+            });
             job.partials.clear();
         }) && self.publish()
     }

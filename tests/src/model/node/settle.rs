@@ -6,6 +6,39 @@ use super::{Mutation, Step, Turn};
 use crate::model::{names::Content, server::Command};
 
 impl Turn<'_> {
+    /// Bars every name to which the old target was to be moved and at which nothing is: the
+    /// command was lost, and may be read when the new target is in place.
+    pub(super) fn bar_late_moves(&mut self, index: usize) -> bool {
+        let Some(intent) = &self.job().intent else { return false };
+        let names = intent.barred.iter().chain(&intent.displaced);
+        match names.copied().nth(index) {
+            Some(name) if !self.setting.mutated(Mutation::LeavesLateMoves) => {
+                self.send(Step::LookOld(index), Command::LookFree(name))
+            }
+            _ => self.settle(),
+        }
+    }
+
+    /// A bar is on record before it is there: it must not be taken for an old target.
+    pub(super) fn old_looked_at(&mut self, index: usize, free: bool) -> bool {
+        let Some(intent) = &self.job().intent else { return false };
+        let known = intent.barred.len();
+        let Some(&name) = intent.barred.iter().chain(&intent.displaced).nth(index) else {
+            return false;
+        };
+        if !free {
+            return self.bar_late_moves(index + 1);
+        }
+        let recorded = index < known
+            || self.record(|job| {
+                if let Some(intent) = &mut job.intent {
+                    intent.displaced.retain(|old| *old != name);
+                    intent.barred.push(name);
+                }
+            });
+        recorded && self.send(Step::BarOld(index), Command::BarName(name))
+    }
+
     /// Moves the token to a name of our own, from whichever of its names it bears.
     pub(super) fn settle(&mut self) -> bool {
         let mut job = self.job().clone();
