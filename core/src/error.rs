@@ -53,6 +53,9 @@ pub enum Kind {
     Local,
     /// The settings are unusable.
     Config,
+    /// Nothing may connect: the source address is not one of this machine's now, or what says
+    /// which it is cannot be understood. Neither the partner nor the job is to blame.
+    SourceAddress,
     /// An earlier operation on the session was cancelled or failed: connect again.
     Closed,
     /// The transport's code panicked.
@@ -200,7 +203,8 @@ impl TransportError {
 
     /// Whether the operation may have taken effect all the same: the partner gave no answer.
     pub fn outcome_unknown(&self) -> bool {
-        self.0.reply.is_none() && !matches!(self.0.kind, Kind::Unsupported | Kind::Config)
+        self.0.reply.is_none()
+            && !matches!(self.0.kind, Kind::Unsupported | Kind::Config | Kind::SourceAddress)
     }
 }
 

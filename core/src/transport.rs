@@ -28,8 +28,9 @@ pub trait Transport: Send + Sync + 'static {
     /// Opens a session that is ready for operations: connected, logged in, in binary mode.
     ///
     /// # Errors
-    /// `Config` when the settings are unusable, `Login` when the login is refused, else what
-    /// the network or the partner said. Nothing is left open.
+    /// `Config` when the settings are unusable, `SourceAddress` (retryable) when the source
+    /// address is not one of this machine's, `Login` when the login is refused, else what the
+    /// network or the partner said. Nothing is left open.
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>>;
 }
 

@@ -11,10 +11,14 @@ use ferryway_core::InstanceName;
 
 use crate::{
     causes,
-    config::{Config, Fault},
+    config::{
+        Config, Fault, InstallDir,
+        source_address::{self, SourceAddress},
+    },
     install,
     loader::{Loader, plugins_report},
     log::{self, LogFormat},
+    partner::source_address::is_ours,
     service::{self, RunOptions, ServiceError},
 };
 
@@ -120,18 +124,32 @@ fn init(dir: &Path, instance: &InstanceName) -> ExitCode {
 }
 
 fn check(dir: &Path) -> ExitCode {
-    let config = match Config::load(dir) {
-        Ok(config) => config,
-        Err(faults) => return finish(Err(ServiceError::Config(faults))),
-    };
-    let plugins = Loader::of_installation(dir).load();
-    match service::check_partners(&config, &plugins) {
-        Ok(warnings) => {
-            print_faults("warning", config.warnings.iter().chain(&warnings));
-            print(&summary(&config))
+    let checked = Config::load(dir).and_then(|config| {
+        let plugins = Loader::of_installation(dir).load();
+        let warnings = service::check_partners(&config, &plugins)?;
+        Ok((config, warnings))
+    });
+    let named = InstallDir::new(dir).map_or(Ok(None), |install| source_address::load(&install));
+    match (checked, named) {
+        (Ok((config, warnings)), Ok(named)) => {
+            let source = named.or_else(|| config.source_address.clone());
+            let foreign = source.as_ref().and_then(not_ours);
+            print_faults("warning", config.warnings.iter().chain(&warnings).chain(&foreign));
+            print(&summary(&config, source.as_ref()))
         }
-        Err(error) => finish(Err(error)),
+        (checked, named) => {
+            let faults = checked.err().into_iter().chain(named.err()).flatten().collect();
+            finish(Err(ServiceError::Config(faults)))
+        }
     }
+}
+
+/// The warning that nothing would connect here now. On a standby node that is as it should be.
+fn not_ours(source: &SourceAddress) -> Option<Fault> {
+    let message = format!("the source address {} is not one of this machine's now", source.address);
+    let hint = "nothing connects from here before it is; correct it unless this is a standby node";
+    let fault = Fault::of_file(&source.file, message).hint(hint);
+    (!is_ours(source.address)).then_some(Fault { position: Some(source.position), ..fault })
 }
 
 fn plugins(dir: &Path, json: bool) -> ExitCode {
@@ -149,13 +167,14 @@ fn plugins(dir: &Path, json: bool) -> ExitCode {
 }
 
 /// What is in force.
-fn summary(config: &Config) -> String {
+fn summary(config: &Config, source: Option<&SourceAddress>) -> String {
     let partners: Vec<_> = config.partners.keys().map(ToString::to_string).collect();
     let definitions: Vec<_> = config.definitions.keys().map(ToString::to_string).collect();
     format!(
-        "{}: ok\n  instance     {}\n  partners     {}\n  definitions  {}\n",
+        "{}: ok\n  instance     {}\n  source       {}\n  partners     {}\n  definitions  {}\n",
         config.install.config_file().display(),
         config.instance,
+        source.map_or_else(|| "as the system chooses".to_owned(), ToString::to_string),
         partners.join(" "),
         definitions.join(" ")
     )

@@ -36,8 +36,8 @@ pub enum InitError {
     },
 }
 
-/// Makes the folders of an install directory, a `ferryway.toml` that works at once and
-/// explains itself, and a sample definition that is not in force. The directory may exist if
+/// Makes the folders of an install directory, a `ferryway.toml` and a `SrcAdr.dat` that work at
+/// once and explain themselves, and a sample definition that is not in force. The directory may exist if
 /// it is empty. Only the user may read what holds or may hold secrets.
 ///
 /// # Errors
@@ -66,6 +66,7 @@ pub fn init(path: &Path, instance: &InstanceName) -> Result<InstallDir, InitErro
     }
     make_file(&install.definitions().join("example.toml.sample"), SAMPLE_DEFINITION)?;
     make_file(&install.definitions().join("README"), DEFINITIONS_README)?;
+    make_file(&install.source_address_file(), SOURCE_ADDRESS)?;
     // The last step: what has this file is an install directory.
     make_file(&install.config_file(), &CONFIG.replace("INSTANCE", instance.as_str()))?;
     Ok(install)
@@ -119,7 +120,7 @@ name = "INSTANCE"
 # The virtual host name of the cluster, which partners are told. The environment variable
 # HOSTNM goes before it; without both, it is the system's own name.
 # host_name = "files.example.com"
-# The virtual address to connect from.
+# The virtual address to connect from. tools/master/SrcAdr.dat goes before it.
 # source_address = "192.0.2.10"
 
 # Jobs read and write below these folders only.
@@ -143,6 +144,8 @@ language = "en"
 # [partners.tokyo]
 # transport = "ftp"
 # sessions = 4
+# "fixed": connects from the machine's own address in place of the virtual one.
+# source_address = "virtual"
 # host = "ftp.example.com"
 # user = "alice"
 # password = { file = "tokyo.password" }
@@ -171,12 +174,21 @@ Each file NAME.toml here holds transfer definitions. Other files are not read.
 example.toml.sample shows one.
 ";
 
+const SOURCE_ADDRESS: &str = "\
+; The address that connections to partners leave from, such as the cluster's virtual address.
+; It is looked at before each connection: a change needs no restart. `ferryway check` says
+; whether the file is right. Empty: `[instance] source_address` of ferryway.toml, and without
+; that the system's choice.
+[Common]
+S_Address=
+";
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::{Config, Environment};
+    use crate::config::{Config, Environment, source_address};
 
     fn load(install: &InstallDir) -> Config {
         let environment = Environment::with_variables::<&str, &str>(7, "node1", []);
@@ -198,6 +210,11 @@ mod tests {
         let mode = fs::metadata(install.config_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
         assert!(next_steps(&install).contains("ferryway check"));
+        assert_eq!(source_address::load(&install), Ok(None));
+        let file = install.source_address_file();
+        let named = fs::read_to_string(&file).unwrap().replace("S_Address=", "S_Address=::1");
+        fs::write(file, named).unwrap();
+        assert!(source_address::load(&install).unwrap().is_some());
     }
 
     #[test]

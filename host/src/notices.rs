@@ -13,6 +13,7 @@ use crate::{
     journal::{JournalError, Takeover, Warning, record::Job},
     loader::Plugins,
     log::{OperatorLog, system_clock},
+    partner::source_address::Standing,
     service::ServiceError,
 };
 
@@ -118,6 +119,21 @@ impl Notices {
     pub fn reload_refused(&self, faults: &[Fault]) {
         let first = faults.first().map(ToString::to_string).unwrap_or_default();
         self.log.host(Message::ConfigRefused { faults: faults.len(), first });
+    }
+
+    /// It stands otherwise with the source address.
+    pub fn source_address(&self, standing: &Standing) {
+        let message = match standing.clone() {
+            Standing::System => Message::SourceAddressOfSystem {},
+            Standing::Ours(source) => {
+                Message::SourceAddress { address: source.address, place: source.place() }
+            }
+            Standing::NotOurs(source) => {
+                Message::SourceAddressAbsent { address: source.address, place: source.place() }
+            }
+            Standing::Unclear(fault) => Message::SourceAddressUnclear { fault: fault.to_string() },
+        };
+        self.log.host(message);
     }
 
     /// Finished jobs were forgotten.

@@ -80,7 +80,7 @@ impl ServiceError {
 pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     let config = Config::load(&options.install).map_err(ServiceError::Config)?;
     let plugins = Loader::of_installation(&options.install).load();
-    let warnings = check_partners(&config, &plugins)?;
+    let warnings = check_partners(&config, &plugins).map_err(ServiceError::Config)?;
     let notices = Arc::new(Notices::open(&config));
     notices.plugins(&plugins);
     notices.config_warnings(config.warnings.iter().chain(&warnings));
@@ -98,11 +98,11 @@ pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     result
 }
 
-/// The faults that only the transports can find in the partners' settings.
+/// The warnings that only the transports can give about the partners' settings.
 ///
 /// # Errors
-/// When a partner cannot be used.
-pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, ServiceError> {
+/// What keeps partners from being used.
+pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, Vec<Fault>> {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     for partner in config.partners.values() {
         let Some(transport) = plugins.transport(&partner.transport) else {
@@ -121,7 +121,7 @@ pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, 
         faults.extend(checked.faults);
         warnings.extend(checked.warnings);
     }
-    if faults.is_empty() { Ok(warnings) } else { Err(ServiceError::Config(faults)) }
+    if faults.is_empty() { Ok(warnings) } else { Err(faults) }
 }
 
 async fn serve(

@@ -3,6 +3,8 @@
 //! Codes by their hundreds: 00 the host and its ownership, 01 configuration and plugins,
 //! 02 jobs, 03 partners and what they hold, 04 the journal and the disk.
 
+use std::net::IpAddr;
+
 use super::{Entry, Language};
 use crate::{Epoch, JobId, PartnerName};
 
@@ -99,6 +101,18 @@ catalogue! {
     ConfigWarning { warning: String } "0106W"
         "The configuration works but should be looked at. `ferryway check` says more. Warning({warning})"
         "設定は有効ですが、確認が必要です。詳細は `ferryway check` で確認できます。警告({warning})"
+    SourceAddress { address: IpAddr, place: String } "0107I"
+        "Connections to partners leave from this address from now on. Address({address}) Named by({place})"
+        "以後、相手への接続のソースアドレスとして次を使用します。アドレス({address}) 設定箇所({place})"
+    SourceAddressOfSystem {} "0108I"
+        "Connections to partners leave from the address that the system chooses from now on."
+        "以後、相手への接続のソースアドレスはシステムが選択します。"
+    SourceAddressAbsent { address: IpAddr, place: String } "0109W"
+        "The source address is not one of this machine's: nothing connects, jobs wait and go on by themselves when it is. Bring the address up here or correct it if this stays. Address({address}) Named by({place})"
+        "ソースアドレスがこのマシンのものではないため、接続を行いません。ジョブは待機し、アドレスが有効になると自動で続行します。解消しない場合は、このマシンでアドレスを有効にするか、設定を修正してください。アドレス({address}) 設定箇所({place})"
+    SourceAddressUnclear { fault: String } "0110E"
+        "The file that names the source address has a fault: nothing connects, jobs wait. Correct the file; jobs then go on by themselves. Fault({fault})"
+        "ソースアドレスを設定するファイルに誤りがあるため、接続を行いません。ジョブは待機します。ファイルを修正すると自動で続行します。誤り({fault})"
 
     JobAccepted { job: JobId, partner: PartnerName } "0201I"
         "Job accepted. Job({job}) Partner({partner})"

@@ -1,6 +1,6 @@
 //! Why a try ended before its job was delivered.
 
-use ferryway_core::{Class, Operation, TransportError, path::InvalidPath};
+use ferryway_core::{Class, Kind, Operation, TransportError, path::InvalidPath};
 
 use crate::{causes, journal::JournalError};
 
@@ -40,6 +40,8 @@ pub enum Verdict {
     Retry,
     /// Waits until the partner can be reached; the job is not to blame.
     PartnerOut,
+    /// Waits until the source address is this machine's; nobody is to blame.
+    NoSourceAddress,
     /// Leaves it to an operator: what is wrong concerns all jobs of the partner.
     Suspend,
     /// Ends the job.
@@ -60,10 +62,13 @@ impl Failure {
                 // Who cannot connect has nothing against this job in particular.
                 Class::Permanent if error.operation() == Operation::Connect => Verdict::Suspend,
                 Class::Permanent => Verdict::Fail,
-                Class::Retryable { .. } | Class::Locked => match error.operation() {
-                    Operation::Connect => Verdict::PartnerOut,
-                    _ => Verdict::Retry,
-                },
+                Class::Retryable { .. } | Class::Locked => {
+                    match (error.kind(), error.operation()) {
+                        (Kind::SourceAddress, _) => Verdict::NoSourceAddress,
+                        (_, Operation::Connect) => Verdict::PartnerOut,
+                        _ => Verdict::Retry,
+                    }
+                }
             },
         }
     }

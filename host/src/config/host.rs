@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,8 +12,9 @@ use super::{
     fault::Fault,
     keys,
     layout::{Environment, InstallDir},
-    reader::{Located, Reader},
+    reader::Reader,
     roots::LocalRoots,
+    source_address::{SourceAddress, address},
 };
 
 /// How much may happen at once, and how long it may take.
@@ -54,7 +54,7 @@ const RUN_DIR_LIMIT: usize = 90;
 pub(super) struct Host {
     pub(super) instance: Option<InstanceName>,
     pub(super) host_name: Option<String>,
-    pub(super) source_address: Option<IpAddr>,
+    pub(super) source_address: Option<SourceAddress>,
     pub(super) run_dir: Option<PathBuf>,
     pub(super) roots: LocalRoots,
     pub(super) limits: Limits,
@@ -71,11 +71,12 @@ impl Host {
         let mut section = top.section("instance", &keys::INSTANCE);
         let instance = section.parsed("name", str::parse::<InstanceName>).map(|name| name.value);
         let host_name = host_name(&mut section, environment);
-        let source_address = section
-            .parsed("source_address", |text| {
-                text.parse().map_err(|_| format!("`{}` is no IP address", text.escape_debug()))
-            })
-            .map(|address: Located<IpAddr>| address.value);
+        let source_address =
+            section.parsed("source_address", address).map(|address| SourceAddress {
+                address: address.value,
+                file: section.document.file.clone(),
+                position: section.document.position(address.offset),
+            });
         let run_dir = run_dir(&mut section, instance.as_ref(), install, environment);
         section.finish();
         Self {

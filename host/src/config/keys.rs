@@ -3,7 +3,10 @@
 
 use ferryway_core::{Direction, Publish, ResumePolicy, message::Language};
 
-use super::partner::{LateClose, Staging};
+use super::{
+    partner::{LateClose, Staging},
+    source_address::SourceChoice,
+};
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -114,7 +117,7 @@ pub(super) static INSTANCE: Section = Section {
         key(
             "source_address",
             Kind::OptionalText("the system's choice"),
-            "Local IP address to connect from, such as the cluster's virtual address.",
+            "Local IP address to connect from, such as the cluster's virtual address. `tools/master/SrcAdr.dat` goes before it.",
         ),
         key(
             "run_dir",
@@ -191,6 +194,11 @@ pub(super) static PARTNER: Section = Section {
             "jobs",
             integer(1, 10_000, 64),
             "Jobs that may move to and from the partner at once, if `sessions` allows as many.",
+        ),
+        key(
+            "source_address",
+            Kind::Word { words: SourceChoice::WORDS, default: Some("virtual") },
+            "Where the connections to the partner leave from, control and data alike: `virtual`, the address that `tools/master/SrcAdr.dat` or `[instance] source_address` names, if one does; `fixed`, the machine's own, as the system chooses.",
         ),
         key(
             "staging",

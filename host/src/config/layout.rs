@@ -64,6 +64,11 @@ impl InstallDir {
         self.0.join("tools").join("master")
     }
 
+    /// `tools/master/SrcAdr.dat`, which may name the source address.
+    pub fn source_address_file(&self) -> PathBuf {
+        self.master().join("SrcAdr.dat")
+    }
+
     /// Every folder of an installation.
     pub fn folders(&self) -> [PathBuf; 6] {
         [

@@ -14,12 +14,12 @@ mod reader;
 mod reference;
 mod roots;
 mod secret;
+pub mod source_address;
 mod template;
 
 use std::{
     collections::BTreeMap,
     fs,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -40,6 +40,7 @@ pub use template::{InvalidTemplate, Place, Template, TemplateValues};
 
 use fault::{Document, Findings};
 use reader::Reader;
+use source_address::SourceAddress;
 
 /// The configuration of an instance. `Debug` prints no secret.
 #[derive(Clone, Debug)]
@@ -50,8 +51,8 @@ pub struct Config {
     pub instance: InstanceName,
     /// The own host name that partners are told.
     pub host_name: String,
-    /// The local address to connect from.
-    pub source_address: Option<IpAddr>,
+    /// The local address to connect from where `SrcAdr.dat` names none.
+    pub source_address: Option<SourceAddress>,
     /// The folder of the control socket, on this machine.
     pub run_dir: PathBuf,
     /// The folders that jobs may read and write.
@@ -106,17 +107,14 @@ impl Config {
         partner.check(transport, &self.install, &self.environment)
     }
 
-    /// What a partner's transport needs to connect, its secrets read now.
+    /// What a partner's transport needs to connect, its secrets read now. The source address
+    /// is left open: it is looked up for each connection.
     ///
     /// # Errors
     /// When a secret cannot be had.
-    pub fn connection(
-        &self,
-        partner: &PartnerConfig,
-        source_address: Option<IpAddr>,
-    ) -> Result<Partner, SecretError> {
+    pub fn connection(&self, partner: &PartnerConfig) -> Result<Partner, SecretError> {
         let settings = partner.settings.resolve(&self.install, &self.environment)?;
-        Ok(Partner { name: partner.name.clone(), settings, source_address })
+        Ok(Partner { name: partner.name.clone(), settings, source_address: None })
     }
 
     fn read(install: &Path, environment: Environment, findings: &Findings) -> Option<Self> {

@@ -10,6 +10,7 @@ use super::{
     layout::{Environment, InstallDir},
     reader::{Located, Reader},
     secret::{Settings, readable_by_others},
+    source_address::SourceChoice,
 };
 
 ferryway_core::words! {
@@ -46,6 +47,8 @@ pub struct PartnerConfig {
     pub sessions: usize,
     /// How many jobs may move at once, at least 1.
     pub jobs: usize,
+    /// Where its connections leave from.
+    pub source_address: SourceChoice,
     /// Where partial files lie.
     pub staging: Staging,
     /// The staging folder: a single name, made beside each target.
@@ -104,6 +107,7 @@ impl PartnerConfig {
         let transport = reader.text("transport");
         let sessions = count(reader.integer("sessions"));
         let jobs = count(reader.integer("jobs"));
+        let source_address = reader.word("source_address", SourceChoice::from_word);
         let staging = reader.word("staging", Staging::from_word);
         let staging_folder = reader
             .parsed("staging_folder", staging_folder)
@@ -119,6 +123,7 @@ impl PartnerConfig {
             transport: transport.value,
             sessions,
             jobs,
+            source_address: source_address?,
             staging: staging?,
             staging_folder: staging_folder?,
             resume_min_bytes,

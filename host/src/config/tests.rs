@@ -254,7 +254,7 @@ fn secrets_come_from_files_variables_and_credentials_and_are_not_printed() {
     let config = install.load_with(&variables).unwrap();
     assert_eq!(config.warnings, []);
     let partner = &config.partners[&"tokyo".parse().unwrap()];
-    let settings = config.connection(partner, None).unwrap().settings;
+    let settings = config.connection(partner).unwrap().settings;
     assert_eq!(settings["password"].as_str(), Some("hunter2"));
     assert_eq!(settings["user"].as_str(), Some("alice"));
     assert_eq!(settings["tls"]["key"].as_str(), Some("k3y"));
@@ -264,7 +264,7 @@ fn secrets_come_from_files_variables_and_credentials_and_are_not_printed() {
 
     let config = install.load().unwrap();
     let partner = &config.partners[&"tokyo".parse().unwrap()];
-    let error = config.connection(partner, None).unwrap_err().to_string();
+    let error = config.connection(partner).unwrap_err().to_string();
     assert_eq!(
         error,
         "`tls.key`: credential key: CREDENTIALS_DIRECTORY is not set: the host \

@@ -3,6 +3,7 @@
 mod late_close;
 pub mod pool;
 mod rename_over;
+pub mod source_address;
 pub mod staging;
 
 use std::{
@@ -10,10 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::{
-    InstanceName, PartnerName, RemotePath,
-    transport::{Partner, Transport},
-};
+use ferryway_core::{InstanceName, PartnerName, RemotePath};
 
 use crate::{
     config::{LateClose, PartnerConfig, RetryPolicy},
@@ -55,15 +53,13 @@ impl PartnerState {
     pub async fn open(
         name: PartnerName,
         config: PartnerConfig,
-        transport: Arc<dyn Transport>,
-        partner: Partner,
+        pool: Arc<Pool>,
         instance: InstanceName,
         journal: Arc<dyn JournalStore>,
         notices: Arc<Notices>,
     ) -> Result<Arc<Self>> {
         let known = journal.staging(&name).await?;
         let folders = staging::Folders::new(known);
-        let pool = Pool::new(transport, partner, config.sessions);
         Ok(Arc::new(Self {
             name,
             config,

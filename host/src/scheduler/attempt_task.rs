@@ -20,7 +20,7 @@ use crate::{
         record::{Job, JobState, Leftover},
     },
     notices::Notices,
-    partner::backoff,
+    partner::{backoff, source_address::look_again},
 };
 
 /// How a try ended.
@@ -37,7 +37,7 @@ pub(super) enum Next {
     Done,
     /// Another try, not before this time.
     Again(Timestamp),
-    /// The partner cannot be reached: nothing starts with it for so long.
+    /// The partner cannot be reached, or nothing may: nothing starts with it for so long.
     PartnerOut(Duration),
     /// An operator has to say so.
     Suspended,
@@ -99,11 +99,16 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
         Verdict::PartnerOut => {
             let delay = run.partner.went_out();
             notices.partner_out(&job.spec.partner, &reason, delay);
-            run.record(&[Event::Retry], Some(reason.clone()), |state| {
-                state.last_error = Some(reason);
-            })
-            .await?;
+            put_back(run, reason).await?;
             Ok(Next::PartnerOut(delay))
+        }
+        Verdict::NoSourceAddress => {
+            // The next look comes soon and is no news to the record of a job that waits.
+            let waits = ferryway_core::apply(job.status, Event::Retry) == Ok(job.status);
+            if !waits || job.state.last_error.as_ref() != Some(&reason) {
+                put_back(run, reason).await?;
+            }
+            Ok(Next::PartnerOut(look_again()))
         }
         Verdict::Retry => retry(run, failure, reason, notices).await,
         Verdict::Fail if can_fail(job.status) => {
@@ -117,6 +122,14 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
         }
         Verdict::Fail | Verdict::Suspend => suspend(run, reason, notices).await,
     }
+}
+
+/// Records that a job waits for a reason that is none of its own.
+async fn put_back(run: &Run, reason: String) -> Result<(), Failure> {
+    run.record(&[Event::Retry], Some(reason.clone()), |state| {
+        state.last_error = Some(reason);
+    })
+    .await
 }
 
 async fn retry(

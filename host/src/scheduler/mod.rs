@@ -29,7 +29,7 @@ use crate::{
     loader::Plugins,
     locks::lock,
     notices::Notices,
-    partner::PartnerState,
+    partner::{PartnerState, source_address::SourceAddresses},
 };
 use attempt_task::{Ended, Next};
 pub use operations::Desk;
@@ -61,6 +61,7 @@ pub struct Scheduler {
     shared: Arc<Shared>,
     context: Arc<Context>,
     orders: mpsc::Receiver<Order>,
+    sources: Arc<SourceAddresses>,
     partners: BTreeMap<PartnerName, Arc<PartnerState>>,
     queue: Queue,
     jobs: HashMap<JobId, InFlight>,
@@ -110,18 +111,20 @@ impl Scheduler {
     /// When the journal cannot be read.
     pub async fn new(shared: Arc<Shared>, jobs: Vec<Job>) -> Result<(Self, Desk), JournalError> {
         let (sender, orders) = mpsc::channel(ORDERS);
-        let roots = shared.config().roots.clone();
+        let config = shared.config();
         let context = Arc::new(Context {
             journal: Arc::clone(&shared.journal),
-            roots,
+            roots: config.roots.clone(),
             notices: Arc::clone(&shared.notices),
             folders: Folders::new(Arc::clone(&shared.journal)),
         });
         let desk = Desk::new(Arc::clone(&shared), sender);
+        let sources = SourceAddresses::new(&config.install, Arc::clone(&shared.notices));
         let mut scheduler = Self {
             shared,
             context,
             orders,
+            sources,
             partners: BTreeMap::new(),
             queue: Queue::default(),
             jobs: HashMap::with_capacity(jobs.len()),

@@ -32,8 +32,13 @@ impl Scheduler {
     /// others their current settings.
     pub(super) async fn open_partners(&mut self) -> End {
         let config = self.shared.config();
+        self.sources.configure(config.source_address.clone());
+        // The operator hears of an unusable address now, not when the first job meets it.
+        if let Err(error) = self.sources.now().await {
+            tracing::debug!(%error, "partners are opened all the same");
+        }
         for (name, partner) in &config.partners {
-            let connection = match config.connection(partner, config.source_address) {
+            let connection = match config.connection(partner) {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.shared.notices.partner_unusable(name, &error.to_string());
@@ -41,7 +46,7 @@ impl Scheduler {
                 }
             };
             if let Some(open) = self.partners.get(name) {
-                open.pool.change(connection);
+                open.pool.change(connection, partner.source_address);
                 continue;
             }
             let Some(transport) = self.shared.plugins.transport(&partner.transport) else {
@@ -49,11 +54,12 @@ impl Scheduler {
                 self.shared.notices.partner_unusable(name, &reason);
                 continue;
             };
+            let (source, sources) = (partner.source_address, Arc::clone(&self.sources));
+            let pool = Pool::new(transport, connection, source, sources, partner.sessions);
             let open = PartnerState::open(
                 name.clone(),
                 partner.clone(),
-                transport,
-                connection,
+                pool,
                 config.instance.clone(),
                 Arc::clone(&self.shared.journal),
                 Arc::clone(&self.shared.notices),

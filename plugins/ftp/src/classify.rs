@@ -85,7 +85,7 @@ impl Failure {
             Self::NotFound => permanent(Kind::NotFound, "the folder does not have it"),
             Self::Unavailable(message) => permanent(Kind::Unavailable, message),
             // After a takeover the address may come up later than the host.
-            Self::SourceAddress(error) => retryable(Kind::Config, NOT_OURS).caused_by(error),
+            Self::SourceAddress(error) => retryable(Kind::SourceAddress, NOT_OURS).caused_by(error),
             Self::Config(error) => {
                 permanent(Kind::Config, "the settings of the secure channel are unusable")
                     .caused_by(error)

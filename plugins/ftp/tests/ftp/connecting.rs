@@ -73,12 +73,12 @@ async fn every_connection_leaves_from_the_source_address() {
 }
 
 #[tokio::test]
-async fn a_foreign_source_address_is_a_fault_of_the_settings() {
+async fn a_foreign_source_address_is_no_fault_of_the_partner() {
     let lab = Lab::new(Behaviour::default()).await;
     let source_address = Some(Ipv4Addr::new(192, 0, 2, 1).into());
     let partner = Partner { source_address, ..lab.partner() };
     let error = refused(Ftp::default().connect(partner).await);
-    assert_eq!(error.kind(), Kind::Config, "{error}");
+    assert_eq!(error.kind(), Kind::SourceAddress, "{error}");
     assert_eq!(error.class(), Class::Retryable { after: None });
 }
 

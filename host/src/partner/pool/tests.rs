@@ -1,0 +1,139 @@
+use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
+use tokio::task::yield_now;
+
+use super::*;
+use crate::partner::source_address::tests::Lab;
+
+fn pool(limit: usize) -> Arc<Pool> {
+    let sources = Lab::new().sources;
+    Pool::new(transport(), partner(), SourceChoice::Fixed, sources, limit)
+}
+
+fn transport() -> Arc<dyn Transport> {
+    Arc::new(MemoryTransport::new(MemoryPartner::new()))
+}
+
+fn partner() -> Partner {
+    let name = "BANK".parse().unwrap();
+    Partner { name, settings: toml::Table::new(), source_address: None }
+}
+
+async fn lend(pool: &Arc<Pool>, stay: Stay) -> Lease {
+    pool.slot(stay).await.unwrap().connect().await.unwrap()
+}
+
+/// Asks for a session, and goes as far as it gets without one.
+async fn ask(pool: &Arc<Pool>, stay: Stay) -> tokio::task::JoinHandle<Lease> {
+    let pool = Arc::clone(pool);
+    let asking = tokio::spawn(async move { lend(&pool, stay).await });
+    settle().await;
+    asking
+}
+
+/// On a runtime of one thread every other task gets its turns.
+async fn settle() {
+    for _ in 0..16 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_session_serves_who_has_little_and_comes_back_first() {
+    let pool = pool(1);
+    let first = lend(&pool, Stay::Long).await;
+    let second = ask(&pool, Stay::Short).await;
+    assert!(!second.is_finished());
+    let paused = first.pause();
+    let second = second.await.unwrap();
+    let third = ask(&pool, Stay::Short).await;
+    let back = tokio::spawn(paused.go_on());
+    settle().await;
+    assert!(!third.is_finished() && !back.is_finished());
+    let paused = second.pause();
+    let first = back.await.unwrap().unwrap();
+    settle().await;
+    assert!(!third.is_finished());
+    first.give_back();
+    third.await.unwrap().give_back();
+    assert_eq!(pool.permits.available_permits(), 0);
+    paused.go_on().await.unwrap().give_back();
+    assert_eq!(lock(&pool.idle).len(), 1);
+    assert_eq!(pool.permits.available_permits(), 1);
+}
+
+#[tokio::test]
+async fn nobody_uses_a_paused_session_for_long_or_while_somebody_waits_for_that() {
+    let pool = pool(1);
+    let paused = lend(&pool, Stay::Long).await.pause();
+    let long = ask(&pool, Stay::Long).await;
+    let short = ask(&pool, Stay::Short).await;
+    assert!(!long.is_finished() && !short.is_finished());
+    paused.go_on().await.unwrap().give_back();
+    long.await.unwrap().give_back();
+    short.await.unwrap().give_back();
+}
+
+#[tokio::test]
+async fn a_session_lost_in_between_is_made_anew() {
+    let pool = pool(1);
+    let paused = lend(&pool, Stay::Long).await.pause();
+    drop(lend(&pool, Stay::Short).await);
+    let mut again = paused.go_on().await.unwrap();
+    again.session().ping().await.unwrap();
+    again.give_back();
+    assert_eq!(lock(&pool.idle).len(), 1);
+}
+
+#[tokio::test]
+async fn sessions_of_former_settings_or_another_address_are_not_used_again() {
+    let lab = Lab::new();
+    let sources = Arc::clone(&lab.sources);
+    let pool = Pool::new(transport(), partner(), SourceChoice::Virtual, sources, 2);
+    lend(&pool, Stay::Long).await.give_back();
+    assert!(pool.slot(Stay::Long).await.unwrap().at_hand().await.is_ok(), "as long as all is same");
+
+    lend(&pool, Stay::Long).await.give_back();
+    assert_eq!(lock(&pool.idle).len(), 1);
+    lab.configure("127.0.0.7");
+    assert!(pool.slot(Stay::Long).await.unwrap().at_hand().await.is_err());
+    let lease = lend(&pool, Stay::Long).await;
+    assert_eq!(lock(&pool.idle).len(), 0, "the one from elsewhere is closed");
+
+    pool.change(partner(), SourceChoice::Virtual);
+    lease.give_back();
+    assert_eq!(lock(&pool.idle).len(), 0, "the one by former settings is closed");
+}
+
+#[tokio::test]
+async fn a_paused_session_from_elsewhere_serves_its_own_job_only() {
+    let lab = Lab::new();
+    let sources = Arc::clone(&lab.sources);
+    let pool = Pool::new(transport(), partner(), SourceChoice::Virtual, sources, 1);
+    let before = pool.origin().await.unwrap();
+    let lease = lend(&pool, Stay::Long).await;
+    lab.configure("127.0.0.7");
+    let now = pool.origin().await.unwrap();
+    let paused = lease.pause();
+    assert!(pool.between(now).is_none());
+    let lease = paused.go_on().await.unwrap();
+    let paused = lease.pause();
+    assert!(
+        pool.between(before).is_some_and(|lease| {
+            drop(lease);
+            true
+        }),
+        "it was there"
+    );
+
+    // It is lost with that: its job goes on from where one leaves now.
+    let lease = paused.go_on().await.unwrap();
+    let paused = lease.pause();
+    pool.between(now).expect("it is as a new one").give_back();
+    paused.go_on().await.unwrap().give_back();
+    assert_eq!(lock(&pool.idle).len(), 1);
+
+    let paused = lend(&pool, Stay::Long).await.pause();
+    pool.change(partner(), SourceChoice::Virtual);
+    paused.go_on().await.unwrap().give_back();
+    assert_eq!(lock(&pool.idle).len(), 0);
+}
