@@ -180,7 +180,8 @@ impl Node {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Puts the node somewhere in a network of the test's own, for hosts started from now on.
+    /// Puts the node somewhere in a network of the test's own, for what is started here from now
+    /// on.
     pub fn put_at(&mut self, place: Place) {
         self.place = Some(place);
     }
@@ -204,9 +205,6 @@ impl Node {
             let mut wrapper = Command::new("unshare");
             wrapper.args(["--mount", "/bin/sh", "-c", BIND, "sh"]).args([folder, at]);
             command = through(wrapper, &command);
-        }
-        if let Some(place) = self.place {
-            command = place.inside(&command);
         }
         self.host = Some(ProcessTree::spawn(&command, &self.output_path())?);
         Ok(())
@@ -333,7 +331,10 @@ impl Node {
             .env("FERRYWAY_RUN_DIR", self.run_dir.path())
             .env("HOSTNM", &self.name)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
+        match self.place {
+            Some(place) => place.inside(&command),
+            None => command,
+        }
     }
 
     fn host(&self) -> io::Result<&ProcessTree> {

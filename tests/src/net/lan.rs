@@ -1,25 +1,10 @@
 //! A network of the test's own: a hub and some nodes on one bridge, each in a network namespace.
 //! A node can be cut off without anybody being told, and an address can move between nodes.
-//!
-//! Addresses need not differ between tests, as nobody else is in these namespaces. They last as
-//! long as a process that holds them, which ends with the test, however that ends.
 
-use std::{
-    fs::{self, File},
-    io,
-    net::Ipv4Addr,
-    os::fd::AsFd,
-    process::Command,
-};
+use std::{fs::File, io, net::Ipv4Addr};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tempfile::TempDir;
-
-use crate::{
-    Unavailable,
-    process::{ProcessTree, through},
-    wait::{LIMIT, holds_within},
-};
+use super::{DEVICE, Namespace, Place, link, namespace::move_thread};
+use crate::Unavailable;
 
 /// How the namespaces differ from the system's defaults. Little fits into the buffers between
 /// two ends, so that a transfer is about as far as its receiver. What is lost is sent again every
@@ -32,20 +17,11 @@ const SETTINGS: &str = "cd /proc/sys/net/ipv4 && \
 /// A network with a hub and nodes 1, 2, and so on. Making one needs root.
 #[derive(Debug)]
 pub struct Lan {
-    hub: Holder,
-    nodes: Vec<Holder>,
+    hub: Namespace,
+    nodes: Vec<Namespace>,
     // Where the thread of the test was before.
     outside: File,
-    _logs: TempDir,
 }
-
-/// The network namespace of a hub or a node, in which programs can be started.
-#[derive(Clone, Copy, Debug)]
-pub struct Place(u32);
-
-/// A process that holds a namespace.
-#[derive(Debug)]
-struct Holder(ProcessTree);
 
 impl Lan {
     /// The hub's address.
@@ -60,28 +36,14 @@ impl Lan {
     /// # Errors
     /// This process is not root, or the system has no namespaces, bridges or `ip`.
     pub fn enter(nodes: u8) -> Result<Self, Unavailable> {
-        let what = "a network of the test's own";
-        let unavailable = |error: io::Error| Unavailable::new(what, error);
-        if !rustix::process::geteuid().is_root() {
-            return Err(Unavailable::new(what, "it needs root"));
-        }
-        let logs = tempfile::Builder::new().prefix("ferryway-net-").tempdir();
-        let logs = logs.map_err(unavailable)?;
-        let log = logs.path().join("log");
-        let explained = |error: io::Error| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            Unavailable::new(what, format!("{error}\n{said}"))
-        };
-        let holder = || Holder::start(&log).map_err(explained);
+        let unavailable = |error: io::Error| Unavailable::new("a network of the test's own", error);
         let lan = Self {
-            hub: holder()?,
-            nodes: (0..nodes).map(|_| holder()).collect::<Result<_, _>>()?,
+            hub: Namespace::new()?,
+            nodes: (0..nodes).map(|_| Namespace::new()).collect::<Result<_, _>>()?,
             outside: File::open("/proc/thread-self/ns/net").map_err(unavailable)?,
-            _logs: logs,
         };
         lan.set_up().map_err(unavailable)?;
-        let hub = File::open(lan.hub().path()).map_err(unavailable)?;
-        move_thread(&hub).map_err(unavailable)?;
+        lan.hub().enter().map_err(unavailable)?;
         Ok(lan)
     }
 
@@ -125,10 +87,10 @@ impl Lan {
     pub fn move_address(&self, number: u8) -> io::Result<()> {
         let address = Self::VIRTUAL;
         for other in (1..).take(self.nodes.len()).filter(|other| *other != number) {
-            let remove = format!("ip addr del {address}/24 dev eth0 2>/dev/null || true");
+            let remove = format!("ip addr del {address}/24 dev {DEVICE} 2>/dev/null || true");
             self.node(other).shell(&remove)?;
         }
-        self.node(number).shell(&format!("ip addr add {address}/24 dev eth0"))?;
+        self.node(number).shell(&format!("ip addr add {address}/24 dev {DEVICE}"))?;
         // What the new holder's gratuitous ARP does elsewhere.
         self.hub().shell("ip neigh flush dev bridge")
     }
@@ -137,21 +99,17 @@ impl Lan {
         // The bridge has an address of its own: with that of a port, which it takes by itself, a
         // port off the bridge would still be heard.
         self.hub().shell(&format!(
-            "{SETTINGS} && ip link set lo up && ip link add bridge type bridge && \
+            "{SETTINGS} && ip link add bridge type bridge && \
              ip link set bridge address 02:00:00:00:00:fe && ip addr add {}/24 dev bridge && \
              ip link set bridge up",
             Self::HUB
         ))?;
         for (number, node) in (1..).zip(&self.nodes) {
-            let Place(id) = node.place();
-            self.hub().shell(&format!(
-                "ip link add node{number} type veth peer name eth0 netns {id} && \
-                 ip link set node{number} master bridge up"
-            ))?;
-            node.place().shell(&format!(
-                "{SETTINGS} && ip link set lo up && \
-                 ip addr add 10.77.0.{number}/24 dev eth0 && ip link set eth0 up"
-            ))?;
+            let port = format!("node{number}");
+            link((self.hub(), &port), (node.place(), DEVICE))?;
+            self.hub().shell(&format!("ip link set {port} master bridge"))?;
+            let address = format!("ip addr add 10.77.0.{number}/24 dev {DEVICE}");
+            node.place().shell(&format!("{SETTINGS} && {address}"))?;
         }
         Ok(())
     }
@@ -164,83 +122,20 @@ impl Drop for Lan {
     }
 }
 
-impl Place {
-    /// The command that runs `command` here.
-    pub fn inside(self, command: &Command) -> Command {
-        let mut wrapper = Command::new("nsenter");
-        wrapper.arg(format!("--net={}", self.path()));
-        through(wrapper, command)
-    }
-
-    /// Whether connections here hold bytes, or an end, that the other side has not acknowledged.
-    ///
-    /// # Errors
-    /// The place is gone.
-    pub fn has_unsent(self) -> io::Result<bool> {
-        let connections = fs::read_to_string(format!("/proc/{}/net/tcp", self.0))?;
-        // Fields of a line: number, local, remote, state, and the lengths of both queues, that
-        // of what is to be sent first.
-        let queued = |line: &str| {
-            let queues = line.split_whitespace().nth(4)?;
-            Some(queues.split(':').next()? != "00000000")
-        };
-        Ok(connections.lines().skip(1).any(|line| queued(line).unwrap_or(false)))
-    }
-
-    fn path(self) -> String {
-        format!("/proc/{}/ns/net", self.0)
-    }
-
-    fn shell(self, script: &str) -> io::Result<()> {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", script])
-            .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
-        let output = self.inside(&command).output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(io::Error::other(format!("{script}: {}: {said}", output.status)))
-    }
-}
-
-impl Holder {
-    fn start(log: &std::path::Path) -> io::Result<Self> {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "sleep", "infinity"]);
-        let mut process = ProcessTree::spawn(&command, log)?;
-        let own = fs::read_link("/proc/thread-self/ns/net")?;
-        let path = Place(process.id()).path();
-        let ready = holds_within(LIMIT, || {
-            let there = fs::read_link(&path).is_ok_and(|namespace| namespace != own);
-            there || !matches!(process.ended(), Ok(None))
-        });
-        if ready && matches!(process.ended(), Ok(None)) {
-            return Ok(Self(process));
-        }
-        Err(io::Error::other("unshare --net made no namespace"))
-    }
-
-    fn place(&self) -> Place {
-        Place(self.0.id())
-    }
-}
-
-fn move_thread(namespace: &File) -> io::Result<()> {
-    Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         io::{Read, Write},
         net::{TcpListener, TcpStream},
+        process::Command,
         time::Duration,
     };
 
     use super::*;
-    use crate::wait::wait_until;
+    use crate::{
+        process::ProcessTree,
+        wait::{LIMIT, wait_until},
+    };
 
     #[test]
     fn a_node_that_is_cut_off_is_silent_until_it_is_back() {
