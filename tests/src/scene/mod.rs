@@ -57,6 +57,8 @@ pub const MIB: u64 = 1 << 20;
 pub struct Plan {
     /// The server at the other end.
     pub kind: Kind,
+    /// The name of the instance.
+    pub instance: &'static str,
     /// Bytes per second of each transfer, so that there is a middle to meet it in.
     pub rate: Option<u64>,
     /// Where a real server is.
@@ -76,6 +78,7 @@ impl Plan {
     pub fn of(kind: Kind) -> Self {
         Self {
             kind,
+            instance: "night",
             rate: None,
             site: Site::default(),
             timeout_s: 5,
@@ -336,11 +339,11 @@ pub fn send_request(name: &str) -> SubmitRequest {
 
 fn configuration(plan: &Plan, keys: &str) -> String {
     format!(
-        "[instance]\nname = \"night\"\n\
+        "[instance]\nname = \"{}\"\n\
          [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
          [partners.BANK]\ntransport = \"ftp\"\ntimeout_s = {}\n{keys}{}\n\
          [partners.BANK.retry]\nattempts = {}\nfirst_s = 1\nmax_s = 1\n",
-        plan.timeout_s, plan.partner, plan.retries
+        plan.instance, plan.timeout_s, plan.partner, plan.retries
     )
 }
 

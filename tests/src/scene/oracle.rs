@@ -95,7 +95,7 @@ impl World {
         let mut strays = Vec::new();
         for folder in ["drop", "pick"] {
             walk(&self.root().join(folder), &mut |path, is_folder| {
-                if is_stray(path, is_folder) {
+                if is_stray(path, is_folder, self.plan.instance) {
                     strays.push(path.to_owned());
                 }
             });
@@ -109,8 +109,9 @@ impl World {
     }
 }
 
-/// Whether something on the partner's disk is neither a target nor one of the names that stay.
-fn is_stray(path: &Path, is_folder: bool) -> bool {
+/// Whether something on the disk of an instance's partner is neither a target nor one of the
+/// names that stay.
+fn is_stray(path: &Path, is_folder: bool, instance: &str) -> bool {
     let name = name_of(path);
     let below = path.iter().any(|part| part == ".ferryway");
     if !below && !name.starts_with('.') && !name.ends_with(".part") {
@@ -118,7 +119,7 @@ fn is_stray(path: &Path, is_folder: bool) -> bool {
     }
     let kind = if is_folder { EntryKind::Folder } else { EntryKind::File };
     let size = fs::metadata(path).map_or(0, |facts| facts.len());
-    !oracle::stays(&path.to_string_lossy(), kind, size, "night")
+    !oracle::stays(&path.to_string_lossy(), kind, size, instance)
 }
 
 fn blake3_digest(hash: blake3::Hash) -> Digest {

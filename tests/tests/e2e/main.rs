@@ -11,6 +11,7 @@
 )]
 
 mod deliver;
+mod instances;
 mod interrupted;
 mod matrix;
 mod orders;
