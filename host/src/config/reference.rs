@@ -28,8 +28,11 @@ const HEAD: &str = "\
 An installation is one directory on the shared disk, made by `ferryway init DIR`. `ferryway.toml`
 holds the host's own settings and the partners, each file `definitions/*.toml` one or more
 transfer definitions. `ferryway check` reports every fault at once with file, line and key.
-Unknown keys are faults. The host reads the files again on SIGHUP: definitions, new partners and\nthe transport's settings are taken up; a partner's other keys, roots and limits need a restart; a configuration with a fault
-is refused as a whole and the old one stays in force.
+Unknown keys are faults. The host reads the files again on SIGHUP: definitions, new partners, the
+transports' settings and `source_address` are taken up; a partner's other keys, roots and limits
+need a restart; a configuration with a fault is refused as a whole and the old one stays in force.
+`tools/master/SrcAdr.dat` is no part of it and is looked at before each connection
+([operations.md](operations.md#45-the-source-address)).
 
 This file is made from the tables that the host reads its configuration by; after a change there,
 `FERRYWAY_BLESS=1 cargo test -p ferryway-host --test configuration_doc` writes it again.

@@ -4,7 +4,7 @@
 use std::{
     io,
     net::{IpAddr, UdpSocket},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -119,7 +119,7 @@ impl SourceAddresses {
 
     fn named(&self) -> std::result::Result<Option<SourceAddress>, Fault> {
         let seen = lock(&self.known).bytes.clone();
-        let bytes = settled(&self.file, seen.as_ref())
+        let bytes = settled(|| source_address::read(&self.file), seen.as_ref())
             .map_err(|error| source_address::unreadable(&self.file, &error))?;
         lock(&self.known).bytes = Some(bytes.clone());
         let named = match bytes {
@@ -137,16 +137,16 @@ impl SourceAddresses {
 ///
 /// Bytes that differ from those seen before count when they stay: an editor may be in the middle
 /// of its work, with a file that is cut short or absent for a moment.
-fn settled(file: &Path, seen: Option<&Bytes>) -> io::Result<Bytes> {
+fn settled(mut read: impl FnMut() -> io::Result<Bytes>, seen: Option<&Bytes>) -> io::Result<Bytes> {
     const STAYS: Duration = Duration::from_millis(50);
     const LOOKS: usize = 20;
-    let mut bytes = source_address::read(file)?;
+    let mut bytes = read()?;
     for _ in 0..LOOKS {
         if seen.is_none_or(|seen| *seen == bytes) {
             break;
         }
         std::thread::sleep(STAYS);
-        let again = source_address::read(file)?;
+        let again = read()?;
         if again == bytes {
             break;
         }
@@ -168,15 +168,20 @@ impl std::fmt::Debug for SourceAddresses {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
     use crate::{
         config::{Config, Environment},
         install,
     };
 
+    /// Reserved for documentation (RFC 5737): no machine has it.
+    const NOBODYS: &str = "192.0.2.1";
+
     /// An install directory whose source address changes.
     pub(in crate::partner) struct Lab {
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
         pub(in crate::partner) sources: Arc<SourceAddresses>,
     }
 
@@ -187,14 +192,75 @@ pub(super) mod tests {
             let environment = Environment::with_variables::<&str, &str>(7, "node1", []);
             let config = Config::load_in(dir.path(), environment).unwrap();
             let notices = Arc::new(Notices::open(&config));
-            Self { _dir: dir, sources: SourceAddresses::new(&install, notices) }
+            Self { dir, sources: SourceAddresses::new(&install, notices) }
         }
 
         /// Names the address in `ferryway.toml`.
         pub(in crate::partner) fn configure(&self, address: &str) {
             let text = format!("[Common]\nS_Address={address}\n");
-            let file = std::path::Path::new("ferryway.toml");
-            self.sources.configure(source_address::parse(file, text.as_bytes()).unwrap());
+            let configured = source_address::parse(Path::new("ferryway.toml"), text.as_bytes());
+            self.sources.configure(configured.unwrap());
         }
+
+        fn write(&self, text: &str) {
+            fs::write(self.dir.path().join("tools/master/SrcAdr.dat"), text).unwrap();
+        }
+
+        async fn now(&self) -> Option<String> {
+            self.sources.now().await.unwrap().map(|address| address.to_string())
+        }
+
+        async fn refusal(&self) -> String {
+            let error = self.sources.now().await.unwrap_err();
+            assert_eq!(error.kind(), Kind::SourceAddress);
+            assert!(!error.outcome_unknown(), "nothing was sent");
+            error.to_string()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_goes_before_the_configuration_and_every_change_of_it_counts() {
+        let lab = Lab::new();
+        assert_eq!(lab.now().await, None, "as made by init");
+        lab.configure("127.0.0.7");
+        assert_eq!(lab.now().await.as_deref(), Some("127.0.0.7"));
+        // As long as the one before, within the same tick of the file system's clock.
+        for address in ["127.0.0.8", "127.0.0.9"] {
+            lab.write(&format!("[Common]\nS_Address={address}\n"));
+            assert_eq!(lab.now().await.as_deref(), Some(address));
+        }
+        fs::remove_file(lab.dir.path().join("tools/master/SrcAdr.dat")).unwrap();
+        assert_eq!(lab.now().await.as_deref(), Some("127.0.0.7"));
+    }
+
+    #[tokio::test]
+    async fn nothing_connects_from_a_foreign_or_an_unclear_address() {
+        let lab = Lab::new();
+        lab.write(&format!("[Common]\nS_Address={NOBODYS}\n"));
+        let refusal = lab.refusal().await;
+        assert!(refusal.contains(NOBODYS) && refusal.contains("SrcAdr.dat:2"), "{refusal}");
+        lab.write("[Common]\nS_Addres=127.0.0.9\n");
+        let refusal = lab.refusal().await;
+        assert!(refusal.contains("SrcAdr.dat:2:1: S_Addres: unknown key"), "{refusal}");
+        lab.write("[Common]\nS_Address=127.0.0.9\n");
+        assert_eq!(lab.now().await.as_deref(), Some("127.0.0.9"));
+    }
+
+    #[test]
+    fn an_edit_counts_when_the_editor_is_done_with_it() {
+        let [old, cut, new] = ["old", "", "new"].map(|text| Some(text.as_bytes().to_vec()));
+        let settle = |looks: &[&Bytes], seen: Option<&Bytes>| {
+            let mut looks = looks.iter().map(|bytes| (*bytes).clone());
+            let bytes = settled(|| Ok(looks.next().expect("one look too many")), seen).unwrap();
+            assert_eq!(looks.next(), None, "one look too few");
+            bytes
+        };
+        // Cut short and removed for a moment, as by editors that write the file anew.
+        assert_eq!(settle(&[&cut, &None, &new, &new], Some(&old)), new);
+        assert_eq!(settle(&[&cut, &old], Some(&old)), old);
+        assert_eq!(settle(&[&None, &None], Some(&old)), None, "it is gone for good");
+        // What was seen before, or comes first, costs no second look.
+        assert_eq!(settle(&[&old], Some(&old)), old);
+        assert_eq!(settle(&[&new], None), new);
     }
 }
