@@ -60,7 +60,8 @@ pub enum Kind {
     Closed,
     /// The transport's code panicked.
     Panicked,
-    /// The journal refused our epoch.
+    /// The journal refused our epoch; or a partner that keeps the epochs it has seen refused
+    /// it, which is no proof: a partner's word ends no host.
     Fenced,
 }
 
@@ -92,6 +93,8 @@ pub enum Operation {
     Ping,
     /// [`close`](crate::transport::Session::close)
     Close,
+    /// [`listen`](crate::reception::Listener::listen)
+    Listen,
 }
 
 /// An operation on a partner that failed.
@@ -244,6 +247,7 @@ impl fmt::Display for Operation {
             Self::Checksum => "checksum",
             Self::Ping => "ping",
             Self::Close => "close",
+            Self::Listen => "listen",
         })
     }
 }

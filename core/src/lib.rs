@@ -13,6 +13,7 @@ pub mod message;
 pub mod path;
 pub mod plugin;
 pub mod policy;
+pub mod reception;
 pub mod status;
 pub mod transport;
 

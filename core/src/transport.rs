@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::{
     Algorithm, Digest, PartnerName, RemotePath, TransportError,
     bytes::{Meter, Sink, Source},
+    reception::{Introduction, Listener},
 };
 
 /// The result of an operation on a partner.
@@ -32,6 +33,9 @@ pub trait Transport: Send + Sync + 'static {
     /// address is not one of this machine's, `Login` when the login is refused, else what the
     /// network or the partner said. Nothing is left open.
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>>;
+
+    /// The end that receives what other hosts send, where the transport has one.
+    fn listener(&self) -> Option<Arc<dyn Listener>>;
 }
 
 /// One conversation with a partner; one operation at a time.
@@ -134,6 +138,8 @@ pub struct Partner {
     pub settings: toml::Table,
     /// The local address to connect from, for control and data.
     pub source_address: Option<IpAddr>,
+    /// What to say of ourselves to a partner that asks.
+    pub ours: Introduction,
 }
 
 impl fmt::Debug for Partner {
@@ -143,11 +149,12 @@ impl fmt::Debug for Partner {
             .field("name", &self.name)
             .field("settings", &self.settings.keys().collect::<Vec<_>>())
             .field("source_address", &self.source_address)
+            .field("ours", &self.ours)
             .finish()
     }
 }
 
-/// A fault in a partner's settings.
+/// A fault in the settings of a partner or a door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFault {
     /// The key in question.

@@ -126,7 +126,7 @@ fn init(dir: &Path, instance: &InstanceName) -> ExitCode {
 fn check(dir: &Path) -> ExitCode {
     let checked = Config::load(dir).and_then(|config| {
         let plugins = Loader::of_installation(dir).load();
-        let warnings = service::check_partners(&config, &plugins)?;
+        let warnings = service::check_transports(&config, &plugins)?;
         Ok((config, warnings))
     });
     let named = InstallDir::new(dir).map_or(Ok(None), |install| source_address::load(&install));

@@ -139,6 +139,18 @@ keep_days = 90
 # "en" or "ja"
 language = "en"
 
+# The door for other Ferryway hosts; docs/socket.md explains it.
+# [listen]
+# transport = "socket"
+# address = "192.0.2.10"
+# security = "secret"
+# secret = { file = "door.secret" }
+#
+# [listen.visitors.OSAKA]
+# host_name = "osaka.example.com"
+# instance = "night"
+# may = ["send"]
+
 # One table for each partner. Keys that docs/configuration.md does not list belong to the
 # partner's transport.
 # [partners.tokyo]

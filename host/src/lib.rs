@@ -8,6 +8,7 @@ pub mod control;
 #[cfg(feature = "laboratory")]
 pub mod demo;
 pub mod digest;
+pub mod durable;
 pub mod install;
 pub mod journal;
 #[cfg(feature = "laboratory")]
@@ -19,6 +20,7 @@ mod locks;
 pub mod log;
 pub mod notices;
 pub mod partner;
+pub mod reception;
 pub mod recovery;
 pub mod scheduler;
 pub mod service;

@@ -1,16 +1,28 @@
 //! What the operator is told, and when: the one place where the host's events become messages
 //! of the catalogue.
 
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Mutex,
+    time::Duration,
+};
 
-use ferryway_core::{Epoch, JobId, PartnerName, message::Message};
+use ferryway_core::{
+    Epoch, JobId, PartnerName,
+    message::Message,
+    reception::{Introduction, Rebuff, Visitor},
+};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
     causes::chain,
     config::{Config, Fault},
     control::api::Command,
-    journal::{JournalError, Takeover, Warning, record::Job},
+    journal::{
+        JournalError, Takeover, Warning,
+        record::{Fence, Job},
+    },
     loader::Plugins,
     log::{OperatorLog, system_clock},
     partner::source_address::Standing,
@@ -195,6 +207,42 @@ impl Notices {
 
     fn out(&self) -> std::sync::MutexGuard<'_, BTreeSet<PartnerName>> {
         self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Hosts that come.
+impl Notices {
+    /// The door is open.
+    pub fn door_open(&self, transport: &str, address: SocketAddr) {
+        let (transport, address) = (transport.to_owned(), address.to_string());
+        self.log.host(Message::DoorOpen { transport, address });
+    }
+
+    /// A visitor has a new ownership.
+    pub fn visitor_entered(&self, fence: &Fence, address: IpAddr) {
+        let Fence { visitor, instance, epoch } = fence.clone();
+        let address = address.to_string();
+        self.log.host(Message::VisitorEntered { visitor, instance, epoch, address });
+    }
+
+    /// Somebody did not get as far as to say who it is.
+    pub fn turned_away(&self, rebuff: &Rebuff) {
+        let (address, cause) = (rebuff.address.to_string(), rebuff.cause.to_string());
+        let detail = rebuff.detail.clone();
+        self.log.host(Message::VisitorTurnedAway { address, cause, detail });
+    }
+
+    /// Somebody is not expected.
+    pub fn visitor_unknown(&self, visitor: &Visitor) {
+        let Introduction { host, instance, .. } = visitor.introduction.clone();
+        let address = visitor.address.to_string();
+        self.log.host(Message::VisitorUnknown { host, instance, address });
+    }
+
+    /// A former owner came.
+    pub fn visitor_outdated(&self, fence: &Fence, newest: Epoch) {
+        let Fence { visitor, instance, epoch } = fence.clone();
+        self.log.host(Message::VisitorOutdated { visitor, instance, epoch, newest });
     }
 }
 

@@ -72,7 +72,9 @@ mod tests {
         install,
         journal::{
             JournalError, Receipt,
-            record::{Checkpoint, Entry, HistoryQuery, JobSpec, JobState, Leftover, Staging, Step},
+            record::{
+                Checkpoint, Entry, Fence, HistoryQuery, JobSpec, JobState, Leftover, Staging, Step,
+            },
         },
     };
 
@@ -96,6 +98,8 @@ mod tests {
             async fn leftovers(&self, partner: &PartnerName) -> Result<Vec<Leftover>>;
             async fn put_leftover(&self, leftover: Leftover) -> Result<()>;
             async fn forget_leftover(&self, leftover: Leftover) -> Result<()>;
+            async fn fences(&self) -> Result<Vec<Fence>>;
+            async fn raise_fence(&self, fence: Fence) -> Result<()>;
             async fn check_ownership(&self) -> Result<()>;
             async fn closed(&self) -> JournalError;
             async fn close(&self) -> Result<()>;

@@ -17,7 +17,7 @@ use crate::{
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
     notices::Notices,
-    recovery,
+    reception, recovery,
     scheduler::{Desk, End, Scheduler, Shared},
 };
 
@@ -47,6 +47,9 @@ pub enum ServiceError {
     /// The instance is another owner's now, or its journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The door for other hosts cannot be opened.
+    #[error("[listen]: {0}")]
+    Listen(String),
     /// The control API cannot be offered.
     #[error("the control API: {0}")]
     Control(String),
@@ -68,7 +71,7 @@ impl ServiceError {
             Self::Config(_) => 1,
             Self::Journal(JournalError::Fenced { .. }) => 3,
             Self::Journal(_) => 4,
-            Self::Control(_) | Self::System { .. } => 5,
+            Self::Listen(_) | Self::Control(_) | Self::System { .. } => 5,
         }
     }
 }
@@ -80,7 +83,7 @@ impl ServiceError {
 pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     let config = Config::load(&options.install).map_err(ServiceError::Config)?;
     let plugins = Loader::of_installation(&options.install).load();
-    let warnings = check_partners(&config, &plugins).map_err(ServiceError::Config)?;
+    let warnings = check_transports(&config, &plugins).map_err(ServiceError::Config)?;
     let notices = Arc::new(Notices::open(&config));
     notices.plugins(&plugins);
     notices.config_warnings(config.warnings.iter().chain(&warnings));
@@ -98,16 +101,16 @@ pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     result
 }
 
-/// The warnings that only the transports can give about the partners' settings.
+/// The warnings that only the transports can give about the settings of the partners and the
+/// door.
 ///
 /// # Errors
-/// What keeps partners from being used.
-pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, Vec<Fault>> {
+/// What keeps one of them from being used.
+pub fn check_transports(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, Vec<Fault>> {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     for partner in config.partners.values() {
-        let Some(transport) = plugins.transport(&partner.transport) else {
-            let known = plugins.loaded.iter().map(|plugin| plugin.transport.name());
-            let fault = partner.unknown_transport(known);
+        let Some(transport) = plugins.transport(&partner.transport.name) else {
+            let fault = partner.transport.unknown(plugins.names());
             // A partner that no definition needs keeps nothing from starting.
             let needed = config.definitions.values().any(|d| d.partner == partner.name);
             if needed {
@@ -120,6 +123,19 @@ pub fn check_partners(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>, 
         let checked = config.check_partner(partner, &*transport);
         faults.extend(checked.faults);
         warnings.extend(checked.warnings);
+    }
+    if let Some(listen) = &config.listen {
+        let transport = plugins.transport(&listen.transport.name);
+        let listener = transport.as_ref().map(|transport| transport.listener());
+        match listener {
+            None => faults.push(listen.transport.unknown(plugins.names())),
+            Some(None) => faults.push(listen.transport.without_listener()),
+            Some(Some(listener)) => {
+                let checked = config.check_door(listen, &*listener);
+                faults.extend(checked.faults);
+                warnings.extend(checked.warnings);
+            }
+        }
     }
     if faults.is_empty() { Ok(warnings) } else { Err(faults) }
 }
@@ -153,6 +169,8 @@ async fn serve(
         node,
         started_at,
     });
+    // Whoever waits for our files comes before our own jobs, and is left after them.
+    let door = reception::open(&shared).await?;
     let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
     let mut scheduler = tokio::spawn(scheduler.run());
     let (stop_control, control) = serve_control(socket, desk.clone());
@@ -166,6 +184,9 @@ async fn serve(
     };
     pruner.abort();
     if result.is_ok() {
+        if let Some(door) = door {
+            door.close().await;
+        }
         stop_control.send_replace(true);
         if timeout(server::GRACE, control).await.is_err() {
             tracing::warn!("the control API did not end in time");

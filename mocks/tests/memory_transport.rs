@@ -25,7 +25,12 @@ fn transport() -> MemoryTransport {
 }
 
 fn partner() -> Partner {
-    Partner { name: "memory".parse().unwrap(), settings: toml::Table::new(), source_address: None }
+    Partner {
+        name: "memory".parse().unwrap(),
+        settings: toml::Table::new(),
+        source_address: None,
+        ours: conformance::introduction(),
+    }
 }
 
 fn subject(transport: MemoryTransport, folder: Option<&str>) -> Subject {

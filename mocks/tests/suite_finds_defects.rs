@@ -10,6 +10,7 @@ use ferryway_core::{
     Algorithm, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::{Meter, Sink, Source},
     error::Reply,
+    reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Rename, Result, Session, Stat, Transport,
         Upload,
@@ -89,7 +90,12 @@ fn subject(defect: Defect) -> Subject {
     let name = "defective".parse().unwrap();
     Subject {
         transport: Arc::new(Defective(memory, defect)),
-        partner: Partner { name, settings: toml::Table::new(), source_address: None },
+        partner: Partner {
+            name,
+            settings: toml::Table::new(),
+            source_address: None,
+            ours: ferryway_mocks::conformance::introduction(),
+        },
         folder: None,
         keep: Vec::new(),
     }
@@ -116,6 +122,10 @@ impl Transport for Defective {
 
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
         Ok(Box::new(DefectiveSession(self.0.connect(partner).await?, self.1)))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        None
     }
 }
 

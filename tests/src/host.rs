@@ -200,7 +200,8 @@ impl Node {
         if self.host.as_mut().is_some_and(|host| matches!(host.ended(), Ok(None))) {
             return Err(io::Error::other(format!("a host runs on {} already", self.name)));
         }
-        let mut command = self.command("ferryway", &["run"]);
+        // Nodes of a cluster may tell one host name (`HOSTNM`), and are told apart by this.
+        let mut command = self.command("ferryway", &["run", "--node", &self.name]);
         if let Some((folder, at)) = &self.own_folder {
             let mut wrapper = Command::new("unshare");
             wrapper.args(["--mount", "/bin/sh", "-c", BIND, "sh"]).args([folder, at]);
@@ -361,7 +362,16 @@ fn build() -> Result<Programs, String> {
         "debug" => "dev",
         profile => profile,
     };
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells a test of its own package. Build scripts that look at it would take the
+    // whole tree for changed, at every change between a test's build and a developer's.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    let output = cargo
         .args(["build", "--workspace", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -18,6 +18,7 @@ pub mod raw_ftp;
 pub mod relay;
 pub mod scene;
 pub mod servers;
+pub mod slow_line;
 mod unavailable;
 pub mod wait;
 

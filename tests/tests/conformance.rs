@@ -3,7 +3,7 @@
 //!
 //! Linked, they pass it where they live: `mocks/tests/memory_transport.rs`,
 //! `tests/tests/example_plugin` and `plugins/ftp/tests/conformance.rs`. The plugin `socket`
-//! refuses every configuration, so there is nothing to run.
+//! needs a host at its other end: `host/tests/reception/contract.rs` runs the suite over it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use std::{any::Any, env, fs, sync::Arc};
 use ferryway_core::transport::{Partner, Transport};
 use ferryway_host::loader::{Loader, plugins_report};
 use ferryway_mocks::{
-    conformance::{Subject, beyond, run_all},
+    conformance::{Subject, beyond, introduction, run_all},
     ftp_server::{Behaviour, FtpServer},
 };
 use ferryway_tests::servers::{RealServer, ServerKind};
@@ -86,7 +86,7 @@ fn subject(
     keep: Vec<Box<dyn Any + Send + Sync>>,
 ) -> Subject {
     let (name, settings) = ("PARTNER".parse().unwrap(), settings.parse().unwrap());
-    let partner = Partner { name, settings, source_address: None };
+    let partner = Partner { name, settings, source_address: None, ours: introduction() };
     Subject { transport, partner, folder: None, keep }
 }
 

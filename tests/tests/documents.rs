@@ -140,6 +140,23 @@ fn every_key_of_an_ftp_partner_is_explained() {
 }
 
 #[test]
+fn every_key_of_a_socket_partner_and_of_its_door_is_explained() {
+    let source = read("plugins/socket/src/config.rs");
+    let of = |name: &str| -> BTreeSet<String> {
+        let after = source.split(&format!("const {name}")).nth(1).unwrap();
+        let list = after.split("];").next().unwrap();
+        list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let text = read("docs/socket.md");
+    let table = text.split("## Keys of a partner").nth(1).and_then(|t| t.split("\n## ").next());
+    let rows = table.unwrap().lines();
+    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let explained: BTreeSet<_> = rows.map(str::to_owned).collect();
+    assert_eq!(explained, of("PARTNER_KEYS"));
+    assert!(of("DOOR_KEYS").is_subset(&explained));
+}
+
+#[test]
 fn the_plugin_that_is_shown_is_the_one_that_is_tested() {
     let shown = read("docs/plugins.md").contains(&read("tests/tests/example_plugin/folder.rs"));
     assert!(shown, "docs/plugins.md does not show tests/tests/example_plugin/folder.rs as it is");

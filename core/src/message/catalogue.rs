@@ -1,12 +1,12 @@
 //! Every message with its code and texts.
 //!
 //! Codes by their hundreds: 00 the host and its ownership, 01 configuration and plugins,
-//! 02 jobs, 03 partners and what they hold, 04 the journal and the disk.
+//! 02 jobs, 03 partners and what they hold, 04 the journal and the disk, 05 hosts that come.
 
 use std::net::IpAddr;
 
 use super::{Entry, Language};
-use crate::{Epoch, JobId, PartnerName};
+use crate::{Epoch, InstanceName, JobId, PartnerName};
 
 /// A template that lacks a field of its message, or names another, does not compile.
 macro_rules! catalogue {
@@ -218,4 +218,20 @@ catalogue! {
     JournalWarning { warning: String } "0409W"
         "The journal works but should be looked at. Warning({warning})"
         "ジャーナルは動作していますが、確認が必要です。警告({warning})"
+
+    DoorOpen { transport: String, address: String } "0501I"
+        "Other hosts can come. Transport({transport}) Address({address})"
+        "他ホストからの受付を開始しました。トランスポート({transport}) アドレス({address})"
+    VisitorEntered { visitor: PartnerName, instance: InstanceName, epoch: Epoch, address: String } "0502I"
+        "A visitor came in with a new ownership; older ones are refused from now on. Visitor({visitor}) Instance({instance}) Epoch({epoch}) Address({address})"
+        "接続元が新しい所有権で接続しました。以後、古い所有権は拒否します。接続元({visitor}) インスタンス({instance}) エポック({epoch}) アドレス({address})"
+    VisitorTurnedAway { address: String, cause: String, detail: String } "0503W"
+        "Somebody was turned away at the door; the same from there is not told again for an hour. Compare the settings of both hosts, or find out who it is. Address({address}) Cause({cause}) Detail({detail})"
+        "接続を拒否しました。同じ内容は 1 時間は記録しません。双方の設定を比較するか、接続元を調査してください。アドレス({address}) 原因({cause}) 詳細({detail})"
+    VisitorUnknown { host: String, instance: InstanceName, address: String } "0504W"
+        "A host that is not expected was turned away. If it may come, add it under `[listen.visitors]` and reload. Host({host}) Instance({instance}) Address({address})"
+        "登録されていないホストからの接続を拒否しました。許可する場合は `[listen.visitors]` に追加して再読込みしてください。ホスト({host}) インスタンス({instance}) アドレス({address})"
+    VisitorOutdated { visitor: PartnerName, instance: InstanceName, epoch: Epoch, newest: Epoch } "0505W"
+        "A former owner of a visitor's instance was refused. Make sure that its old node is off; if the visitor was restored from a backup, it needs another instance name. Visitor({visitor}) Instance({instance}) Epoch({epoch}) Newest({newest})"
+        "接続元の以前の所有ノードを拒否しました。旧ノードの停止を確認してください。バックアップから復元した場合は、インスタンス名の変更が必要です。接続元({visitor}) インスタンス({instance}) エポック({epoch}) 最新({newest})"
 }

@@ -4,12 +4,15 @@
 //! It is a check of compatibility, not of trust: whoever may write into the plugin folder
 //! may run code as the host.
 
+mod relay;
 mod remote;
+mod side;
 
 use std::{any::TypeId, fmt, sync::Arc};
 
 use crate::{TransportError, transport::Transport};
 
+pub use relay::lend_reception;
 #[doc(hidden)]
 pub use remote::enter;
 

@@ -6,26 +6,24 @@
 
 use std::{
     io,
+    net::SocketAddr,
     panic::{self, AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::JoinHandle,
-};
-use tracing::Instrument;
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::HostContext;
+use super::{HostContext, relay::RelayedSession, side::Side};
 use crate::{
-    Algorithm, Digest, Kind, Operation, RemotePath, TransportError,
+    Kind, Operation, TransportError,
     bytes::panic_text,
-    transport::{
-        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
-    },
+    reception::{Door, Listener, Listening, Reception},
+    transport::{Capabilities, ConfigFault, Partner, Result, Session, Transport},
 };
+
+/// What errors call this side.
+const SIDE: &str = "plugin";
 
 /// Started when the host loads the plugin and never dropped.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -45,18 +43,25 @@ pub fn enter(host: HostContext, make: fn() -> Arc<dyn Transport>) -> Result<Arc<
             .with_max_level(tracing_log::log::LevelFilter::Debug)
             .init();
         panic::set_hook(Box::new(|panic| tracing::error!("a plugin panicked: {panic}")));
-        start_runtime().map_err(|error| {
+        let runtime = runtime().map_err(|error| {
             TransportError::permanent(Kind::Local, Operation::Connect, "no runtime for the plugin")
                 .caused_by(error)
         })?;
+        let side = Side::new(SIDE, runtime);
         let transport = make();
         let (name, capabilities) = (transport.name(), transport.capabilities());
-        Ok(Arc::new(Remote { transport, name, capabilities }) as Arc<dyn Transport>)
+        let listener = transport.listener().map(|listener| {
+            Arc::new(RemoteListener { listener, side: side.clone() }) as Arc<dyn Listener>
+        });
+        Ok(Arc::new(Remote { transport, name, capabilities, listener, side }) as Arc<dyn Transport>)
     }))
-    .unwrap_or_else(|panic| Err(panicked(Operation::Connect, &panic_text(&*panic))))
+    .unwrap_or_else(|panic| {
+        let text = format!("the {SIDE} panicked: {}", panic_text(&*panic));
+        Err(TransportError::retryable(Kind::Panicked, Operation::Connect, text))
+    })
 }
 
-fn start_runtime() -> io::Result<()> {
+fn runtime() -> io::Result<Handle> {
     if RUNTIME.get().is_none() {
         // The other half of the machine hashes, writes the journal, and serves the kernel.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
@@ -68,11 +73,8 @@ fn start_runtime() -> io::Result<()> {
         // A second runtime of a race is dropped unused.
         let _first_stays = RUNTIME.set(runtime);
     }
-    Ok(())
-}
-
-fn panicked(operation: Operation, text: &str) -> TransportError {
-    TransportError::retryable(Kind::Panicked, operation, format!("the plugin panicked: {text}"))
+    let runtime = RUNTIME.get().map(|runtime| runtime.handle().clone());
+    runtime.ok_or_else(|| io::Error::other("the runtime is gone"))
 }
 
 /// Runs every operation as a task of the plugin's runtime: tokio works there as anywhere,
@@ -82,6 +84,8 @@ struct Remote {
     /// Asked for once, where a panic is caught.
     name: &'static str,
     capabilities: Capabilities,
+    listener: Option<Arc<dyn Listener>>,
+    side: Side,
 }
 
 #[async_trait]
@@ -95,136 +99,83 @@ impl Transport for Remote {
     }
 
     fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
-        catch_unwind(AssertUnwindSafe(|| self.transport.check_config(settings))).unwrap_or_else(
-            |panic| {
-                let message = format!("the plugin panicked: {}", panic_text(&*panic));
-                vec![ConfigFault { key: "transport".to_owned(), message }]
-            },
-        )
+        checked(&self.side, || self.transport.check_config(settings))
     }
 
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
         let transport = Arc::clone(&self.transport);
-        let connect = async move {
-            let session = transport.connect(partner).await?;
-            let capabilities = session.capabilities();
-            Ok((session, capabilities))
-        };
-        let (session, capabilities) = run(Operation::Connect, connect).await??;
-        Ok(Box::new(RemoteSession { session: Some(session), capabilities }))
+        let connect = async move { transport.connect(partner).await };
+        RelayedSession::open(&self.side, Operation::Connect, connect).await
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        self.listener.clone()
     }
 }
 
-struct RemoteSession {
-    /// `None` after an operation that was cancelled or panicked: the state of the protocol is
-    /// unknown then.
-    session: Option<Box<dyn Session>>,
-    /// As of the last operation.
-    capabilities: Capabilities,
-}
-
-type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
-
-impl RemoteSession {
-    async fn run<T: Send + 'static>(
-        &mut self,
-        operation: Operation,
-        call: impl for<'a> FnOnce(&'a mut dyn Session) -> Call<'a, T> + Send + 'static,
-    ) -> Result<T> {
-        let mut session = self.session.take().ok_or_else(|| TransportError::closed(operation))?;
-        let (session, capabilities, result) = run(operation, async move {
-            let result = call(&mut *session).await;
-            let capabilities = session.capabilities();
-            (session, capabilities, result)
-        })
-        .await?;
-        self.capabilities = capabilities;
-        self.session = Some(session);
-        result
-    }
+/// The transport's receiving end; see [`Remote`].
+struct RemoteListener {
+    listener: Arc<dyn Listener>,
+    side: Side,
 }
 
 #[async_trait]
-impl Session for RemoteSession {
-    fn capabilities(&self) -> Capabilities {
-        self.capabilities.clone()
+impl Listener for RemoteListener {
+    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
+        checked(&self.side, || self.listener.check_config(settings))
     }
 
-    async fn stat(&mut self, path: RemotePath) -> Result<Stat> {
-        self.run(Operation::Stat, move |session| session.stat(path)).await
-    }
-
-    async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
-        self.run(Operation::List, move |session| session.list(folder)).await
-    }
-
-    async fn fetch(&mut self, download: Download) -> Result<u64> {
-        self.run(Operation::Fetch, move |session| session.fetch(download)).await
-    }
-
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
-        self.run(Operation::Store, move |session| session.store(upload)).await
-    }
-
-    async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
-        self.run(Operation::Rename, move |session| session.rename(from, to)).await
-    }
-
-    async fn remove(&mut self, path: RemotePath) -> Result<()> {
-        self.run(Operation::Remove, move |session| session.remove(path)).await
-    }
-
-    async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
-        self.run(Operation::MakeFolder, move |session| session.make_folder(path)).await
-    }
-
-    async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {
-        self.run(Operation::RemoveFolder, move |session| session.remove_folder(path)).await
-    }
-
-    async fn checksum(
-        &mut self,
-        path: RemotePath,
-        algorithm: Algorithm,
-        length: u64,
-    ) -> Result<Digest> {
-        self.run(Operation::Checksum, move |session| session.checksum(path, algorithm, length))
-            .await
-    }
-
-    async fn ping(&mut self) -> Result<()> {
-        self.run(Operation::Ping, |session| session.ping()).await
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        self.run(Operation::Close, |session| session.close()).await
+    async fn listen(
+        &self,
+        door: Door,
+        reception: Arc<dyn Reception>,
+    ) -> Result<Box<dyn Listening>> {
+        let listener = Arc::clone(&self.listener);
+        let listen = async move {
+            let listening = listener.listen(door, reception).await?;
+            let address = listening.address();
+            Ok((listening, address))
+        };
+        let (listening, address) = self.side.run(Operation::Listen, listen).await??;
+        Ok(Box::new(RemoteListening {
+            listening: Some(listening),
+            address,
+            side: self.side.clone(),
+        }))
     }
 }
 
-impl Drop for RemoteSession {
+struct RemoteListening {
+    /// `None` once it was told to stop.
+    listening: Option<Box<dyn Listening>>,
+    address: SocketAddr,
+    side: Side,
+}
+
+#[async_trait]
+impl Listening for RemoteListening {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        let Some(mut listening) = self.listening.take() else { return Ok(()) };
+        self.side.run(Operation::Listen, async move { listening.stop().await }).await?
+    }
+}
+
+impl Drop for RemoteListening {
     fn drop(&mut self) {
-        if let (Some(session), Some(runtime)) = (self.session.take(), RUNTIME.get()) {
+        if let Some(listening) = self.listening.take() {
             // Its sockets belong to the plugin's reactor.
-            runtime.spawn(async move { drop(session) });
+            self.side.drop_there(listening);
         }
     }
 }
 
-/// Runs `call` on the plugin's runtime; dropping the returned future cancels it.
-async fn run<T: Send + 'static>(
-    operation: Operation,
-    call: impl Future<Output = T> + Send + 'static,
-) -> Result<T> {
-    struct Task<T>(JoinHandle<T>);
-    impl<T> Drop for Task<T> {
-        fn drop(&mut self) {
-            self.0.abort();
-        }
-    }
-    let runtime = RUNTIME.get().ok_or_else(|| TransportError::closed(operation))?;
-    let mut task = Task(runtime.spawn(call.in_current_span()));
-    (&mut task.0).await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => panicked(operation, &panic_text(&*panic)),
-        Err(_) => TransportError::closed(operation),
+/// A check of settings that panics is a fault of them.
+fn checked(side: &Side, check: impl FnOnce() -> Vec<ConfigFault>) -> Vec<ConfigFault> {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
+        vec![ConfigFault { key: "transport".to_owned(), message: side.blame(&*panic) }]
     })
 }

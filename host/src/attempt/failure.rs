@@ -61,6 +61,9 @@ impl Failure {
                 Class::Fenced => Verdict::Fenced,
                 // Who cannot connect has nothing against this job in particular.
                 Class::Permanent if error.operation() == Operation::Connect => Verdict::Suspend,
+                // A partner that has seen a newer owner. Whether there is one, our journal says:
+                // it is asked by the write that suspends the job.
+                Class::Permanent if error.kind() == Kind::Fenced => Verdict::Suspend,
                 Class::Permanent => Verdict::Fail,
                 Class::Retryable { .. } | Class::Locked => {
                     match (error.kind(), error.operation()) {

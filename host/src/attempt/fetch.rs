@@ -19,14 +19,14 @@ use super::{
     Failure, publish,
     run::{Run, conclude},
     send::enter_publishing,
-    source::{SMALL_BYTES, blocking, local_io},
+    source::{SMALL_BYTES, local_io},
     stream::{FileSink, SharedHashes, hash_prefix},
-    syncer::Syncer,
     verify,
 };
 use crate::{
     config::LocalFile,
     digest::Hashes,
+    durable::{Syncer, blocking},
     journal::record::{Attempt, Fingerprint, Intent, Token},
     locks::lock,
     partner::pool::Stay,

@@ -20,7 +20,7 @@ use crate::{
 /// Folders remembered before those that nobody uses are forgotten.
 const REMEMBERED: usize = 256;
 
-/// The folders that jobs deliver into.
+/// The folders that jobs and visitors deliver into.
 pub struct Folders {
     journal: Arc<dyn JournalStore>,
     folders: Mutex<HashMap<PathBuf, Arc<Folder>>>,
@@ -49,7 +49,7 @@ impl Folders {
     ///
     /// # Errors
     /// When the system refuses; others try for themselves.
-    pub(super) async fn sync(&self, place: &LocalFile) -> Result<(), Failure> {
+    pub(crate) async fn sync(&self, place: &LocalFile) -> Result<(), Failure> {
         self.wish(place, None).await
     }
 

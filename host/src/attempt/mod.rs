@@ -17,7 +17,6 @@ mod send;
 mod settle;
 mod source;
 pub mod stream;
-mod syncer;
 mod verify;
 
 pub use failure::{Failure, Verdict};
@@ -28,10 +27,6 @@ use ferryway_core::{
     Event, Status,
     policy::{Direction, Publish},
 };
-
-/// Bytes between two checkpoints. Half of what a failover may cost: until the bytes and then
-/// their checkpoint are durable the stream goes on.
-pub const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Takes the job as far as it gets: `Ok` means that it has ended.
 ///

@@ -19,13 +19,14 @@ use super::{
     Failure, absence,
     run::Run,
     send::discard,
-    source::{Source, blocking, local_io},
+    source::{Source, local_io},
     stream::{CompareSink, SharedHashes, hash_prefix},
     verify,
 };
 use crate::{
     config::LateClose,
     digest::Hashes,
+    durable::blocking,
     journal::record::{Attempt, JobState, Leftover},
     locks::lock,
     partner::staging::locations,

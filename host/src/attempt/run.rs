@@ -12,10 +12,11 @@ use ferryway_core::{
     Class, Event, JobId, Operation, RemotePath, Status, TransportError, bytes::Meter,
 };
 
-use super::{CHECKPOINT_BYTES, Failure, folders::Folders};
+use super::{Failure, folders::Folders};
 use crate::{
     config::{LocalFile, LocalRoots},
     control::api::Progress,
+    durable::CHECKPOINT_BYTES,
     journal::{
         JournalStore, Receipt,
         record::{Checkpoint, Job, JobState},

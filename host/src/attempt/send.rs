@@ -17,12 +17,13 @@ use super::{
     resume::{self, Start},
     run::{Run, conclude},
     settle,
-    source::{Source, blocking, local_io},
+    source::{Source, local_io},
     stream::{FileSource, SharedHashes, hash_prefix},
     verify,
 };
 use crate::{
     digest::Hashes,
+    durable::blocking,
     journal::record::{Attempt, Fingerprint, JobState, Leftover, Token},
     locks::lock,
     partner::{pool::Stay, staging::Place},

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Failure, run::Run};
-use crate::{config::LocalFile, journal::record::Fingerprint};
+use crate::{config::LocalFile, durable::blocking, journal::record::Fingerprint};
 
 /// The source, opened once for the whole try.
 #[derive(Debug)]
@@ -103,11 +103,4 @@ fn identity(_: &std::fs::Metadata) -> Option<String> {
 
 pub(super) fn local_io(place: &LocalFile, action: &str, source: io::Error) -> Failure {
     Failure::LocalIo { what: format!("cannot {action} `{}`", place.path().display()), source }
-}
-
-/// Runs file work where it may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -12,6 +12,7 @@ use super::{
     fault::Fault,
     keys,
     layout::{Environment, InstallDir},
+    listen::ListenConfig,
     reader::Reader,
     roots::LocalRoots,
     source_address::{SourceAddress, address},
@@ -60,6 +61,8 @@ pub(super) struct Host {
     pub(super) limits: Limits,
     pub(super) history: History,
     pub(super) log: Option<LogSettings>,
+    /// `None` within when there is no door.
+    pub(super) listen: Option<Option<ListenConfig>>,
 }
 
 impl Host {
@@ -88,6 +91,7 @@ impl Host {
             limits: limits(top.section("limits", &keys::LIMITS)),
             history: history(top.section("history", &keys::HISTORY)),
             log: log(top.section("log", &keys::LOG)),
+            listen: ListenConfig::read(top),
         }
     }
 }

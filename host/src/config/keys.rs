@@ -84,8 +84,20 @@ const fn integer(min: i64, max: i64, default: i64) -> Kind {
 const MIB: i64 = 1024 * 1024;
 
 /// Every section, in the order of the documentation.
-pub(super) const SECTIONS: [&Section; 10] =
-    [&TOP, &INSTANCE, &ROOTS, &LIMITS, &HISTORY, &LOG, &PARTNER, &RETRY, &DEFINITIONS, &DEFINITION];
+pub(super) const SECTIONS: [&Section; 12] = [
+    &TOP,
+    &INSTANCE,
+    &ROOTS,
+    &LIMITS,
+    &HISTORY,
+    &LOG,
+    &LISTEN,
+    &VISITOR,
+    &PARTNER,
+    &RETRY,
+    &DEFINITIONS,
+    &DEFINITION,
+];
 
 pub(super) static TOP: Section = Section {
     header: "",
@@ -96,6 +108,11 @@ pub(super) static TOP: Section = Section {
         key("limits", Kind::Table, "How much may happen at once, and how long it may take."),
         key("history", Kind::Table, "How long finished jobs are kept."),
         key("log", Kind::Table, "The operator's log."),
+        key(
+            "listen",
+            Kind::Table,
+            "Where this host receives what other hosts send. Without it nobody can come.",
+        ),
         key("partners", Kind::Table, "One table for each partner, under its name."),
     ],
 };
@@ -180,6 +197,48 @@ pub(super) static LOG: Section = Section {
             "files",
             integer(1, 1000, 10),
             "Older files that are kept, `ferryway.log.1` being the newest.",
+        ),
+    ],
+};
+
+pub(super) static LISTEN: Section = Section {
+    header: "[listen]",
+    about: "The door for other hosts. Every key that is not listed here is the transport's and checked by it; strings may be secrets, as with partners. Visitors are taken up by a reload, everything else at the next start.",
+    keys: &[
+        key("transport", Kind::Text, "Name of the transport that listens: `socket`."),
+        key(
+            "address",
+            Kind::Text,
+            "Local IP address to listen at, such as the cluster's virtual address; `0.0.0.0` or `::` for every one of this machine.",
+        ),
+        key(
+            "port",
+            integer(0, 65_535, 7045),
+            "Port to listen at; 0 lets the system choose, and 0501I says which.",
+        ),
+        key(
+            "sessions",
+            integer(1, 1024, 64),
+            "Sessions of visitors that may be open at once, and connections as well. Each may hold 4 MiB of memory.",
+        ),
+        key("visitors", Kind::Table, "One table for each host that may come, under a name."),
+    ],
+};
+
+pub(super) static VISITOR: Section = Section {
+    header: "[listen.visitors.NAME]",
+    about: "A host that may come, known by what it says of itself. The name has up to 32 letters, digits, `-` and `_`; the epochs seen of the visitor are kept under it, so do not change it.",
+    keys: &[
+        key(
+            "host_name",
+            Kind::Text,
+            "The visitor's own `[instance] host_name`. With certificates, its certificate must be for this name.",
+        ),
+        key("instance", Kind::Text, "The visitor's `[instance] name`."),
+        key(
+            "may",
+            Kind::Texts,
+            "What it may do: `send`, put files below the folders of `[roots] receive` and read them back; `fetch`, read files below those of `[roots] send`.",
         ),
     ],
 };

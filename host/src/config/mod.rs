@@ -9,6 +9,7 @@ mod fault;
 mod host;
 mod keys;
 mod layout;
+mod listen;
 mod partner;
 mod reader;
 mod reference;
@@ -16,6 +17,7 @@ mod roots;
 mod secret;
 pub mod source_address;
 mod template;
+mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +26,8 @@ use std::{
 };
 
 use ferryway_core::{
-    DefinitionId, InstanceName, PartnerName,
+    DefinitionId, Epoch, InstanceName, PartnerName,
+    reception::{Door, Introduction, Listener},
     transport::{Partner, Transport},
 };
 
@@ -32,11 +35,13 @@ pub use definition::Definition;
 pub use fault::{Fault, Position};
 pub use host::{History, Limits, LogSettings};
 pub use layout::{Environment, InstallDir};
-pub use partner::{Checked, LateClose, PartnerConfig, RetryPolicy, Staging};
+pub use listen::{ListenConfig, May, VisitorConfig};
+pub use partner::{LateClose, PartnerConfig, RetryPolicy, Staging};
 pub use reference::reference;
 pub use roots::{LocalFile, LocalRoots, RootError};
 pub use secret::{SECRET_LIMIT_BYTES, Secret, SecretError, SecretSource, Settings};
 pub use template::{InvalidTemplate, Place, Template, TemplateValues};
+pub use transport::{Checked, TransportConfig};
 
 use fault::{Document, Findings};
 use reader::Reader;
@@ -63,6 +68,8 @@ pub struct Config {
     pub history: History,
     /// The operator's log.
     pub log: LogSettings,
+    /// The door for other hosts, where there is one.
+    pub listen: Option<ListenConfig>,
     /// The partners.
     pub partners: BTreeMap<PartnerName, PartnerConfig>,
     /// The definitions; each one's partner is among the partners.
@@ -104,17 +111,39 @@ impl Config {
     /// What a partner's transport finds wrong with its settings, and the secrets that cannot
     /// be read now. Touches no network.
     pub fn check_partner(&self, partner: &PartnerConfig, transport: &dyn Transport) -> Checked {
-        partner.check(transport, &self.install, &self.environment)
+        let check = |settings: &toml::Table| transport.check_config(settings);
+        partner.transport.check(check, &self.install, &self.environment)
     }
 
-    /// What a partner's transport needs to connect, its secrets read now. The source address
-    /// is left open: it is looked up for each connection.
+    /// As [`check_partner`](Self::check_partner), of the door.
+    pub fn check_door(&self, door: &ListenConfig, listener: &dyn Listener) -> Checked {
+        let check = |settings: &toml::Table| listener.check_config(settings);
+        door.transport.check(check, &self.install, &self.environment)
+    }
+
+    /// What the door's transport needs to listen, its secrets read now.
     ///
     /// # Errors
     /// When a secret cannot be had.
-    pub fn connection(&self, partner: &PartnerConfig) -> Result<Partner, SecretError> {
-        let settings = partner.settings.resolve(&self.install, &self.environment)?;
-        Ok(Partner { name: partner.name.clone(), settings, source_address: None })
+    pub fn door(&self, listen: &ListenConfig) -> Result<Door, SecretError> {
+        let settings = listen.transport.resolve(&self.install, &self.environment)?;
+        Ok(Door { address: listen.address, sessions: listen.sessions, settings })
+    }
+
+    /// What a partner's transport needs to connect in an ownership, its secrets read now. The
+    /// source address is left open: it is looked up for each connection.
+    ///
+    /// # Errors
+    /// When a secret cannot be had.
+    pub fn connection(
+        &self,
+        partner: &PartnerConfig,
+        epoch: Epoch,
+    ) -> Result<Partner, SecretError> {
+        let settings = partner.transport.resolve(&self.install, &self.environment)?;
+        let (host, instance) = (self.host_name.clone(), self.instance.clone());
+        let ours = Introduction { host, instance, epoch };
+        Ok(Partner { name: partner.name.clone(), settings, source_address: None, ours })
     }
 
     fn read(install: &Path, environment: Environment, findings: &Findings) -> Option<Self> {
@@ -133,8 +162,9 @@ impl Config {
         let host = host::Host::read(&mut top, &install, &environment);
         let (names, partners) = read_partners(&mut top);
         top.finish();
-        for partner in partners.values() {
-            let exposed = partner.exposed_secrets(&install, &environment);
+        let door = host.listen.iter().flatten().map(|listen| &listen.transport);
+        for owned in partners.values().map(|partner| &partner.transport).chain(door) {
+            let exposed = owned.exposed_secrets(&install, &environment);
             exposed.into_iter().for_each(|warning| findings.warn(warning));
         }
         let definitions = read_definitions(&install, &host.roots, &names, findings);
@@ -150,6 +180,7 @@ impl Config {
             limits: host.limits,
             history: host.history,
             log: host.log?,
+            listen: host.listen?,
             partners,
             definitions,
             warnings: Vec::new(),

@@ -1,16 +1,14 @@
 //! A partner of the configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use ferryway_core::{PartnerName, RemotePath, transport::Transport};
+use ferryway_core::{PartnerName, RemotePath};
 
 use super::{
-    fault::{Fault, Position, listed, nearest},
     keys::RETRY,
-    layout::{Environment, InstallDir},
     reader::{Located, Reader},
-    secret::{Settings, readable_by_others},
     source_address::SourceChoice,
+    transport::TransportConfig,
 };
 
 ferryway_core::words! {
@@ -41,8 +39,8 @@ ferryway_core::words! {
 pub struct PartnerConfig {
     /// Its name.
     pub name: PartnerName,
-    /// The name of its transport.
-    pub transport: String,
+    /// Its transport, with the transport's own settings.
+    pub transport: TransportConfig,
     /// How many sessions may be open at once, at least 1.
     pub sessions: usize,
     /// How many jobs may move at once, at least 1.
@@ -59,11 +57,6 @@ pub struct PartnerConfig {
     pub late_close: LateClose,
     /// When a failed attempt is tried again.
     pub retry: RetryPolicy,
-    /// What belongs to the transport.
-    pub settings: Settings,
-    file: PathBuf,
-    position: Position,
-    transport_position: Position,
 }
 
 /// When a failed attempt is tried again.
@@ -115,12 +108,11 @@ impl PartnerConfig {
         let resume_min_bytes = reader.integer("resume_min_bytes").unsigned_abs();
         let late_close = reader.word("late_close", LateClose::from_word);
         let retry = retry(reader.section("retry", &RETRY));
-        let settings = Settings::new(reader.rest(), document);
-        let transport = transport?;
+        let table = format!("partners.{}", name.value);
+        let transport = TransportConfig::read(table, name.offset, transport?, reader);
         Some(Self {
             name: parsed?,
-            transport_position: document.position(transport.offset),
-            transport: transport.value,
+            transport,
             sessions,
             jobs,
             source_address: source_address?,
@@ -129,91 +121,8 @@ impl PartnerConfig {
             resume_min_bytes,
             late_close: late_close?,
             retry,
-            settings,
-            file: document.file.clone(),
-            position: document.position(name.offset),
         })
     }
-
-    /// What the transport finds wrong with its settings, and the secrets that cannot be had
-    /// now as warnings: the host may run as another user or under systemd.
-    pub(super) fn check(
-        &self,
-        transport: &dyn Transport,
-        install: &InstallDir,
-        environment: &Environment,
-    ) -> Checked {
-        let (table, missing) = self.settings.resolve_what_can_be(install, environment);
-        let guessed = |key: &str| missing.iter().any(|(missing, _)| missing == key);
-        let faults = transport.check_config(&table).into_iter();
-        let faults = faults
-            .filter(|fault| !guessed(&fault.key))
-            .map(|fault| self.fault(&fault.key, fault.message))
-            .collect();
-        let warning = |(key, reason): &(String, String)| {
-            self.fault(key, format!("cannot be read now: {reason}"))
-                .hint("make sure that the host's service can read it")
-        };
-        Checked { faults, warnings: missing.iter().map(warning).collect() }
-    }
-
-    /// The fault that no plugin provides the partner's transport.
-    pub fn unknown_transport<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Fault {
-        let known: Vec<_> = known.into_iter().collect();
-        let message = format!("no plugin provides the transport `{}`", self.transport);
-        let hint = match nearest(&self.transport, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => {
-                "no plugin is loaded: `ferryway plugins` says why".to_owned()
-            }
-            None => format!("there are {}; `ferryway plugins` says more", listed(known)),
-        };
-        let mut fault = self.fault("transport", message).hint(hint);
-        fault.position = Some(self.transport_position);
-        fault
-    }
-
-    /// Warnings about secrets that others can read.
-    pub(super) fn exposed_secrets(
-        &self,
-        install: &InstallDir,
-        environment: &Environment,
-    ) -> Vec<Fault> {
-        let mut warnings = Vec::new();
-        if readable_by_others(&self.file) {
-            warnings.extend(self.settings.plain_secrets().into_iter().map(|key| {
-                self.fault(&key, "is written in a file that others can read")
-                    .hint("`chmod 600` the file, or write `{ file = \"path\" }` instead")
-            }));
-        }
-        for (key, source) in self.settings.sources() {
-            let file = source.file(install, environment);
-            if let Some(file) = file.filter(|file| readable_by_others(file)) {
-                let message = format!("others can read its secret file {}", file.display());
-                warnings.push(self.fault(&key, message).hint("`chmod 600` it"));
-            }
-        }
-        warnings
-    }
-
-    fn fault(&self, key: &str, message: impl Into<String>) -> Fault {
-        Fault {
-            file: self.file.clone(),
-            position: Some(self.settings.position(key).unwrap_or(self.position)),
-            key: format!("partners.{}.{key}", self.name),
-            message: message.into(),
-            hint: None,
-        }
-    }
-}
-
-/// What a transport finds about a partner.
-#[derive(Clone, Debug, Default)]
-pub struct Checked {
-    /// What keeps the partner from being used.
-    pub faults: Vec<Fault>,
-    /// What the operator should know.
-    pub warnings: Vec<Fault>,
 }
 
 fn staging_folder(text: &str) -> Result<RemotePath, String> {

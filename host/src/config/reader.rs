@@ -153,6 +153,16 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether a key is there, right or wrong.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
+    /// Where the table starts.
+    pub(super) fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// The reader of a table inside; an empty one when it is absent.
     pub(super) fn section(&mut self, name: &str, section: &'static Section) -> Self {
         let offset = self.offset;

@@ -98,9 +98,31 @@ impl LocalRoots {
     /// `Outside` when no root has it; `Io` when the root cannot be opened.
     pub fn resolve(&self, path: &Path, direction: Direction) -> Result<LocalFile, RootError> {
         let (root, relative) = self.locate(path, direction)?;
-        let dir = Dir::open_ambient_dir(&root, ambient_authority())
-            .map_err(|error| failed("open the allowed folder", &root, error))?;
-        Ok(LocalFile { root: Arc::new(dir), display: root.join(&relative), relative })
+        Self::root(&root, relative)
+    }
+
+    /// As [`resolve`](Self::resolve), of a folder, which may be a root itself; `None` is the
+    /// first root.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn folder(
+        &self,
+        path: Option<&Path>,
+        direction: Direction,
+    ) -> Result<LocalFile, RootError> {
+        let roots = self.of(direction);
+        let root = match path {
+            None => roots.first(),
+            Some(path) => roots.iter().find(|root| {
+                *root == path || fs::canonicalize(root).is_ok_and(|real| real == path)
+            }),
+        };
+        match (root, path) {
+            (Some(root), _) => Self::root(root, PathBuf::from(".")),
+            (None, Some(path)) => self.resolve(path, direction),
+            (None, None) => Err(self.outside(Path::new("."), direction)),
+        }
     }
 
     /// The root of a path and the way from it, by the path's text alone.
@@ -111,19 +133,7 @@ impl LocalRoots {
     ) -> Result<(PathBuf, PathBuf), RootError> {
         check_text(path)?;
         let roots = self.of(direction);
-        let outside = || RootError::Outside {
-            path: path.display().to_string(),
-            key: match direction {
-                Direction::Send => "send",
-                Direction::Fetch => "receive",
-            },
-            roots: match roots {
-                [] => "none".to_owned(),
-                roots => {
-                    roots.iter().map(|r| r.display().to_string()).collect::<Vec<_>>().join(", ")
-                }
-            },
-        };
+        let outside = || self.outside(path, direction);
         if path.is_relative() {
             let root = roots.first().ok_or_else(outside)?;
             return Ok((root.clone(), path.to_owned()));
@@ -137,6 +147,28 @@ impl LocalRoots {
         // The innermost root has the shortest way to the file.
         let found = roots.iter().filter_map(below);
         found.min_by_key(|(_, below)| below.components().count()).ok_or_else(outside)
+    }
+
+    fn root(root: &Path, relative: PathBuf) -> Result<LocalFile, RootError> {
+        let dir = Dir::open_ambient_dir(root, ambient_authority())
+            .map_err(|error| failed("open the allowed folder", root, error))?;
+        Ok(LocalFile { root: Arc::new(dir), display: root.join(&relative), relative })
+    }
+
+    fn outside(&self, path: &Path, direction: Direction) -> RootError {
+        RootError::Outside {
+            path: path.display().to_string(),
+            key: match direction {
+                Direction::Send => "send",
+                Direction::Fetch => "receive",
+            },
+            roots: match self.of(direction) {
+                [] => "none".to_owned(),
+                roots => {
+                    roots.iter().map(|r| r.display().to_string()).collect::<Vec<_>>().join(", ")
+                }
+            },
+        }
     }
 }
 
@@ -212,6 +244,36 @@ impl LocalFile {
                 .create_dir_all(folder)
                 .map_err(|error| self.failed("make the folder of", error)),
         }
+    }
+
+    /// The names in a folder.
+    ///
+    /// # Errors
+    /// `Io` when there is no such folder, `Escapes` when a link leads out.
+    pub fn list(&self) -> Result<Vec<String>, RootError> {
+        let name = |entry: io::Result<cap_std::fs::DirEntry>| {
+            entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
+        };
+        let entries = self.root.read_dir(&self.relative);
+        entries
+            .and_then(|entries| entries.map(name).collect())
+            .map_err(|error| self.failed("list", error))
+    }
+
+    /// Makes a folder in an existing one. Durable after [`sync_folder`](Self::sync_folder).
+    ///
+    /// # Errors
+    /// `Io` of kind `AlreadyExists` when anything has the name.
+    pub fn make_folder(&self) -> Result<(), RootError> {
+        self.root.create_dir(&self.relative).map_err(|error| self.failed("make the folder", error))
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// `Io` when the system refuses.
+    pub fn remove_folder(&self) -> Result<(), RootError> {
+        self.root.remove_dir(&self.relative).map_err(|error| self.failed("remove", error))
     }
 
     /// Renames the file to another place on the same file system, replacing what is there.

@@ -185,9 +185,17 @@ impl Settings {
         sources
     }
 
+    /// Those whose value is to be kept from others: a certificate is for everybody.
+    pub(super) fn secret_sources(&self) -> Vec<(String, SecretSource)> {
+        const OPEN: [&str; 2] = ["certificate", "ca"];
+        let mut sources = self.sources();
+        sources.retain(|(key, _)| !OPEN.contains(&key.as_str()));
+        sources
+    }
+
     /// The keys, dotted, that hold a secret as plain text, told by their names.
     pub(super) fn plain_secrets(&self) -> Vec<String> {
-        const NAMES: [&str; 4] = ["password", "passphrase", "secret", "token"];
+        const NAMES: [&str; 5] = ["password", "passphrase", "secret", "token", "key"];
         let mut keys = Vec::new();
         walk(&self.table, "", &mut |key, value| {
             if value.is_str() && NAMES.iter().any(|name| key.ends_with(name)) {

@@ -1,10 +1,14 @@
+mod door;
+
 use std::os::unix::{
     ffi::OsStringExt,
     fs::{PermissionsExt, symlink},
 };
+use std::sync::Arc;
 
 use ferryway_core::{
     Direction, Publish, ResumePolicy,
+    reception::Listener,
     transport::{Capabilities, ConfigFault, Session},
 };
 
@@ -254,7 +258,7 @@ fn secrets_come_from_files_variables_and_credentials_and_are_not_printed() {
     let config = install.load_with(&variables).unwrap();
     assert_eq!(config.warnings, []);
     let partner = &config.partners[&"tokyo".parse().unwrap()];
-    let settings = config.connection(partner).unwrap().settings;
+    let settings = config.connection(partner, ferryway_core::Epoch::FIRST).unwrap().settings;
     assert_eq!(settings["password"].as_str(), Some("hunter2"));
     assert_eq!(settings["user"].as_str(), Some("alice"));
     assert_eq!(settings["tls"]["key"].as_str(), Some("k3y"));
@@ -264,7 +268,7 @@ fn secrets_come_from_files_variables_and_credentials_and_are_not_printed() {
 
     let config = install.load().unwrap();
     let partner = &config.partners[&"tokyo".parse().unwrap()];
-    let error = config.connection(partner).unwrap_err().to_string();
+    let error = config.connection(partner, ferryway_core::Epoch::FIRST).unwrap_err().to_string();
     assert_eq!(
         error,
         "`tls.key`: credential key: CREDENTIALS_DIRECTORY is not set: the host \
@@ -317,6 +321,10 @@ impl Transport for Picky {
     async fn connect(&self, _: Partner) -> Result<Box<dyn Session>, ferryway_core::TransportError> {
         unreachable!("checking the settings connects to nobody")
     }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        None
+    }
 }
 
 #[test]
@@ -346,7 +354,7 @@ fn a_transports_faults_get_the_line_of_their_key() {
 fn a_transport_that_no_plugin_provides_is_told_with_the_nearest() {
     let config = Install::new(HOST, &[]).load().unwrap();
     let partner = config.partners.values().next().unwrap();
-    let fault = partner.unknown_transport(["ftps", "socket"]);
+    let fault = partner.transport.unknown(["ftps", "socket"]);
     assert_eq!(fault.hint.as_deref(), Some("did you mean `ftps`?"));
     assert_eq!(fault.position, Some(Position { line: 7, column: 13 }));
 }
@@ -368,7 +376,8 @@ fn every_documented_key_is_accepted() {
     let special = |name: &str| match name {
         "name" => Some("\"pay\""),
         "host_name" => Some("\"h\""),
-        "source_address" => Some("\"::1\""),
+        "source_address" | "address" => Some("\"::1\""),
+        "instance" => Some("\"night\""),
         "run_dir" => Some("\"/run/x\""),
         "transport" => Some("\"ftp\""),
         "staging_folder" => Some("\".f\""),
@@ -381,6 +390,7 @@ fn every_documented_key_is_accepted() {
         let line = |key: &keys::Key| {
             let value = match key.kind {
                 Kind::Table | Kind::Tables => return String::new(),
+                Kind::Texts if key.name == "may" => "[\"send\", \"fetch\"]".to_owned(),
                 Kind::Texts => "[\"data\"]".to_owned(),
                 Kind::Integer { max, .. } => max.to_string(),
                 Kind::Number { max, .. } => max.to_string(),
@@ -391,12 +401,16 @@ fn every_documented_key_is_accepted() {
         };
         format!("{}\n{}", section.header, section.keys.iter().map(line).collect::<String>())
     };
-    let (host, definitions) = keys::SECTIONS.split_at(8);
+    let (host, definitions) = keys::SECTIONS.split_at(10);
     let host: String = host.iter().map(|section| body(section)).collect();
     let definitions: String = definitions.iter().map(|section| body(section)).collect();
     let config = Install::new(&host, &[("a.toml", &definitions)]).load().unwrap();
     let partner = config.partners.values().next().unwrap();
-    assert_eq!(partner.settings.keys().count(), 0, "a key of the host went to the transport");
+    assert_eq!(
+        partner.transport.settings.keys().count(),
+        0,
+        "a key of the host went to the transport"
+    );
 }
 
 #[test]

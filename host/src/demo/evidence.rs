@@ -19,7 +19,7 @@ use super::{
 use crate::laboratory::wire::{below_root, find_files, hash, path};
 
 /// What a failover may send again.
-const RESENT_LIMIT: u64 = 2 * crate::attempt::CHECKPOINT_BYTES;
+const RESENT_LIMIT: u64 = 2 * crate::durable::CHECKPOINT_BYTES;
 
 /// All that the verdict rests on.
 #[derive(Debug, Default)]

@@ -27,7 +27,7 @@ use ferryway_core::{Epoch, IllegalTransition, JobId, PartnerName};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use record::{Checkpoint, Entry, HistoryQuery, Job, JobSpec, Leftover, Staging, Step};
+use record::{Checkpoint, Entry, Fence, HistoryQuery, Job, JobSpec, Leftover, Staging, Step};
 
 /// The result of an operation on the journal.
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;
@@ -91,6 +91,13 @@ pub trait JournalStore: Send + Sync + 'static {
 
     /// Forgets a leftover that is gone.
     async fn forget_leftover(&self, leftover: Leftover) -> Result<()>;
+
+    /// The newest epoch seen of each visitor's instance.
+    async fn fences(&self) -> Result<Vec<Fence>>;
+
+    /// Notes that an epoch was seen, unless a newer one of the same instance was; durable on
+    /// `Ok`.
+    async fn raise_fence(&self, fence: Fence) -> Result<()>;
 
     /// Looks whether the instance is still ours; called right before an effect that cannot be
     /// taken back.

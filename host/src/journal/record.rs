@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ferryway_core::{
-    DefinitionId, Digest, Epoch, Event, IllegalTransition, JobId, PartnerName, RemotePath,
-    RunNumber, Status, apply,
+    DefinitionId, Digest, Epoch, Event, IllegalTransition, InstanceName, JobId, PartnerName,
+    RemotePath, RunNumber, Status, apply,
     policy::{Direction, Publish, ResumePolicy},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -223,6 +223,17 @@ pub struct Leftover {
     pub path: RemotePath,
     /// The job that left it.
     pub job: JobId,
+}
+
+/// The newest epoch that was seen of a visitor's instance: older ones are refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The visitor, as the configuration names it.
+    pub visitor: PartnerName,
+    /// Its instance.
+    pub instance: InstanceName,
+    /// The epoch.
+    pub epoch: Epoch,
 }
 
 /// A write to one job: all of it becomes durable, or nothing.

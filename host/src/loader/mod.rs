@@ -101,6 +101,11 @@ impl Plugins {
         Some(Arc::clone(&plugin.transport))
     }
 
+    /// The names of all transports that work.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.loaded.iter().map(|plugin| plugin.transport.name())
+    }
+
     fn add(&mut self, path: PathBuf) {
         if let Err(refusal) = self.try_add(&path) {
             self.refuse(path, refusal);

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::{
-    attempt::{CHECKPOINT_BYTES, Context, Failure, Run, Verdict, deliver},
+    attempt::{Context, Failure, Run, Verdict, deliver},
+    durable::CHECKPOINT_BYTES,
     journal::{
         JournalError,
         record::{Job, JobState, Leftover},

@@ -38,7 +38,8 @@ impl Scheduler {
             tracing::debug!(%error, "partners are opened all the same");
         }
         for (name, partner) in &config.partners {
-            let connection = match config.connection(partner) {
+            let epoch = self.shared.journal.epoch();
+            let connection = match config.connection(partner, epoch) {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.shared.notices.partner_unusable(name, &error.to_string());
@@ -49,8 +50,9 @@ impl Scheduler {
                 open.pool.change(connection, partner.source_address);
                 continue;
             }
-            let Some(transport) = self.shared.plugins.transport(&partner.transport) else {
-                let reason = format!("no plugin provides the transport `{}`", partner.transport);
+            let Some(transport) = self.shared.plugins.transport(&partner.transport.name) else {
+                let reason =
+                    format!("no plugin provides the transport `{}`", partner.transport.name);
                 self.shared.notices.partner_unusable(name, &reason);
                 continue;
             };

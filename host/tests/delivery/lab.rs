@@ -242,7 +242,12 @@ impl Lab {
     /// A session of somebody else with the partner.
     pub async fn session(&self) -> Box<dyn Session> {
         let name = "BANK".parse().unwrap();
-        let partner = Partner { name, settings: toml::Table::new(), source_address: None };
+        let partner = Partner {
+            name,
+            settings: toml::Table::new(),
+            source_address: None,
+            ours: ferryway_mocks::conformance::introduction(),
+        };
         self.memory().connect(partner).await.unwrap()
     }
 

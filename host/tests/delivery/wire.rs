@@ -10,6 +10,7 @@ use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::{Sink, Source},
     error::Reply,
+    reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
     },
@@ -231,6 +232,10 @@ impl Transport for Wire {
         let result = self.inner.connect(partner.clone()).await;
         let inner = planned.after(result).await?;
         Ok(Box::new(WireSession { wire: self.clone(), partner, inner, lost: false }))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        self.inner.listener()
     }
 }
 

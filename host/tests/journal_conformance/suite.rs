@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ferryway_core::{Epoch, Event, Outcome, RunNumber, Status};
 use ferryway_host::journal::{
     Durability, JournalError, JournalStore,
-    record::{Checkpoint, HistoryQuery, Job, Leftover, Staging, StagingState},
+    record::{Checkpoint, Fence, HistoryQuery, Job, Leftover, Staging, StagingState},
 };
 
 use crate::{Install, accept, finish, keyed, spec, until, walk, write};
@@ -70,6 +70,7 @@ suite! {
     whole_months_are_pruned,
     staging_folders_are_known_by_partner_base_and_epoch,
     leftovers_are_kept_until_forgotten,
+    fences_rise_and_never_fall,
     a_former_owner_is_fenced,
     an_idle_former_owner_notices,
     a_closed_journal_takes_nothing,
@@ -394,6 +395,23 @@ async fn leftovers_are_kept_until_forgotten(subject: &impl Subject) {
     journal.forget_leftover(leftover("in/z")).await.unwrap();
     let (successor, _) = subject.take_over("beta");
     assert_eq!(successor.leftovers(&osaka).await.unwrap(), [leftover("in/y")]);
+}
+
+async fn fences_rise_and_never_fall(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let fence = |visitor: &str, epoch| Fence {
+        visitor: visitor.parse().unwrap(),
+        instance: "night".parse().unwrap(),
+        epoch: Epoch::new(epoch).unwrap(),
+    };
+    assert_eq!(journal.fences().await.unwrap(), []);
+    for raised in [fence("osaka", 3), fence("kyoto", 1), fence("osaka", 5), fence("osaka", 4)] {
+        journal.raise_fence(raised).await.unwrap();
+    }
+    let (successor, _) = subject.take_over("beta");
+    assert_eq!(successor.fences().await.unwrap(), [fence("kyoto", 1), fence("osaka", 5)]);
+    assert!(journal.raise_fence(fence("osaka", 9)).await.is_err(), "a former owner raised it");
+    assert_eq!(successor.fences().await.unwrap()[1], fence("osaka", 5));
 }
 
 async fn a_former_owner_is_fenced(subject: &impl Subject) {

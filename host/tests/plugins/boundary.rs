@@ -158,7 +158,14 @@ async fn session(partner: &str) -> Box<dyn Session> {
 async fn connect(partner: &str, setting: &str) -> Result<Box<dyn Session>, TransportError> {
     let settings = toml::Table::from_iter([(setting.to_owned(), true.into())]);
     let name = partner.parse().unwrap();
-    unruly().connect(Partner { name, settings, source_address: None }).await
+    unruly()
+        .connect(Partner {
+            name,
+            settings,
+            source_address: None,
+            ours: ferryway_mocks::conformance::introduction(),
+        })
+        .await
 }
 
 async fn fetch(

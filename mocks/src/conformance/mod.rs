@@ -23,7 +23,8 @@ pub use beyond::{Beyond, beyond};
 use std::{any::Any, error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use ferryway_core::{
-    RemotePath, TransportError,
+    Epoch, InstanceName, RemotePath, TransportError,
+    reception::Introduction,
     transport::{Partner, Transport},
 };
 
@@ -79,6 +80,17 @@ pub struct Report {
     pub skipped: Vec<(&'static str, &'static str)>,
     /// The cases that fail with what is wrong.
     pub failed: Vec<(&'static str, Failure)>,
+}
+
+/// What a subject's partner is told of us, where nothing depends on it.
+#[expect(clippy::expect_used, reason = "the text is a constant")]
+pub fn introduction() -> Introduction {
+    let instance: Result<InstanceName, _> = "suite".parse();
+    Introduction {
+        host: "suite.example".to_owned(),
+        instance: instance.expect("a name of letters"),
+        epoch: Epoch::FIRST,
+    }
 }
 
 /// Runs every case, one after the other, and tells all failures at once.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ferryway_core::{
     Algorithm, async_trait,
+    reception::Listener,
     transport::{Capabilities, ConfigFault, Partner, Rename, Result, Resume, Session, Transport},
 };
 
@@ -85,5 +86,9 @@ impl Transport for MemoryTransport {
     async fn connect(&self, _: Partner) -> Result<Box<dyn Session>> {
         let transport = Arc::new(self.clone());
         Ok(Box::new(MemorySession::connect(transport).await?))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        None
     }
 }

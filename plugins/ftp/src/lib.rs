@@ -38,8 +38,11 @@ mod session;
 mod source_address;
 mod tls;
 
+use std::sync::Arc;
+
 use ferryway_core::{
     Algorithm, Operation, TransportError, async_trait,
+    reception::Listener,
     transport::{Capabilities, ConfigFault, Partner, Rename, Result, Resume, Session, Transport},
 };
 
@@ -84,6 +87,10 @@ impl Transport for Ftp {
             .await
             .map_err(|failure| failure.into_error(Operation::Connect).at(&settings))?;
         Ok(Box::new(FtpSession::new(wire)))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        None
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferryway_core::transport::Partner;
 use ferryway_ftp::Ftp;
 use ferryway_mocks::{
-    conformance::{Subject, beyond, run_all},
+    conformance::{Subject, beyond, introduction, run_all},
     ftp_server::{Behaviour, FtpServer, FtpServerBuilder, TlsConfig},
 };
 
@@ -25,6 +25,7 @@ async fn subject(
         name: "MOCK".parse().unwrap(),
         settings: settings.parse().unwrap(),
         source_address: None,
+        ours: introduction(),
     };
     let keep: Vec<Box<dyn std::any::Any + Send + Sync>> = vec![Box::new(server), Box::new(folder)];
     Subject { transport: Arc::new(Ftp::default()), partner, folder: None, keep }

@@ -1,19 +1,48 @@
-//! The place of the host-to-host transport, which this version does not have: a definition
-//! that asks for it is refused when the configuration is checked, not when its time comes.
+//! The host-to-host transport: one Ferryway host sends files to another and fetches files from
+//! it, over one connection for all sessions of a partner.
+//!
+//! The visitor's end is [`Socket`], with a `session` for each conversation; the host's end is
+//! the `door`, with a `relay` for each session of a visitor. Between them are `frame` (the wire
+//! format), `handshake`, `link` (a connection at work) and `stream` (a session's part of it).
+//! `docs/socket.md` describes the settings and the protocol.
+//!
+//! A partner that refuses an old epoch gives an error of kind `Fenced` and class `Permanent`:
+//! the job is suspended, the record of that goes to our own journal, and that ends the host if
+//! it has lost the instance. A partner's word alone ends no host.
+
+mod config;
+mod dial;
+mod door;
+mod failure;
+mod frame;
+mod handshake;
+mod link;
+mod relay;
+mod session;
+mod stream;
+mod tls;
+
+use std::sync::Arc;
 
 use ferryway_core::{
-    Operation, TransportError, async_trait,
+    Algorithm, Kind, Operation, TransportError, async_trait,
+    reception::Listener,
     transport::{Capabilities, ConfigFault, Partner, Rename, Result, Resume, Session, Transport},
 };
+use tokio::time::timeout;
 
-ferryway_core::export_transport!(crate::Socket);
+use crate::{
+    config::PartnerSettings, dial::Connections, door::SocketListener, failure::Failure,
+    session::SocketSession,
+};
 
-const ABSENT: &str =
-    "host-to-host transfers are not available in this version; use transport = \"ftp\"";
+ferryway_core::export_transport!(crate::Socket::default());
 
 /// The transport that the configuration calls `socket`.
-#[derive(Debug, Default)]
-pub struct Socket;
+#[derive(Default)]
+pub struct Socket {
+    connections: Connections,
+}
 
 #[async_trait]
 impl Transport for Socket {
@@ -22,34 +51,57 @@ impl Transport for Socket {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            resume: Resume::Unsupported,
-            rename: Rename::Unsupported,
-            size: false,
-            folders: false,
-            lists_hidden: false,
-            checksums: Vec::new(),
-            epoch_fencing: false,
+        capabilities()
+    }
+
+    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
+        PartnerSettings::parse(settings).err().unwrap_or_default()
+    }
+
+    async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
+        let settings = PartnerSettings::parse(&partner.settings)
+            .map_err(|faults| unusable(Operation::Connect, &faults))?;
+        let connect = async {
+            let link = self.connections.link(&partner, &settings).await?;
+            match SocketSession::open(&link, &partner.ours).await {
+                // The connection broke since it was last used: once more, on a fresh one.
+                Err(failure) if failure.closes_session() && link.is_broken() => {
+                    let link = self.connections.link(&partner, &settings).await?;
+                    SocketSession::open(&link, &partner.ours).await
+                }
+                opened => opened,
+            }
+        };
+        // Each step has a limit of its own; this one holds them together.
+        let limit = 2 * (settings.connect_limit + settings.limit);
+        let opened = timeout(limit, connect).await;
+        let opened = opened.unwrap_or(Err(Failure::Silent("while a session was opened")));
+        match opened {
+            Ok(session) => Ok(Box::new(session)),
+            Err(failure) => Err(failure.into_error(Operation::Connect).at(&settings)),
         }
     }
 
-    fn check_config(&self, _: &toml::Table) -> Vec<ConfigFault> {
-        vec![ConfigFault { key: "transport".to_owned(), message: ABSENT.to_owned() }]
-    }
-
-    async fn connect(&self, _: Partner) -> Result<Box<dyn Session>> {
-        Err(TransportError::unsupported(Operation::Connect, ABSENT))
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        Some(Arc::new(SocketListener))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_configuration_is_refused() {
-        let faults = Socket.check_config(&toml::Table::new());
-        assert_eq!(faults.len(), 1);
-        assert_eq!(faults[0].key, "transport");
+/// What the transport can do with the best of partners.
+fn capabilities() -> Capabilities {
+    Capabilities {
+        resume: Resume::AtOffset,
+        rename: Rename::Replaces,
+        size: true,
+        folders: true,
+        lists_hidden: true,
+        checksums: vec![Algorithm::Blake3],
+        epoch_fencing: true,
     }
+}
+
+fn unusable(operation: Operation, faults: &[ConfigFault]) -> TransportError {
+    let faults: Vec<_> =
+        faults.iter().map(|fault| format!("`{}`: {}", fault.key, fault.message)).collect();
+    TransportError::permanent(Kind::Config, operation, faults.join("; "))
 }

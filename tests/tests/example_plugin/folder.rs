@@ -4,12 +4,14 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::PathBuf,
+    sync::Arc,
 };
 
 use ferryway_core::{
     Algorithm, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::CHUNK_BYTES,
     error::Reply,
+    reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, EntryKind, Partner, Rename, Result, Resume, Session,
         Stat, Transport, Upload,
@@ -67,6 +69,10 @@ impl Transport for Folder {
         let mut session = FolderSession { root, open: true };
         session.ping().await?;
         Ok(Box::new(session))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Listener>> {
+        None
     }
 }
 

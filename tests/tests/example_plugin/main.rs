@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use ferryway_core::transport::Partner;
-use ferryway_mocks::conformance::Subject;
+use ferryway_mocks::conformance::{Subject, introduction};
 
 async fn subject() -> Subject {
     let place = tempfile::tempdir().unwrap();
@@ -18,7 +18,12 @@ async fn subject() -> Subject {
         "path".to_owned(),
         toml::Value::String(place.path().to_str().unwrap().to_owned()),
     )]);
-    let partner = Partner { name: "FOLDER".parse().unwrap(), settings, source_address: None };
+    let partner = Partner {
+        name: "FOLDER".parse().unwrap(),
+        settings,
+        source_address: None,
+        ours: introduction(),
+    };
     Subject {
         transport: Arc::new(folder_transport::Folder),
         partner,

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::journal::{
     JournalError, Result,
-    record::{Checkpoint, Job, JobSpec, Leftover, Staging, Step},
+    record::{Checkpoint, Fence, Job, JobSpec, Leftover, Staging, Step},
 };
 
 /// Writes that may wait before their callers have to.
@@ -31,10 +31,11 @@ pub(super) enum Write {
     Accept(Vec<Request>),
     /// Answers with [`Answer::Job`]. The text is the step's state as JSON.
     Step(Box<Step>, String),
-    /// Answers with [`Answer::Done`], as the next two do.
+    /// Answers with [`Answer::Done`], as the next three do.
     PutStaging(Staging),
     PutLeftover(Leftover),
     ForgetLeftover(Leftover),
+    RaiseFence(Fence),
     /// Answers with [`Answer::Count`].
     Prune(Timestamp),
 }

@@ -30,7 +30,7 @@ use super::{
     Durability, Hook, JournalError, JournalStore, NodeName, Receipt, Result,
     current::Ownership,
     fault::{failed, refused},
-    record::{Checkpoint, Entry, HistoryQuery, Job, JobSpec, Leftover, Staging, Step},
+    record::{Checkpoint, Entry, Fence, HistoryQuery, Job, JobSpec, Leftover, Staging, Step},
     takeover::{self, Warning},
 };
 
@@ -269,6 +269,14 @@ impl JournalStore for SqliteJournal {
 
     async fn forget_leftover(&self, leftover: Leftover) -> Result<()> {
         self.write(Write::ForgetLeftover(leftover), Reply::Done).await
+    }
+
+    async fn fences(&self) -> Result<Vec<Fence>> {
+        self.reads.run(|view| view.fences()).await
+    }
+
+    async fn raise_fence(&self, fence: Fence) -> Result<()> {
+        self.write(Write::RaiseFence(fence), Reply::Done).await
     }
 
     async fn check_ownership(&self) -> Result<()> {

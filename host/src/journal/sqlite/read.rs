@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql};
 use crate::journal::{
     Result,
     fault::refused,
-    record::{Entry, HistoryQuery, Job, Leftover, Staging},
+    record::{Entry, Fence, HistoryQuery, Job, Leftover, Staging},
 };
 
 use super::{
@@ -159,6 +159,17 @@ impl View<'_> {
                 Ok(Leftover { partner: name(row, 0)?, path: name(row, 1)?, job: name(row, 2)? })
             })?
             .collect()
+        })
+    }
+
+    pub(super) fn fences(&self) -> Result<Vec<Fence>> {
+        self.sql(|c| {
+            c.prepare_cached("SELECT visitor, instance, epoch FROM fences ORDER BY visitor")?
+                .query_map([], |row| {
+                    let (visitor, instance) = (name(row, 0)?, name(row, 1)?);
+                    Ok(Fence { visitor, instance, epoch: epoch(row, 2)? })
+                })?
+                .collect()
         })
     }
 

@@ -29,7 +29,10 @@ pub(in crate::journal) struct Format {
 /// The database of the jobs in flight and the recent ones; its id reads "FWjh".
 pub(in crate::journal) const JOURNAL: Format = Format {
     application_id: 0x4657_6a68,
-    steps: &[concat!(include_str!("jobs.sql"), include_str!("hot.sql"))],
+    steps: &[
+        concat!(include_str!("jobs.sql"), include_str!("hot.sql")),
+        include_str!("fences.sql"),
+    ],
 };
 
 /// A database of finished jobs; its id reads "FWja".
@@ -260,6 +263,7 @@ mod tests {
         application_id: JOURNAL.application_id,
         steps: &[
             JOURNAL.steps[0],
+            JOURNAL.steps[1],
             "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;",
             "UPDATE jobs SET priority = priority + 1;",
         ],
@@ -270,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         let row = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
                    NULL,NULL,NULL)";
@@ -281,17 +285,17 @@ mod tests {
             connection.query_row("SELECT priority FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(priority, 6);
         drop(connection);
-        assert_eq!(identify(&path, &NEXT).unwrap(), 3);
+        assert_eq!(identify(&path, &NEXT).unwrap(), 4);
         // What the older program says of it.
         let refusal = identify(&path, &JOURNAL).unwrap_err();
-        assert!(matches!(refusal, JournalError::Newer { found: 3, supported: 1, .. }));
+        assert!(matches!(refusal, JournalError::Newer { found: 4, supported: 2, .. }));
     }
 
     #[test]
     fn a_step_that_fails_changes_nothing() {
         const BROKEN: Format = Format {
             application_id: JOURNAL.application_id,
-            steps: &[JOURNAL.steps[0], "CREATE TABLE extra (a); SELECT nothing;"],
+            steps: &[JOURNAL.steps[0], JOURNAL.steps[1], "CREATE TABLE extra (a); SELECT nothing;"],
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
@@ -301,7 +305,27 @@ mod tests {
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         assert_eq!(connection.query_row(extra, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         drop(connection);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_journal_of_the_first_version_gets_what_it_lacks() {
+        const FIRST: Format =
+            Format { application_id: JOURNAL.application_id, steps: &[JOURNAL.steps[0]] };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let mut old = Connection::open(&path).unwrap();
+        old.pragma_update(None, "application_id", FIRST.application_id).unwrap();
+        migrate(&mut old, &path, &FIRST).unwrap();
+        old.execute("INSERT INTO meta VALUES (1, 'night', 3, 0)", []).unwrap();
+        drop(old);
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
+        prepare(&path, false, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
+        let connection = open_writer(&path, Durability::Rollback).unwrap();
+        let fences: i64 =
+            connection.query_row("SELECT count(*) FROM fences", [], |row| row.get(0)).unwrap();
+        assert_eq!(fences, 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use crate::journal::{
     JournalError, Result,
     fault::refused,
-    record::{Checkpoint, Entry, Job, JobState, Leftover, Staging, Step},
+    record::{Checkpoint, Entry, Fence, Job, JobState, Leftover, Staging, Step},
 };
 
 use super::{
@@ -64,6 +64,7 @@ impl Batch<'_> {
                     leftover_row(c, sql, &leftover)
                 })
                 .map(|()| Answer::Done),
+            Write::RaiseFence(fence) => self.sql(|c| raise_fence(c, &fence)).map(|()| Answer::Done),
             Write::Prune(before) => self.prune(before).map(Answer::Count),
         }
     }
@@ -301,6 +302,20 @@ fn put_staging(connection: &Connection, staging: &Staging) -> rusqlite::Result<(
             staging.epoch.number().cast_signed(),
             text(&staging.names)?,
             text(&staging.state)?,
+        ])
+        .map(drop)
+}
+
+fn raise_fence(connection: &Connection, fence: &Fence) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO fences (visitor, instance, epoch) VALUES (?, ?, ?) \
+             ON CONFLICT (visitor, instance) DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+        )?
+        .execute(params![
+            fence.visitor.as_str(),
+            fence.instance.as_str(),
+            fence.epoch.number().cast_signed(),
         ])
         .map(drop)
 }

@@ -15,7 +15,8 @@ fn transport() -> Arc<dyn Transport> {
 
 fn partner() -> Partner {
     let name = "BANK".parse().unwrap();
-    Partner { name, settings: toml::Table::new(), source_address: None }
+    let ours = ferryway_mocks::conformance::introduction();
+    Partner { name, settings: toml::Table::new(), source_address: None, ours }
 }
 
 async fn lend(pool: &Arc<Pool>, stay: Stay) -> Lease {

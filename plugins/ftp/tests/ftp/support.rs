@@ -45,7 +45,12 @@ impl Lab {
 
     pub(crate) fn partner(&self) -> Partner {
         let (name, settings) = ("MOCK".parse().unwrap(), self.settings());
-        Partner { name, settings, source_address: None }
+        Partner {
+            name,
+            settings,
+            source_address: None,
+            ours: ferryway_mocks::conformance::introduction(),
+        }
     }
 
     pub(crate) async fn session(&self) -> Box<dyn Session> {

@@ -20,7 +20,7 @@ const AHEAD_BYTES: u64 = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
 /// limit, or the last sync, tells.
 const WAIT: Duration = Duration::from_secs(60);
 
-pub(super) struct Syncer {
+pub(crate) struct Syncer {
     file: File,
     handle: Handle,
     state: Mutex<State>,
@@ -39,7 +39,7 @@ struct State {
 
 impl Syncer {
     /// A syncer of a file whose first `durable` bytes are durable. Must be called on a runtime.
-    pub(super) fn new(file: File, durable: u64) -> Arc<Self> {
+    pub(crate) fn new(file: File, durable: u64) -> Arc<Self> {
         let state = State { durable, begun: durable, busy: false, failed: None };
         Arc::new(Self {
             file,
@@ -50,13 +50,13 @@ impl Syncer {
     }
 
     /// The offset up to which the file is durable.
-    pub(super) fn durable(&self) -> u64 {
+    pub(crate) fn durable(&self) -> u64 {
         self.lock().durable
     }
 
     /// Hears that the file is written up to `offset`: syncs it in the background when enough is
     /// new, and keeps the writer waiting when too much is not durable. Blocks.
-    pub(super) fn written(self: &Arc<Self>, offset: u64) {
+    pub(crate) fn written(self: &Arc<Self>, offset: u64) {
         let mut state = self.lock();
         loop {
             if !state.busy && offset >= state.begun + CHECKPOINT_BYTES {
@@ -81,7 +81,7 @@ impl Syncer {
     ///
     /// # Errors
     /// When this sync or an earlier one failed.
-    pub(super) fn finish(&self) -> io::Result<()> {
+    pub(crate) fn finish(&self) -> io::Result<()> {
         let mut state = self.lock();
         // A sync under way may take the report of a failure that this one would miss.
         while state.busy {

@@ -1,0 +1,158 @@
+//! A file that a visitor sends: written and hashed as it comes, durable when it is answered.
+
+use std::{
+    io::{Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use ferryway_core::{Algorithm, Digest, bytes::Source};
+
+use super::{fence::Pass, refusal::Refusal};
+use crate::{
+    attempt::stream::hash_prefix, config::LocalFile, digest::Hashes, durable::Syncer, locks::lock,
+};
+
+/// Bytes that are taken from the connection and written at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The first bytes of a file, hashed: as they came in, or as they were read. The visitor asks
+/// for the hash of what it has sent, and goes on after what it has asked about; neither is read
+/// again.
+pub(super) struct Hashed {
+    place: PathBuf,
+    length: u64,
+    hashes: Hashes,
+    looks: Looks,
+}
+
+/// What tells whether a file is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Looks {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// A file that came in, as far as it did.
+pub(super) struct Arrived {
+    /// The bytes that were written and are durable.
+    pub(super) bytes: u64,
+    /// Whether the name is new in its folder.
+    pub(super) created: bool,
+    /// Its hash from the first byte on, where that is known.
+    pub(super) hashed: Option<Hashed>,
+}
+
+/// Writes the source's bytes at `offset`; at 0 the file is created or emptied first. What came
+/// in is durable on return, also when not all did. `earlier` may be the hash of what lies
+/// before. Blocks.
+///
+/// # Errors
+/// Why not all came in. The file may have any prefix of it.
+pub(super) fn receive(
+    place: &LocalFile,
+    offset: u64,
+    mut source: Source,
+    pass: &Pass,
+    earlier: Option<Hashed>,
+) -> Result<Arrived, Refusal> {
+    let (mut file, created) = open(place, offset, pass)?;
+    let mut hashes = match earlier.filter(|hashed| hashed.is_of(place.path(), &file, offset)) {
+        Some(earlier) => Some(earlier.hashes),
+        None => (offset == 0).then(|| Hashes::new(&[])),
+    };
+    let syncer = Syncer::new(file.try_clone()?, offset);
+    let mut bytes = 0;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let ended = loop {
+        let read = match source.read(&mut chunk) {
+            Ok(0) => break Ok(()),
+            Ok(read) => read,
+            Err(error) => break Err(Refusal::BrokenOff(error)),
+        };
+        let written = match pass.effect() {
+            Ok(_effect) => file.write_all(&chunk[..read]).map_err(Refusal::from),
+            Err(outdated) => Err(outdated.into()),
+        };
+        if let Err(refusal) = written {
+            break Err(refusal);
+        }
+        if let Some(hashes) = &mut hashes {
+            hashes.update(&chunk[..read]);
+        }
+        bytes += read as u64;
+        syncer.written(offset + bytes);
+    };
+    // Also after a break: what a look shows from here on is what a later try goes on from.
+    syncer.finish()?;
+    ended?;
+    let (looks, length) = (Looks::of(&file)?, offset + bytes);
+    let hashed =
+        hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
+    Ok(Arrived { bytes, created, hashed })
+}
+
+fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<(std::fs::File, bool), Refusal> {
+    let _effect = pass.effect()?;
+    if offset > 0 {
+        let mut file = place.open_write()?;
+        let size = file.metadata()?.len();
+        if offset > size {
+            let text = format!("the file has {size} bytes: nothing can go to byte {offset}");
+            return Err(Refusal::Senseless(text));
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        return Ok((file, false));
+    }
+    match place.create_new() {
+        Ok(file) => Ok((file, true)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let file = place.open_write()?;
+            file.set_len(0)?;
+            Ok((file, false))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Hashed {
+    /// Reads the first `length` bytes of a file. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are fewer.
+    pub(super) fn read(place: &LocalFile, length: u64) -> Result<Self, Refusal> {
+        let mut file = place.open_read()?;
+        let looks = Looks::of(&file)?;
+        if length > looks.size {
+            let text = format!("the file has {} bytes, not {length}", looks.size);
+            return Err(Refusal::Senseless(text));
+        }
+        let shared = Arc::new(Mutex::new(Hashes::new(&[])));
+        hash_prefix(&mut file, length, &shared)?;
+        let hashes = std::mem::replace(&mut *lock(&shared), Hashes::new(&[]));
+        Ok(Self { place: place.path().to_owned(), length, hashes, looks })
+    }
+
+    /// Whether it is of the first `length` bytes of this file, as that is now.
+    pub(super) fn is_of(&self, place: &Path, file: &std::fs::File, length: u64) -> bool {
+        self.place == place
+            && self.length == length
+            && Looks::of(file).is_ok_and(|looks| looks == self.looks)
+    }
+
+    /// The hash.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.hashes.digest(Algorithm::Blake3)
+    }
+}
+
+impl Looks {
+    fn of(file: &std::fs::File) -> std::io::Result<Self> {
+        let facts = file.metadata()?;
+        let modified = (facts.mtime(), facts.mtime_nsec());
+        Ok(Self { device: facts.dev(), inode: facts.ino(), size: facts.len(), modified })
+    }
+}

@@ -1,0 +1,193 @@
+//! The receiving end of the host: lets visitors in, and answers each with a session over our
+//! own folders.
+//!
+//! `fence` keeps former owners of a visitor's instance out, `tree` says what a visitor may
+//! reach, `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when
+//! something is not done, `book` keeps the operator's log short.
+
+mod arrival;
+mod book;
+mod fence;
+mod refusal;
+mod tree;
+mod visit;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use ferryway_core::{
+    Kind, Operation, TransportError,
+    error::Reply,
+    plugin::lend_reception,
+    reception::{Cause, Listening, Rebuff, Reception, Visitor},
+    transport::{Result, Session},
+};
+use tokio::{runtime::Handle, sync::Semaphore};
+
+use crate::{
+    attempt::Folders, causes::chain, config::ListenConfig, journal::record, notices::Notices,
+    scheduler::Shared, service::ServiceError,
+};
+use book::Book;
+use fence::{Entry, Fences, Outdated};
+use refusal::Refusal;
+use tree::Tree;
+use visit::Visit;
+
+/// The longest of a stranger's words in the log, in characters.
+const WORDS: usize = 200;
+
+/// The open door of this host.
+pub struct OpenDoor(Box<dyn Listening>);
+
+/// Opens the door that the configuration asks for, if it does. Visitors can come on return.
+///
+/// # Errors
+/// When the transport cannot listen there, or the journal cannot be read.
+pub async fn open(shared: &Arc<Shared>) -> std::result::Result<Option<OpenDoor>, ServiceError> {
+    let config = shared.config();
+    let Some(listen) = &config.listen else { return Ok(None) };
+    let cannot = |reason: String| ServiceError::Listen(reason);
+    let door = config.door(listen).map_err(|error| cannot(error.to_string()))?;
+    let transport = shared.plugins.transport(&listen.transport.name);
+    let listener = transport.and_then(|transport| transport.listener());
+    let listener = listener
+        .ok_or_else(|| cannot(format!("no plugin listens as `{}` does", listen.transport.name)))?;
+    let reception = FrontDesk::new(Arc::clone(shared), listen).await?;
+    let reception = lend_reception(Arc::new(reception), Handle::current());
+    let listening = listener.listen(door, reception).await.map_err(|e| cannot(chain(&e)))?;
+    shared.notices.door_open(&listen.transport.name, listening.address());
+    Ok(Some(OpenDoor(listening)))
+}
+
+impl OpenDoor {
+    /// Where visitors come to.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    /// Closes it, and ends what visitors do. What they were not answered they find out.
+    pub async fn close(mut self) {
+        if let Err(error) = self.0.stop().await {
+            tracing::warn!(%error, "the door did not close in time");
+        }
+    }
+}
+
+impl std::fmt::Debug for OpenDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OpenDoor").field(&self.address()).finish()
+    }
+}
+
+/// Decides who comes in.
+struct FrontDesk {
+    shared: Arc<Shared>,
+    fences: Fences,
+    folders: Arc<Folders>,
+    rooms: Arc<Semaphore>,
+    rebuffs: Book<(IpAddr, Cause)>,
+    unknown: Book<(IpAddr, String)>,
+    watch: Arc<Watch>,
+}
+
+/// Tells the operator of former owners, whether they come to the door or are in.
+struct Watch {
+    notices: Arc<Notices>,
+    outdated: Book<record::Fence>,
+}
+
+impl Watch {
+    fn saw(&self, who: &record::Fence, outdated: Outdated) {
+        if self.outdated.is_news(who.clone()) {
+            self.notices.visitor_outdated(who, outdated.newest);
+        }
+    }
+}
+
+impl FrontDesk {
+    async fn new(
+        shared: Arc<Shared>,
+        listen: &ListenConfig,
+    ) -> std::result::Result<Self, ServiceError> {
+        let fences = Fences::open(Arc::clone(&shared.journal)).await?;
+        let folders = Arc::new(Folders::new(Arc::clone(&shared.journal)));
+        let notices = Arc::clone(&shared.notices);
+        let watch = Arc::new(Watch { notices, outdated: Book::new() });
+        Ok(Self {
+            shared,
+            fences,
+            folders,
+            rooms: Arc::new(Semaphore::new(listen.sessions)),
+            rebuffs: Book::new(),
+            unknown: Book::new(),
+            watch,
+        })
+    }
+
+    fn stranger(&self, mut visitor: Visitor) -> TransportError {
+        let host = &mut visitor.introduction.host;
+        *host = host.chars().take(WORDS).collect();
+        if self.unknown.is_news((visitor.address, host.clone())) {
+            self.shared.notices.visitor_unknown(&visitor);
+        }
+        let text = "no host of this name and instance is expected here";
+        let reply = Reply { code: 530, text: text.to_owned() };
+        TransportError::permanent(Kind::Login, Operation::Connect, text).replied(reply)
+    }
+}
+
+#[async_trait]
+impl Reception for FrontDesk {
+    async fn admit(&self, visitor: Visitor) -> Result<Box<dyn Session>> {
+        // Of the configuration in force: a reload changes who may come.
+        let config = self.shared.config();
+        let found = config.listen.as_ref().and_then(|l| l.visitor(&visitor.introduction));
+        let Some((name, entry)) = found else { return Err(self.stranger(visitor)) };
+        let not_now = |text: &str| Refusal::NotNow(text.to_owned()).into_error(Operation::Connect);
+        let room = Arc::clone(&self.rooms).try_acquire_owned();
+        let room = room.map_err(|_| not_now("every session is taken"))?;
+        let who = record::Fence {
+            visitor: name.clone(),
+            instance: entry.instance.clone(),
+            epoch: visitor.introduction.epoch,
+        };
+        let entered = self.fences.enter(&who).await.map_err(|error| {
+            tracing::warn!(error = chain(&error), "a visitor cannot be let in");
+            not_now("the journal does not answer")
+        })?;
+        let pass = match entered {
+            Entry::Entered { pass, new } => {
+                if new {
+                    self.shared.notices.visitor_entered(&who, visitor.address);
+                }
+                pass
+            }
+            Entry::Outdated(outdated) => {
+                self.watch.saw(&who, outdated);
+                return Err(Refusal::Outdated(outdated).into_error(Operation::Connect));
+            }
+        };
+        Ok(Box::new(Visit {
+            tree: Tree::of(entry, config.roots.clone()),
+            who,
+            pass,
+            journal: Arc::clone(&self.shared.journal),
+            folders: Arc::clone(&self.folders),
+            watch: Arc::clone(&self.watch),
+            hashed: None,
+            open: true,
+            _room: room,
+        }))
+    }
+
+    fn turned_away(&self, mut rebuff: Rebuff) {
+        if self.rebuffs.is_news((rebuff.address, rebuff.cause)) {
+            rebuff.detail = rebuff.detail.chars().take(WORDS).collect();
+            self.shared.notices.turned_away(&rebuff);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Why something that a visitor asked for is not done. The text goes to the visitor, so it
+//! names no path of this machine; the log has the rest.
+
+use std::io;
+
+use ferryway_core::{Class, Kind, Operation, TransportError, error::Reply};
+
+use super::fence::Outdated;
+use crate::{attempt::Failure, config::RootError};
+
+/// Why something is not done.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The system, or the rules of the folders, say no.
+    Io(io::Error),
+    /// A newer owner of the visitor's instance was here.
+    Outdated(Outdated),
+    /// The visitor may not do that.
+    NotAllowed(&'static str),
+    /// It makes no sense.
+    Senseless(String),
+    /// The visitor's own bytes did not come, or it does not take ours.
+    BrokenOff(io::Error),
+    /// This host cannot do it now.
+    NotNow(String),
+}
+
+impl Refusal {
+    /// The error of `operation`. It carries a reply, for it is final: nothing of what was asked
+    /// happens any more.
+    pub(super) fn into_error(self, operation: Operation) -> TransportError {
+        let (class, kind, code, text) = match self {
+            Self::Io(error) => of_system(&error),
+            Self::Outdated(Outdated { newest }) => {
+                let text = format!("ownership {newest} of the instance was seen here");
+                (Class::Permanent, Kind::Fenced, 550, text)
+            }
+            Self::NotAllowed(text) => (Class::Permanent, Kind::Denied, 550, text.to_owned()),
+            Self::Senseless(text) => (Class::Permanent, Kind::Unavailable, 550, text),
+            Self::BrokenOff(error) => return TransportError::local(operation, error),
+            Self::NotNow(text) => (Class::Retryable { after: None }, Kind::Refused, 450, text),
+        };
+        TransportError::new(class, kind, operation, text.clone()).replied(Reply { code, text })
+    }
+}
+
+fn of_system(error: &io::Error) -> (Class, Kind, u16, String) {
+    use io::ErrorKind;
+    let later = Class::Retryable { after: None };
+    match error.kind() {
+        ErrorKind::NotFound => {
+            (Class::Permanent, Kind::NotFound, 550, "it is not there".to_owned())
+        }
+        ErrorKind::PermissionDenied => {
+            let text =
+                "it is not within the folders that visitors may use, or the system denies it";
+            (Class::Permanent, Kind::Denied, 550, text.to_owned())
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            (later, Kind::Space, 452, "the disk is full".to_owned())
+        }
+        ErrorKind::AlreadyExists
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::DirectoryNotEmpty
+        | ErrorKind::CrossesDevices
+        | ErrorKind::InvalidInput
+        | ErrorKind::InvalidFilename => {
+            (Class::Permanent, Kind::Unavailable, 550, error.kind().to_string())
+        }
+        kind => (later, Kind::Refused, 451, kind.to_string()),
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Failure> for Refusal {
+    /// Of the work in a local folder.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::LocalIo { source, .. } => Self::Io(source),
+            other => Self::NotNow(other.to_string()),
+        }
+    }
+}
+
+impl From<RootError> for Refusal {
+    fn from(error: RootError) -> Self {
+        tracing::debug!(%error, "a visitor's path is refused");
+        Self::Io(io::Error::new(error.kind(), error))
+    }
+}
+
+impl From<Outdated> for Refusal {
+    fn from(outdated: Outdated) -> Self {
+        Self::Outdated(outdated)
+    }
+}

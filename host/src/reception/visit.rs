@@ -1,0 +1,254 @@
+//! A visitor's session: the operations of the contract over this host's own folders.
+
+use std::{
+    io::{Read, Seek, SeekFrom},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use ferryway_core::{
+    Algorithm, Digest, Operation, RemotePath, TransportError,
+    transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
+};
+use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking};
+
+use super::{
+    Watch,
+    arrival::{self, Hashed},
+    fence::Pass,
+    refusal::Refusal,
+    tree::Tree,
+};
+use crate::{
+    attempt::Folders,
+    config::LocalFile,
+    journal::{JournalStore, record},
+};
+
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The session of a visitor that was let in.
+pub(super) struct Visit {
+    pub(super) tree: Tree,
+    pub(super) who: record::Fence,
+    pub(super) pass: Pass,
+    pub(super) journal: Arc<dyn JournalStore>,
+    pub(super) folders: Arc<Folders>,
+    pub(super) watch: Arc<Watch>,
+    /// Of the file that the last operation was about.
+    pub(super) hashed: Option<Hashed>,
+    pub(super) open: bool,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+impl Visit {
+    /// Does file work where it may block, unless a newer owner was here.
+    async fn work<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Tree, &Pass) -> std::result::Result<T, Refusal> + Send + 'static,
+    ) -> Result<T> {
+        if !self.open {
+            return Err(TransportError::closed(operation));
+        }
+        let (tree, pass) = (self.tree.clone(), self.pass.clone());
+        let work = move || {
+            pass.check()?;
+            work(&tree, &pass)
+        };
+        let done = spawn_blocking(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the work for a visitor broke");
+            Err(Refusal::NotNow("the work broke".to_owned()))
+        });
+        if let Err(Refusal::Outdated(outdated)) = done {
+            self.watch.saw(&self.who, outdated);
+        }
+        done.map_err(|refusal| refusal.into_error(operation))
+    }
+
+    /// Changes names, and makes that durable in the folders of all `places` that come back.
+    async fn change(
+        &self,
+        operation: Operation,
+        change: impl FnOnce(&Tree) -> std::result::Result<Vec<LocalFile>, Refusal> + Send + 'static,
+    ) -> Result<()> {
+        let places = self
+            .work(operation, move |tree, pass| {
+                let _effect = pass.effect()?;
+                change(tree)
+            })
+            .await?;
+        for place in places {
+            self.sync(operation, &place).await?;
+        }
+        Ok(())
+    }
+
+    async fn sync(&self, operation: Operation, place: &LocalFile) -> Result<()> {
+        let synced = self.folders.sync(place).await;
+        synced.map_err(|error| Refusal::from(error).into_error(operation))
+    }
+
+    /// Looks whether this host is the owner of its own instance: a zombie at the receiving end
+    /// must not put a file in place either.
+    async fn still_owner(&self, operation: Operation) -> Result<()> {
+        self.journal.check_ownership().await.map_err(|error| {
+            tracing::warn!(%error, "a visitor is refused: the instance may be another host's");
+            let text = "this host does not own its instance any more".to_owned();
+            Refusal::NotNow(text).into_error(operation)
+        })
+    }
+}
+
+#[async_trait]
+impl Session for Visit {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resume: Resume::AtOffset,
+            rename: Rename::Replaces,
+            size: true,
+            folders: true,
+            lists_hidden: true,
+            checksums: vec![Algorithm::Blake3],
+            epoch_fencing: true,
+        }
+    }
+
+    async fn stat(&mut self, path: RemotePath) -> Result<Stat> {
+        self.work(Operation::Stat, move |tree, _| {
+            let facts = tree.to_read(&path)?.metadata()?;
+            let kind = if facts.is_dir() { EntryKind::Folder } else { EntryKind::File };
+            let size = facts.is_file().then(|| facts.len());
+            Ok(Stat { kind, size, modified: facts.modified().ok().map(|time| time.into_std()) })
+        })
+        .await
+    }
+
+    async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
+        let list = move |tree: &Tree, _: &Pass| Ok(tree.to_list(folder.as_ref())?.list()?);
+        self.work(Operation::List, list).await
+    }
+
+    async fn fetch(&mut self, download: Download) -> Result<u64> {
+        let Download { path, offset, mut sink, meter } = download;
+        self.work(Operation::Fetch, move |tree, pass| {
+            let mut file = tree.to_read(&path)?.open_read()?;
+            let size = file.metadata()?.len();
+            if offset > size {
+                let text = format!("the file has {size} bytes: there is no byte {offset}");
+                return Err(Refusal::Senseless(text));
+            }
+            file.seek(SeekFrom::Start(offset))?;
+            let mut chunk = vec![0; CHUNK_BYTES];
+            loop {
+                pass.check()?;
+                match file.read(&mut chunk)? {
+                    0 => return Ok(meter.bytes()),
+                    read => {
+                        sink.write(&chunk[..read]).map_err(Refusal::BrokenOff)?;
+                        meter.add(read as u64);
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    async fn store(&mut self, upload: Upload) -> Result<u64> {
+        let Upload { path, offset, source, .. } = upload;
+        let earlier = self.hashed.take();
+        let (arrived, place) = self
+            .work(Operation::Store, move |tree, pass| {
+                let place = tree.to_write(&path)?;
+                let arrived = arrival::receive(&place, offset, source, pass, earlier)?;
+                Ok((arrived, place))
+            })
+            .await?;
+        if arrived.created {
+            // Without its name the file could be gone after a power cut, and count as published.
+            self.sync(Operation::Store, &place).await?;
+        }
+        self.hashed = arrived.hashed;
+        Ok(arrived.bytes)
+    }
+
+    async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
+        self.still_owner(Operation::Rename).await?;
+        self.change(Operation::Rename, move |tree| {
+            let (from, to) = (tree.to_write(&from)?, tree.to_write(&to)?);
+            if from.metadata()?.is_file() {
+                from.open_read()?.sync_all()?;
+            }
+            from.rename_to(&to)?;
+            Ok(vec![to, from])
+        })
+        .await
+    }
+
+    async fn remove(&mut self, path: RemotePath) -> Result<()> {
+        self.change(Operation::Remove, move |tree| {
+            let place = tree.to_write(&path)?;
+            place.remove()?;
+            Ok(vec![place])
+        })
+        .await
+    }
+
+    async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
+        self.change(Operation::MakeFolder, move |tree| {
+            let place = tree.to_write(&path)?;
+            place.make_folder()?;
+            Ok(vec![place])
+        })
+        .await
+    }
+
+    async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {
+        self.change(Operation::RemoveFolder, move |tree| {
+            let place = tree.to_write(&path)?;
+            place.remove_folder()?;
+            Ok(vec![place])
+        })
+        .await
+    }
+
+    async fn checksum(
+        &mut self,
+        path: RemotePath,
+        algorithm: Algorithm,
+        length: u64,
+    ) -> Result<Digest> {
+        let operation = Operation::Checksum;
+        if algorithm != Algorithm::Blake3 {
+            let message = format!("{algorithm} is not computed here");
+            return Err(TransportError::unsupported(operation, message));
+        }
+        let known = self.hashed.take();
+        let hashed = self
+            .work(operation, move |tree, _| {
+                let place = tree.to_read(&path)?;
+                let known = match known {
+                    None => None,
+                    Some(known) => {
+                        let file = place.open_read()?;
+                        Some(known).filter(|known| known.is_of(place.path(), &file, length))
+                    }
+                };
+                known.map_or_else(|| Hashed::read(&place, length), Ok)
+            })
+            .await?;
+        let digest = hashed.digest();
+        self.hashed = Some(hashed);
+        digest.ok_or_else(|| Refusal::NotNow("no hash".to_owned()).into_error(operation))
+    }
+
+    async fn ping(&mut self) -> Result<()> {
+        self.work(Operation::Ping, |_, _| Ok(())).await
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.open = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Frames survive the way; nothing else passes for one.
+
+use proptest::{collection::vec, option, prelude::*};
+
+use super::*;
+
+const KEY: [u8; 32] = [7; 32];
+
+fn seal() -> Seal {
+    Seal::new(KEY)
+}
+
+/// What the reader of a connection does, over bytes in memory.
+fn read(seal: &mut Seal, bytes: &[u8]) -> Result<Frame, Malformed> {
+    let (head, payload) = bytes.split_at(HEAD_BYTES);
+    let head = Head::parse(head.try_into().unwrap())?;
+    let payload = payload.get(..head.length()).ok_or(Malformed::Message)?;
+    seal.decode(&head, payload.to_vec())
+}
+
+fn encode(seal: &mut Seal, frame: Frame) -> Vec<u8> {
+    let (head, payload) = seal.encode(frame).unwrap();
+    [&head[..], &payload].concat()
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,40}"
+}
+
+fn algorithm() -> impl Strategy<Value = Algorithm> {
+    prop_oneof![Just(Algorithm::Crc32), Just(Algorithm::Sha256), Just(Algorithm::Blake3)]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        text().prop_map(|path| Request::Stat { path }),
+        option::of(text()).prop_map(|folder| Request::List { folder }),
+        (text(), any::<u64>()).prop_map(|(path, offset)| Request::Fetch { path, offset }),
+        (text(), any::<u64>(), any::<u64>()).prop_map(|(path, offset, length)| Request::Store {
+            path,
+            offset,
+            length
+        }),
+        (text(), text()).prop_map(|(from, to)| Request::Rename { from, to }),
+        text().prop_map(|path| Request::Remove { path }),
+        text().prop_map(|path| Request::MakeFolder { path }),
+        text().prop_map(|path| Request::RemoveFolder { path }),
+        (text(), algorithm(), any::<u64>())
+            .prop_map(|(path, algorithm, length)| Request::Checksum { path, algorithm, length }),
+        Just(Request::Ping),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let offer = (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4));
+    prop_oneof![
+        Just(Answer::Nothing),
+        offer.prop_map(|(resume, replaces, checksums)| Answer::Opened(Offer {
+            resume,
+            replaces,
+            checksums
+        })),
+        (any::<bool>(), option::of(any::<u64>()), option::of(0..u32::MAX)).prop_map(
+            |(folder, size, modified)| Answer::Stat {
+                folder,
+                size,
+                modified: modified.map(|s| {
+                    SystemTime::UNIX_EPOCH + std::time::Duration::new(s.into(), s % 1_000_000_000)
+                }),
+            }
+        ),
+        any::<u64>().prop_map(Answer::Bytes),
+        text().prop_map(Answer::Digest),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    let ground = prop_oneof![
+        Just(Ground::NotFound),
+        Just(Ground::Unavailable),
+        Just(Ground::Denied),
+        Just(Ground::Login),
+        Just(Ground::Locked),
+        Just(Ground::Space),
+        Just(Ground::Unsupported),
+        Just(Ground::Refused),
+        Just(Ground::OldEpoch),
+        Just(Ground::Broken),
+    ];
+    let again = prop_oneof![
+        option::of(any::<u32>()).prop_map(|after_ms| Again::Later { after_ms }),
+        Just(Again::Never),
+        Just(Again::WhenFree),
+    ];
+    (ground, again, text(), option::of((any::<u16>(), text())))
+        .prop_map(|(ground, again, message, reply)| Refusal { ground, again, message, reply })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        (text(), text(), any::<u64>()).prop_map(|(host, instance, epoch)| Message::Open {
+            host,
+            instance,
+            epoch
+        }),
+        request().prop_map(Message::Ask),
+        any::<u64>().prop_map(|bytes| Message::End { bytes }),
+        Just(Message::Abort),
+        any::<u32>().prop_map(|frames| Message::Credit { frames }),
+        answer().prop_map(Message::Done),
+        refusal().prop_map(Message::Refused),
+        Just(Message::Working),
+        Just(Message::Close),
+        Just(Message::Ping),
+    ]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let body = prop_oneof![
+        message().prop_map(Body::Message),
+        vec(any::<u8>(), 0..2000).prop_map(Body::Data),
+    ];
+    (any::<u32>(), body).prop_map(|(stream, body)| Frame { stream, body })
+}
+
+proptest! {
+    #[test]
+    fn frames_round_trip_in_their_order(frames in vec(frame(), 1..8)) {
+        let (mut here, mut there) = (seal(), seal());
+        for frame in frames {
+            let bytes = encode(&mut here, frame.clone());
+            prop_assert_eq!(read(&mut there, &bytes), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed(frame in frame(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let mut bytes = encode(&mut seal(), frame);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(read(&mut seal(), &bytes).is_err());
+    }
+
+    #[test]
+    fn a_repeated_a_lost_and_a_foreign_frame_are_noticed(one in frame(), two in frame()) {
+        let mut here = seal();
+        let (first, second) = (encode(&mut here, one), encode(&mut here, two));
+        let mut there = seal();
+        prop_assert!(read(&mut there, &second).is_err(), "the first is lost");
+        prop_assert!(read(&mut there, &first).is_ok());
+        prop_assert!(read(&mut there, &first).is_err(), "repeated");
+        prop_assert!(read(&mut Seal::new([8; 32]), &first).is_err(), "another key");
+    }
+}
+
+#[test]
+fn nothing_longer_than_its_kind_allows_is_read_or_written() {
+    for (kind, limit) in [(0, MESSAGE_BYTES), (1, CHUNK_BYTES)] {
+        let mut head = [0; HEAD_BYTES];
+        head[8] = kind;
+        head[..4].copy_from_slice(&u32::try_from(limit).unwrap().to_be_bytes());
+        assert_eq!(Head::parse(&head).unwrap().length(), limit);
+        for length in [u32::try_from(limit).unwrap() + 1, u32::MAX] {
+            head[..4].copy_from_slice(&length.to_be_bytes());
+            assert!(matches!(Head::parse(&head), Err(Malformed::Long { .. })));
+        }
+    }
+    let body = Body::Data(vec![0; CHUNK_BYTES + 1]);
+    assert!(matches!(seal().encode(Frame { stream: 1, body }), Err(Malformed::TooMuchToSay(_))));
+    let body = Body::Message(Message::Ask(Request::Stat { path: "x".repeat(MESSAGE_BYTES) }));
+    assert!(matches!(seal().encode(Frame { stream: 1, body }), Err(Malformed::TooMuchToSay(_))));
+}
+
+/// Bytes from a seed, as frames with right tags, so that the decoder behind them is reached:
+/// nothing panics, and what is taken for a message is one.
+#[test]
+fn arbitrary_payloads_are_messages_or_refused() {
+    const ROUNDS: u64 = 200_000;
+    let seed = std::env::var("FERRYWAY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        now.subsec_nanos().into()
+    });
+    eprintln!("FERRYWAY_TEST_SEED={seed} repeats this run's bytes");
+    let mut stream = blake3::Hasher::new().update(&seed.to_be_bytes()).finalize_xof();
+    let (mut understood, mut refused) = (0, 0);
+    for _ in 0..ROUNDS {
+        let mut bytes = [0; 64];
+        stream.fill(&mut bytes);
+        let mut fields = [0; FIELDS_BYTES];
+        let length = usize::from(bytes[0] % 48);
+        fields[3] = bytes[0] % 48;
+        // Small numbers choose among the variants; large ones are refused at once.
+        let payload: Vec<u8> = bytes[1..=length].iter().map(|byte| byte % 16).collect();
+        let mut head = [0; HEAD_BYTES];
+        head[..FIELDS_BYTES].copy_from_slice(&fields);
+        head[FIELDS_BYTES..].copy_from_slice(&seal().tag(&fields, &payload));
+        match read(&mut seal(), &[&head[..], &payload].concat()) {
+            Ok(frame) => {
+                understood += 1;
+                assert_eq!(read(&mut seal(), &encode(&mut seal(), frame.clone())), Ok(frame));
+            }
+            Err(Malformed::Message) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    eprintln!("{understood} of {ROUNDS} payloads are messages");
+    assert!(understood > 100 && refused > 100, "{understood} understood, {refused} refused");
+}

@@ -1,0 +1,361 @@
+//! A connection at work: one task reads frames and hands them to their streams, one writes what
+//! all of them have to say and gives signs of life.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    runtime::Handle,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use crate::{
+    failure::Failure,
+    frame::{Body, Frame, HEAD_BYTES, Head, Message, Seal, WINDOW},
+    handshake::Ready,
+    stream::Stream,
+};
+
+/// Frames that may wait to be written. With the largest frames it bounds what a connection holds
+/// in memory on its way out: 2 MiB.
+const WAITING: usize = 8;
+
+/// Frames that may wait on one stream: a whole window, and the few messages that can come
+/// besides. One more breaks the protocol.
+const INBOUND: usize = WINDOW as usize + 8;
+
+/// Payloads up to this size are written in one go with their heads.
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// How long a good-bye may take.
+const GOOD_BYE: Duration = Duration::from_secs(1);
+
+/// One end of a connection. Dropped, it is cut, and every stream of it ends.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+}
+
+/// What happens when the other end opens a stream; called from the reader, so it must not wait.
+pub(crate) type OnOpen = Box<dyn Fn(Stream, Opening) + Send + Sync>;
+
+/// Who wants a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) host: String,
+    pub(crate) instance: String,
+    pub(crate) epoch: u64,
+    /// The connection has as many streams as it may: this one is to be refused.
+    pub(crate) beyond_limit: bool,
+}
+
+/// What streams and tasks of a connection share.
+pub(crate) struct Shared {
+    out: mpsc::Sender<Frame>,
+    /// Where a good-bye waits for its place in line.
+    runtime: Handle,
+    streams: Mutex<Streams>,
+    broken: watch::Sender<Option<Failure>>,
+    /// How long the other end may be silent.
+    pub(crate) limit: Duration,
+    /// After how long without a word we give a sign of life: soon enough for both ends.
+    pub(crate) pause: Duration,
+    accepts: Option<Accepts>,
+}
+
+struct Accepts {
+    on_open: OnOpen,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Streams {
+    open: HashMap<u32, mpsc::Sender<Body>>,
+    /// The largest number that was ever open.
+    last: u32,
+}
+
+impl Link {
+    /// A connection on which we open streams.
+    pub(crate) fn of_visitor(ready: Ready, limit: Duration) -> Self {
+        Self::start(ready, limit, None)
+    }
+
+    /// A connection on which a visitor opens streams, at most so many at a time.
+    pub(crate) fn of_host(ready: Ready, limit: Duration, most: usize, on_open: OnOpen) -> Self {
+        Self::start(ready, limit, Some(Accepts { on_open, most }))
+    }
+
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// Why the connection is broken.
+    pub(crate) fn open(self: &Arc<Self>) -> Result<Stream, Failure> {
+        let (sender, inbound) = mpsc::channel(INBOUND);
+        let mut streams = self.shared.lock();
+        if let Some(cause) = self.shared.cause() {
+            return Err(cause);
+        }
+        let number = streams.last.checked_add(1).ok_or(Failure::Closed)?;
+        streams.last = number;
+        streams.open.insert(number, sender);
+        let (shared, link) = (Arc::clone(&self.shared), Arc::clone(self));
+        Ok(Stream::new(number, shared, inbound, Some(link)))
+    }
+
+    /// Whether the connection is broken.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.shared.cause().is_some()
+    }
+
+    /// Resolves, with the cause, when the connection is over.
+    pub(crate) async fn over(&self) -> Failure {
+        self.shared.over_with().await
+    }
+
+    fn start(ready: Ready, limit: Duration, accepts: Option<Accepts>) -> Self {
+        let (out, waiting) = mpsc::channel(WAITING);
+        let Ready { reader, writer, incoming, outgoing, their_silence, .. } = ready;
+        let shared = Arc::new(Shared {
+            out,
+            runtime: Handle::current(),
+            streams: Mutex::default(),
+            broken: watch::Sender::new(None),
+            limit,
+            pause: limit.min(their_silence) / 3,
+            accepts,
+        });
+        let read = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let cause = tokio::select! {
+                cause = read.over_with() => cause,
+                cause = read.read(reader, incoming) => cause,
+            };
+            read.fail(cause);
+        });
+        let write = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let mut writer = Writer { to: writer, seal: outgoing, limit };
+            let cause = tokio::select! {
+                cause = write.over_with() => cause,
+                cause = writer.write_all(waiting, write.pause) => cause,
+            };
+            write.fail(cause);
+            // The other end learns of it sooner; it would learn of it anyway.
+            let _polite = timeout(GOOD_BYE, writer.to.shutdown()).await;
+        });
+        Self { shared }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.fail(Failure::Closed);
+    }
+}
+
+impl Shared {
+    /// Puts a frame in line; waits while the line is full.
+    ///
+    /// # Errors
+    /// Why the connection is broken.
+    pub(crate) async fn send(&self, stream: u32, body: Body) -> Result<(), Failure> {
+        let frame = Frame { stream, body };
+        tokio::select! {
+            // The writer watches the clock: it makes room, or breaks the connection.
+            sent = self.out.send(frame) => sent.map_err(|_| self.cause().unwrap_or(Failure::Closed)),
+            cause = self.over_with() => Err(cause),
+        }
+    }
+
+    /// Forgets a stream that is over on this side, and tells the other one, after all that was
+    /// said on it before.
+    pub(crate) fn forget(&self, stream: u32) {
+        if self.lock().open.remove(&stream).is_none() {
+            return;
+        }
+        let out = self.out.clone();
+        if let Err(mpsc::error::TrySendError::Full(frame)) =
+            out.try_send(message(stream, Message::Close))
+        {
+            // Without a writer there is nobody to tell.
+            self.runtime.spawn(async move { out.send(frame).await.ok() });
+        }
+    }
+
+    /// Why the connection is broken, if it is.
+    pub(crate) fn cause(&self) -> Option<Failure> {
+        self.broken.borrow().clone()
+    }
+
+    async fn over_with(&self) -> Failure {
+        let mut broken = self.broken.subscribe();
+        match broken.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or(Failure::Closed),
+            Err(_) => Failure::Closed,
+        }
+    }
+
+    /// Breaks the connection. The first cause stays.
+    fn fail(&self, cause: Failure) {
+        self.broken.send_if_modified(|broken| {
+            let first = broken.is_none();
+            broken.get_or_insert(cause);
+            first
+        });
+        // Whoever waits for a frame learns that none will come.
+        self.lock().open.clear();
+    }
+
+    async fn read(
+        self: &Arc<Self>,
+        mut reader: Box<dyn AsyncRead + Send + Unpin>,
+        mut seal: Seal,
+    ) -> Failure {
+        loop {
+            let frame = match self.next_frame(&mut reader, &mut seal).await {
+                Ok(frame) => frame,
+                Err(failure) => return failure,
+            };
+            if let Err(failure) = self.hand_over(frame) {
+                return failure;
+            }
+        }
+    }
+
+    async fn next_frame(
+        &self,
+        reader: &mut (dyn AsyncRead + Send + Unpin),
+        seal: &mut Seal,
+    ) -> Result<Frame, Failure> {
+        let mut head = [0; HEAD_BYTES];
+        self.read_full(reader, &mut head).await?;
+        let head = Head::parse(&head)?;
+        let mut payload = vec![0; head.length()];
+        self.read_full(reader, &mut payload).await?;
+        Ok(seal.decode(&head, payload)?)
+    }
+
+    /// Fills `bytes`. The clock starts anew with each byte: a slow line is no silent one.
+    async fn read_full(
+        &self,
+        reader: &mut (dyn AsyncRead + Send + Unpin),
+        mut bytes: &mut [u8],
+    ) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let read = timeout(self.limit, reader.read(bytes)).await;
+            match read.map_err(|_| Failure::Silent("on the connection"))?? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                read => bytes = &mut bytes[read..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a frame to its stream. Never waits: a stream without room was sent more than it
+    /// granted.
+    fn hand_over(self: &Arc<Self>, frame: Frame) -> Result<(), Failure> {
+        let Frame { stream, body } = frame;
+        if stream == 0 {
+            return match body {
+                Body::Message(Message::Ping) => Ok(()),
+                other => Err(Failure::out_of_place(&other)),
+            };
+        }
+        let mut streams = self.lock();
+        if matches!(body, Body::Message(Message::Close)) {
+            streams.open.remove(&stream);
+            return Ok(());
+        }
+        if let Some(inbound) = streams.open.get(&stream) {
+            return match inbound.try_send(body) {
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    Err(Failure::Garbage("more frames than were granted".to_owned()))
+                }
+                // Who listened is about to say that the stream is over.
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            };
+        }
+        match (&self.accepts, body) {
+            // Late words on a stream that is over on this side.
+            (_, _) if stream <= streams.last => Ok(()),
+            (Some(accepts), Body::Message(Message::Open { host, instance, epoch })) => {
+                let beyond_limit = streams.open.len() >= accepts.most;
+                if streams.open.len() >= 2 * accepts.most {
+                    let message = "streams are opened faster than they can be refused";
+                    return Err(Failure::Garbage(message.to_owned()));
+                }
+                let (sender, inbound) = mpsc::channel(INBOUND);
+                streams.open.insert(stream, sender);
+                streams.last = stream;
+                drop(streams);
+                let opened = Stream::new(stream, Arc::clone(self), inbound, None);
+                (accepts.on_open)(opened, Opening { host, instance, epoch, beyond_limit });
+                Ok(())
+            }
+            (_, other) => Err(Failure::out_of_place(&other)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        // No code panics while it holds the lock halfway through a change.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Writer {
+    to: Box<dyn AsyncWrite + Send + Unpin>,
+    seal: Seal,
+    limit: Duration,
+}
+
+impl Writer {
+    /// Writes what comes, and a sign of life after each `pause` without.
+    async fn write_all(&mut self, mut waiting: mpsc::Receiver<Frame>, pause: Duration) -> Failure {
+        loop {
+            let frame = tokio::select! {
+                Some(frame) = waiting.recv() => frame,
+                () = tokio::time::sleep(pause) => message(0, Message::Ping),
+            };
+            // Whatever waits goes out together.
+            let more = !waiting.is_empty();
+            if let Err(failure) = self.write(frame, !more).await {
+                return failure;
+            }
+        }
+    }
+
+    async fn write(&mut self, frame: Frame, flush: bool) -> Result<(), Failure> {
+        let (head, payload) = self.seal.encode(frame)?;
+        // A head alone would be a packet, and a call to the system, of its own.
+        let start = payload.len().min(SMALL_BYTES);
+        self.write_full(&[&head[..], &payload[..start]].concat()).await?;
+        self.write_full(&payload[start..]).await?;
+        if flush {
+            let flushed = timeout(self.limit, self.to.flush()).await;
+            flushed.map_err(|_| Failure::Silent("while it was written to"))??;
+        }
+        Ok(())
+    }
+
+    /// Writes all. The clock starts anew with each byte, as with reading.
+    async fn write_full(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let written = timeout(self.limit, self.to.write(bytes)).await;
+            match written.map_err(|_| Failure::Silent("while it was written to"))?? {
+                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                written => bytes = &bytes[written..],
+            }
+        }
+        Ok(())
+    }
+}
+
+fn message(stream: u32, message: Message) -> Frame {
+    Frame { stream, body: Body::Message(message) }
+}

@@ -1,0 +1,397 @@
+//! The host's end of a stream: asks the host's session for what the visitor asks, and carries
+//! the bytes between the network and the host's threads.
+
+use std::io;
+
+use ferryway_core::{
+    Epoch, InstanceName, RemotePath,
+    bytes::{ByteSink, ByteSource, Meter, Sink, Source},
+    reception::{Introduction, Reception, Visitor},
+    transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    failure::Failure,
+    frame::{Again, Answer, Body, CHUNK_BYTES, Ground, Message, Offer, Refusal, Request},
+    link::Opening,
+    stream::Stream,
+    tls::Proved,
+};
+
+/// How long the host may work on one request, such as the hash of a huge file.
+const WORK: Duration = Duration::from_secs(60 * 60);
+
+/// Pieces on their way between the connection and the host's thread, besides the window.
+const IN_HAND: usize = 2;
+
+/// Serves a visitor's stream until either end has enough of it.
+///
+/// # Errors
+/// Why the stream is over, when it is not just closed.
+pub(crate) async fn serve(
+    mut stream: Stream,
+    opening: Opening,
+    address: std::net::IpAddr,
+    proved: &Proved,
+    reception: &dyn Reception,
+) -> std::result::Result<(), Failure> {
+    let admitted = match introduction(opening, proved) {
+        Err(refusal) => Err(refusal),
+        Ok(introduction) => {
+            let admit = reception.admit(Visitor { introduction, address });
+            attended(&mut stream, admit).await?.map_err(|error| Refusal::of(&error))
+        }
+    };
+    let mut session = match admitted {
+        Ok(session) => session,
+        Err(refusal) => return stream.say(Message::Refused(refusal)).await,
+    };
+    let offer = offer(&*session);
+    stream.say(Message::Done(Answer::Opened(offer))).await?;
+    loop {
+        match stream.wait().await? {
+            Body::Message(Message::Ask(request)) => {
+                if let Some(reply) = carry_out(&mut stream, &mut *session, request).await? {
+                    stream.say(reply).await?;
+                }
+            }
+            // Late words about a transfer that is over.
+            Body::Message(Message::Abort | Message::Credit { .. }) => {}
+            other => return Err(Failure::out_of_place(&other)),
+        }
+    }
+}
+
+/// What to say about a request; `None` when it was said.
+type Reply = Option<Message>;
+
+fn reply(result: Result<Answer>) -> Message {
+    match result {
+        Ok(answer) => Message::Done(answer),
+        Err(error) => Message::Refused(Refusal::of(&error)),
+    }
+}
+
+fn introduction(opening: Opening, proved: &Proved) -> std::result::Result<Introduction, Refusal> {
+    let Opening { host, instance, epoch, beyond_limit } = opening;
+    if beyond_limit {
+        let again = Again::Later { after_ms: None };
+        return Err(Refusal::of_ours(Ground::Refused, again, "every session is taken"));
+    }
+    let refuse = |message: String| Err(Refusal::of_ours(Ground::Login, Again::Never, message));
+    if !proved.allows(&host) {
+        return refuse(format!("the certificate is not for the name `{}`", host.escape_debug()));
+    }
+    let instance: InstanceName = match instance.parse() {
+        Ok(instance) => instance,
+        Err(error) => return refuse(format!("{error}")),
+    };
+    match Epoch::new(epoch) {
+        Some(epoch) => Ok(Introduction { host, instance, epoch }),
+        None => refuse("0 is no epoch".to_owned()),
+    }
+}
+
+fn offer(session: &dyn Session) -> Offer {
+    let capabilities = session.capabilities();
+    Offer {
+        resume: capabilities.resume == Resume::AtOffset,
+        replaces: capabilities.rename == Rename::Replaces,
+        checksums: capabilities.checksums,
+    }
+}
+
+async fn carry_out(
+    stream: &mut Stream,
+    session: &mut dyn Session,
+    request: Request,
+) -> std::result::Result<Reply, Failure> {
+    let request = match Checked::of(request) {
+        Ok(request) => request,
+        Err(refused) => {
+            stream.say(Message::Refused(refused.refusal)).await?;
+            if refused.has_data {
+                stream.begin_transfer();
+                let (nowhere, _) = mpsc::channel(IN_HAND);
+                feed(stream, nowhere).await?;
+            }
+            return Ok(None);
+        }
+    };
+    match request {
+        Checked::Store(path, offset, length) => store(stream, session, path, offset, length).await,
+        Checked::Fetch(path, offset) => fetch(stream, session, path, offset).await,
+        Checked::List(folder) => list(stream, session, folder).await,
+        Checked::Brief(brief) => Ok(Some(reply(attended(stream, brief.ask(session)).await?))),
+    }
+}
+
+/// A request whose paths are paths.
+enum Checked {
+    Store(RemotePath, u64, u64),
+    Fetch(RemotePath, u64),
+    List(Option<RemotePath>),
+    Brief(Brief),
+}
+
+/// A request without data.
+enum Brief {
+    Stat(RemotePath),
+    Rename(RemotePath, RemotePath),
+    Remove(RemotePath),
+    MakeFolder(RemotePath),
+    RemoveFolder(RemotePath),
+    Checksum(RemotePath, ferryway_core::Algorithm, u64),
+    Ping,
+}
+
+struct Unusable {
+    refusal: Refusal,
+    /// Whether the visitor sends data all the same.
+    has_data: bool,
+}
+
+impl Checked {
+    fn of(request: Request) -> std::result::Result<Self, Unusable> {
+        let has_data = matches!(request, Request::Store { .. });
+        let path = |text: String| {
+            text.parse::<RemotePath>().map_err(|error| Unusable {
+                refusal: Refusal::of_ours(Ground::Denied, Again::Never, error),
+                has_data,
+            })
+        };
+        Ok(match request {
+            Request::Store { path: to, offset, length } => Self::Store(path(to)?, offset, length),
+            Request::Fetch { path: from, offset } => Self::Fetch(path(from)?, offset),
+            Request::List { folder } => Self::List(folder.map(path).transpose()?),
+            Request::Stat { path: of } => Self::Brief(Brief::Stat(path(of)?)),
+            Request::Rename { from, to } => Self::Brief(Brief::Rename(path(from)?, path(to)?)),
+            Request::Remove { path: of } => Self::Brief(Brief::Remove(path(of)?)),
+            Request::MakeFolder { path: of } => Self::Brief(Brief::MakeFolder(path(of)?)),
+            Request::RemoveFolder { path: of } => Self::Brief(Brief::RemoveFolder(path(of)?)),
+            Request::Checksum { path: of, algorithm, length } => {
+                Self::Brief(Brief::Checksum(path(of)?, algorithm, length))
+            }
+            Request::Ping => Self::Brief(Brief::Ping),
+        })
+    }
+}
+
+impl Brief {
+    async fn ask(self, session: &mut dyn Session) -> Result<Answer> {
+        Ok(match self {
+            Self::Stat(path) => {
+                let stat = session.stat(path).await?;
+                let folder = stat.kind == EntryKind::Folder;
+                Answer::Stat { folder, size: stat.size, modified: stat.modified }
+            }
+            Self::Rename(from, to) => session.rename(from, to).await.map(|()| Answer::Nothing)?,
+            Self::Remove(path) => session.remove(path).await.map(|()| Answer::Nothing)?,
+            Self::MakeFolder(path) => session.make_folder(path).await.map(|()| Answer::Nothing)?,
+            Self::RemoveFolder(path) => {
+                session.remove_folder(path).await.map(|()| Answer::Nothing)?
+            }
+            Self::Checksum(path, algorithm, length) => {
+                let digest = session.checksum(path, algorithm, length).await?;
+                Answer::Digest(digest.hex().to_owned())
+            }
+            Self::Ping => session.ping().await.map(|()| Answer::Nothing)?,
+        })
+    }
+}
+
+/// Waits for the host's work and says meanwhile that it goes on. A visitor that goes away or
+/// speaks out of turn ends it.
+async fn attended<T>(
+    stream: &mut Stream,
+    work: impl Future<Output = T>,
+) -> std::result::Result<T, Failure> {
+    tokio::pin!(work);
+    let (pause, late) = (stream.pause(), Instant::now() + WORK);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep_until(late) => {
+                return Err(Failure::Silent("at the host's own disk"));
+            }
+            () = tokio::time::sleep(pause) => stream.say(Message::Working).await?,
+            word = stream.wait() => match word? {
+                // Room that was granted for data that is all sent.
+                Body::Message(Message::Credit { .. }) => {}
+                other => return Err(Failure::out_of_place(&other)),
+            },
+        }
+    }
+}
+
+/// A file comes in: the connection feeds a queue, the host's thread empties it.
+async fn store(
+    stream: &mut Stream,
+    session: &mut dyn Session,
+    path: RemotePath,
+    offset: u64,
+    length: u64,
+) -> std::result::Result<Reply, Failure> {
+    stream.begin_transfer();
+    let (pieces, inflow) = mpsc::channel(IN_HAND);
+    let source = Source::new(Inflow { pieces: inflow, piece: Vec::new(), at: 0 });
+    let store = session.store(Upload { path, offset, length, source, meter: Meter::new() });
+    tokio::pin!(store);
+    let voice = stream.voice();
+    {
+        let feed = feed(stream, pieces);
+        tokio::pin!(feed);
+        let early = tokio::select! {
+            biased;
+            stored = &mut store => Some(stored),
+            fed = &mut feed => {
+                fed?;
+                None
+            }
+        };
+        if let Some(stored) = early {
+            // The host is through before the visitor is: it says so, and hears the rest.
+            voice.say(reply(stored.map(Answer::Bytes))).await?;
+            feed.await?;
+            return Ok(None);
+        }
+    }
+    let stored = attended(stream, &mut store).await?;
+    Ok(Some(reply(stored.map(Answer::Bytes))))
+}
+
+/// What is in the queue of a file that comes in.
+enum Piece {
+    Bytes(Vec<u8>),
+    End,
+}
+
+/// Moves what comes in into the queue, until the visitor says that it was all, or breaks off:
+/// then the queue just ends. A queue that nobody empties any more swallows the rest.
+async fn feed(
+    stream: &mut Stream,
+    pieces: mpsc::Sender<Piece>,
+) -> std::result::Result<(), Failure> {
+    let mut bytes = 0;
+    loop {
+        match stream.hear().await? {
+            Body::Data(data) => {
+                bytes += data.len() as u64;
+                // Nothing more is wanted of a file that was refused: what was granted before
+                // is swallowed, and room granted now would be late words of the next transfer.
+                if pieces.send(Piece::Bytes(data)).await.is_ok() {
+                    stream.grant().await?;
+                }
+            }
+            Body::Message(Message::End { bytes: told }) if told == bytes => {
+                let _swallowed = pieces.send(Piece::End).await;
+                return Ok(());
+            }
+            Body::Message(Message::Abort) => return Ok(()),
+            other => return Err(Failure::out_of_place(&other)),
+        }
+    }
+}
+
+/// A file goes out: the host's thread fills a queue, the connection empties it.
+async fn fetch(
+    stream: &mut Stream,
+    session: &mut dyn Session,
+    path: RemotePath,
+    offset: u64,
+) -> std::result::Result<Reply, Failure> {
+    let (pieces, outflow) = mpsc::channel(IN_HAND);
+    let sink = Sink::new(Outflow(pieces));
+    let fetch = session.fetch(Download { path, offset, sink, meter: Meter::new() });
+    let (fetched, poured) = tokio::join!(fetch, pour(stream, outflow));
+    poured?;
+    Ok(Some(reply(fetched.map(Answer::Bytes))))
+}
+
+/// Names go out as data, each ended by NUL, which no name has.
+async fn list(
+    stream: &mut Stream,
+    session: &mut dyn Session,
+    folder: Option<RemotePath>,
+) -> std::result::Result<Reply, Failure> {
+    let names = match attended(stream, session.list(folder)).await? {
+        Ok(names) => names,
+        Err(error) => return Ok(Some(reply(Err(error)))),
+    };
+    let bytes: Vec<u8> =
+        names.iter().flat_map(|name| name.bytes().chain(std::iter::once(0))).collect();
+    let (pieces, outflow) = mpsc::channel(IN_HAND);
+    let fill = async {
+        for piece in bytes.chunks(CHUNK_BYTES) {
+            if pieces.send(piece.to_vec()).await.is_err() {
+                break;
+            }
+        }
+        drop(pieces);
+    };
+    let ((), poured) = tokio::join!(fill, pour(stream, outflow));
+    poured?;
+    Ok(Some(Message::Done(Answer::Bytes(bytes.len() as u64))))
+}
+
+/// Sends what is in the queue, until it ends or the visitor breaks off.
+async fn pour(
+    stream: &mut Stream,
+    mut pieces: mpsc::Receiver<Vec<u8>>,
+) -> std::result::Result<(), Failure> {
+    stream.begin_transfer();
+    while let Some(piece) = pieces.recv().await {
+        match stream.send(piece).await? {
+            None => {}
+            // The host's thread meets the end of the queue, and its answer says so.
+            Some(Message::Abort) => return Ok(()),
+            Some(other) => return Err(Failure::out_of_place(&other)),
+        }
+    }
+    Ok(())
+}
+
+/// The host's source of a file that comes in. Blocks on the host's thread.
+struct Inflow {
+    pieces: mpsc::Receiver<Piece>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl ByteSource for Inflow {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() {
+            match self.pieces.blocking_recv() {
+                Some(Piece::Bytes(piece)) => (self.piece, self.at) = (piece, 0),
+                Some(Piece::End) => {
+                    self.pieces.close();
+                    return Ok(0);
+                }
+                None => return Err(io::Error::other("the visitor broke off")),
+            }
+        }
+        let length = chunk.len().min(self.piece.len() - self.at);
+        chunk[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// The host's sink of a file that goes out. Blocks on the host's thread.
+struct Outflow(mpsc::Sender<Vec<u8>>);
+
+impl ByteSink for Outflow {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        for piece in chunk.chunks(CHUNK_BYTES) {
+            self.0
+                .blocking_send(piece.to_vec())
+                .map_err(|_| io::Error::other("the visitor broke off"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,373 @@
+//! The visitor's end: each operation of a session is a request on its stream.
+
+use std::{io, sync::Arc};
+
+use ferryway_core::{
+    Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
+    bytes::{Meter, Sink, Source},
+    reception::Introduction,
+    transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
+};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    capabilities,
+    failure::Failure,
+    frame::{Answer, Body, CHUNK_BYTES, Message, Offer, Request},
+    link::Link,
+    stream::Stream,
+};
+
+/// The longest list of names that is taken, in bytes.
+const LIST_BYTES: usize = 64 * 1024 * 1024;
+
+/// A session with a host.
+pub(crate) struct SocketSession {
+    /// `None` once the session is closed.
+    stream: Option<Stream>,
+    capabilities: Capabilities,
+}
+
+/// How an operation on a stream ended.
+type Outcome<T> = std::result::Result<T, Failure>;
+
+impl SocketSession {
+    /// Opens a session on a connection.
+    ///
+    /// # Errors
+    /// The host does not let us in, or the connection broke.
+    pub(crate) async fn open(link: &Arc<Link>, ours: &Introduction) -> Outcome<Self> {
+        let mut stream = link.open()?;
+        let Introduction { host, instance, epoch } = ours.clone();
+        let (instance, epoch) = (instance.to_string(), epoch.number());
+        stream.say(Message::Open { host, instance, epoch }).await?;
+        match answer(&mut stream).await? {
+            Answer::Opened(offer) => {
+                Ok(Self { stream: Some(stream), capabilities: narrowed(&offer) })
+            }
+            other => Err(Failure::out_of_place(&other)),
+        }
+    }
+
+    /// The stream for one operation. Until it is [put back](Self::put_back) the session counts
+    /// as closed: whoever goes away in the middle leaves the ends out of step.
+    fn take_out(&mut self, operation: Operation) -> Result<Stream> {
+        self.stream.take().ok_or_else(|| TransportError::closed(operation))
+    }
+
+    /// Ends an operation. After a failure that leaves the ends out of step the session stays
+    /// closed.
+    fn put_back<T>(
+        &mut self,
+        operation: Operation,
+        path: Option<&RemotePath>,
+        stream: Stream,
+        outcome: Outcome<T>,
+    ) -> Result<T> {
+        if !outcome.as_ref().is_err_and(Failure::closes_session) {
+            self.stream = Some(stream);
+        }
+        outcome.map_err(|failure| {
+            let error = failure.into_error(operation);
+            match path {
+                Some(path) => error.at(path),
+                None => error,
+            }
+        })
+    }
+
+    async fn ask(
+        &mut self,
+        operation: Operation,
+        path: Option<&RemotePath>,
+        request: Request,
+    ) -> Result<Answer> {
+        let mut stream = self.take_out(operation)?;
+        let outcome = match stream.say(Message::Ask(request)).await {
+            Ok(()) => answer(&mut stream).await,
+            Err(failure) => Err(failure),
+        };
+        self.put_back(operation, path, stream, outcome)
+    }
+
+    /// Asks for something that is done or not.
+    async fn order(
+        &mut self,
+        operation: Operation,
+        path: &RemotePath,
+        request: Request,
+    ) -> Result<()> {
+        match self.ask(operation, Some(path), request).await? {
+            Answer::Nothing => Ok(()),
+            other => Err(self.nonsense(operation, &other)),
+        }
+    }
+
+    /// An answer to another question: the ends are out of step.
+    fn nonsense(&mut self, operation: Operation, answer: &Answer) -> TransportError {
+        self.stream = None;
+        Failure::out_of_place(answer).into_error(operation)
+    }
+}
+
+#[async_trait]
+impl Session for SocketSession {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    async fn stat(&mut self, path: RemotePath) -> Result<Stat> {
+        let request = Request::Stat { path: path.to_string() };
+        match self.ask(Operation::Stat, Some(&path), request).await? {
+            Answer::Stat { folder, size, modified } => {
+                let kind = if folder { EntryKind::Folder } else { EntryKind::File };
+                Ok(Stat { kind, size, modified })
+            }
+            other => Err(self.nonsense(Operation::Stat, &other)),
+        }
+    }
+
+    async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
+        let request = Request::List { folder: folder.as_ref().map(ToString::to_string) };
+        let (mut stream, mut taker) = (self.take_out(Operation::List)?, Taker::Names(Vec::new()));
+        let taken = take(&mut stream, request, &mut taker).await;
+        let names = taken.and_then(|_| taker.into_names());
+        self.put_back(Operation::List, folder.as_ref(), stream, names)
+    }
+
+    async fn fetch(&mut self, download: Download) -> Result<u64> {
+        let Download { path, offset, sink, meter } = download;
+        let request = Request::Fetch { path: path.to_string(), offset };
+        let mut stream = self.take_out(Operation::Fetch)?;
+        let mut taker = Taker::File { sink: Some(sink), meter };
+        let taken = take(&mut stream, request, &mut taker).await;
+        self.put_back(Operation::Fetch, Some(&path), stream, taken)
+    }
+
+    async fn store(&mut self, upload: Upload) -> Result<u64> {
+        let Upload { path, offset, length, source, meter } = upload;
+        let request = Request::Store { path: path.to_string(), offset, length };
+        let mut stream = self.take_out(Operation::Store)?;
+        let given = give(&mut stream, request, source, &meter).await;
+        self.put_back(Operation::Store, Some(&path), stream, given)
+    }
+
+    async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
+        let request = Request::Rename { from: from.to_string(), to: to.to_string() };
+        self.order(Operation::Rename, &from, request).await
+    }
+
+    async fn remove(&mut self, path: RemotePath) -> Result<()> {
+        let request = Request::Remove { path: path.to_string() };
+        self.order(Operation::Remove, &path, request).await
+    }
+
+    async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
+        let request = Request::MakeFolder { path: path.to_string() };
+        self.order(Operation::MakeFolder, &path, request).await
+    }
+
+    async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {
+        let request = Request::RemoveFolder { path: path.to_string() };
+        self.order(Operation::RemoveFolder, &path, request).await
+    }
+
+    async fn checksum(
+        &mut self,
+        path: RemotePath,
+        algorithm: Algorithm,
+        length: u64,
+    ) -> Result<Digest> {
+        if !self.capabilities.checksums.contains(&algorithm) {
+            let message = format!("the partner does not compute {algorithm}");
+            return Err(TransportError::unsupported(Operation::Checksum, message).at(path));
+        }
+        let request = Request::Checksum { path: path.to_string(), algorithm, length };
+        match self.ask(Operation::Checksum, Some(&path), request).await? {
+            Answer::Digest(digits) => match Digest::from_hex(algorithm, &digits) {
+                Some(digest) => Ok(digest),
+                None => Err(self.nonsense(Operation::Checksum, &Answer::Digest(digits))),
+            },
+            other => Err(self.nonsense(Operation::Checksum, &other)),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<()> {
+        match self.ask(Operation::Ping, None, Request::Ping).await? {
+            Answer::Nothing => Ok(()),
+            other => Err(self.nonsense(Operation::Ping, &other)),
+        }
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        match self.stream.take() {
+            // The stream says good-bye when it is dropped.
+            Some(_) => Ok(()),
+            None => Err(TransportError::closed(Operation::Close)),
+        }
+    }
+}
+
+/// The answer to what was asked last.
+async fn answer(stream: &mut Stream) -> Outcome<Answer> {
+    loop {
+        match stream.hear().await? {
+            Body::Message(Message::Done(answer)) => return Ok(answer),
+            Body::Message(Message::Refused(refusal)) => return Err(Failure::Refused(refusal)),
+            // A word that it goes on, or room for data that is not to come any more.
+            Body::Message(Message::Working | Message::Credit { .. }) => {}
+            other => return Err(Failure::out_of_place(&other)),
+        }
+    }
+}
+
+/// Where data goes that comes in.
+enum Taker {
+    /// Names, each ended by NUL.
+    Names(Vec<u8>),
+    /// A file; without its sink once that has failed.
+    File { sink: Option<Sink>, meter: Arc<Meter> },
+}
+
+impl Taker {
+    async fn take(&mut self, piece: Vec<u8>) -> Outcome<()> {
+        match self {
+            Self::Names(names) if names.len() + piece.len() > LIST_BYTES => {
+                Err(Failure::Garbage(format!("more than {LIST_BYTES} bytes of names")))
+            }
+            Self::Names(names) => {
+                names.extend(piece);
+                Ok(())
+            }
+            Self::File { sink, meter } => {
+                let length = piece.len() as u64;
+                let taken = sink.take().ok_or(Failure::Closed)?;
+                *sink = Some(write(taken, piece).await.map_err(Failure::local)?);
+                meter.add(length);
+                Ok(())
+            }
+        }
+    }
+
+    fn into_names(self) -> Outcome<Vec<String>> {
+        let Self::Names(names) = self else { return Ok(Vec::new()) };
+        let names = String::from_utf8(names)
+            .map_err(|_| Failure::Garbage("names that are not UTF-8".to_owned()))?;
+        Ok(names.split_terminator('\0').map(str::to_owned).collect())
+    }
+}
+
+/// Asks for data and takes it piece by piece; tells how many bytes. When a piece cannot be
+/// taken, the transfer is broken off and the stream stays in step.
+async fn take(stream: &mut Stream, request: Request, taker: &mut Taker) -> Outcome<u64> {
+    stream.begin_transfer();
+    stream.say(Message::Ask(request)).await?;
+    let (mut bytes, mut failed) = (0, None);
+    let told = loop {
+        match stream.hear().await? {
+            Body::Data(_) if failed.is_some() => stream.grant().await?,
+            Body::Data(data) => {
+                let length = data.len() as u64;
+                match taker.take(data).await {
+                    Ok(()) => bytes += length,
+                    Err(failure) => {
+                        stream.say(Message::Abort).await?;
+                        failed = Some(failure);
+                    }
+                }
+                stream.grant().await?;
+            }
+            Body::Message(Message::Done(Answer::Bytes(told))) => break told,
+            Body::Message(Message::Refused(refusal)) => {
+                return Err(failed.unwrap_or(Failure::Refused(refusal)));
+            }
+            Body::Message(Message::Working) => {}
+            other => return Err(Failure::out_of_place(&other)),
+        }
+    };
+    match failed {
+        Some(failure) => Err(failure),
+        None if told == bytes => Ok(bytes),
+        None => Err(Failure::Garbage(format!("{bytes} bytes came, and {told} were declared"))),
+    }
+}
+
+/// Offers data and gives it piece by piece; tells how many bytes the host has taken.
+async fn give(
+    stream: &mut Stream,
+    request: Request,
+    mut source: Source,
+    meter: &Meter,
+) -> Outcome<u64> {
+    stream.begin_transfer();
+    stream.say(Message::Ask(request)).await?;
+    let mut bytes = 0;
+    loop {
+        let piece = match read(source).await {
+            Ok((_, piece)) if piece.is_empty() => break,
+            Ok((back, piece)) => {
+                source = back;
+                piece
+            }
+            Err(error) => {
+                stream.say(Message::Abort).await?;
+                // Refused or done makes no difference: the host is through with it.
+                return match answer(stream).await {
+                    Ok(_) | Err(Failure::Refused(_)) => Err(Failure::local(error)),
+                    Err(failure) => Err(failure),
+                };
+            }
+        };
+        let length = piece.len() as u64;
+        match stream.send(piece).await? {
+            None => meter.add(length),
+            Some(Message::Refused(refusal)) => {
+                stream.say(Message::Abort).await?;
+                return Err(Failure::Refused(refusal));
+            }
+            Some(other) => return Err(Failure::out_of_place(&other)),
+        }
+        bytes += length;
+    }
+    stream.say(Message::End { bytes }).await?;
+    match answer(stream).await? {
+        Answer::Bytes(taken) if taken == bytes => Ok(bytes),
+        other => Err(Failure::out_of_place(&other)),
+    }
+}
+
+/// Fills a piece from the source, on a thread that may wait for a disk where it has to.
+async fn read(mut source: Source) -> io::Result<(Source, Vec<u8>)> {
+    let blocks = source.blocks();
+    let fill = move || {
+        let mut piece = vec![0; CHUNK_BYTES];
+        let filled = source.fill(&mut piece)?;
+        piece.truncate(filled);
+        Ok((source, piece))
+    };
+    if !blocks {
+        return fill();
+    }
+    spawn_blocking(fill).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+async fn write(mut sink: Sink, piece: Vec<u8>) -> io::Result<Sink> {
+    let write = move || sink.write(&piece).map(|()| sink);
+    spawn_blocking(write).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// What the transport can do, as far as the host offers it.
+fn narrowed(offer: &Offer) -> Capabilities {
+    let most = capabilities();
+    Capabilities {
+        resume: if offer.resume { Resume::AtOffset } else { Resume::Unsupported },
+        rename: if offer.replaces { Rename::Replaces } else { Rename::Unknown },
+        checksums: offer
+            .checksums
+            .iter()
+            .copied()
+            .filter(|algorithm| most.checksums.contains(algorithm))
+            .collect(),
+        ..most
+    }
+}

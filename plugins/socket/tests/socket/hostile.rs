@@ -1,0 +1,125 @@
+//! Peers that do what they should not: each is cut off within its limits, told of with its
+//! cause, and nobody else suffers.
+
+use std::time::{Duration, Instant};
+
+use ferryway_core::{Kind, reception::Cause};
+use ferryway_mocks::streams::content;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::ends::{Ends, LIMIT, Settings};
+
+const GREETING_BYTES: usize = 48;
+
+/// A greeting of version 1 without protection.
+fn greeting() -> Vec<u8> {
+    let mut bytes = b"FERRYWAY".to_vec();
+    bytes.extend([0, 1, 0, 0, 0, 0, 0x75, 0x30]);
+    bytes.resize(GREETING_BYTES, 7);
+    bytes
+}
+
+/// What a stranger gets who says this and then nothing more; it must end.
+async fn say(ends: &Ends, words: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(ends.address()).await.unwrap();
+    stream.write_all(words).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+    // A connection that is cut with words unread is reset.
+    let _reset = read.expect("the door hangs up");
+    answer
+}
+
+async fn still_serves(ends: &Ends) {
+    let mut session = ends.session().await;
+    timeout(LIMIT, session.ping()).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage() {
+    let ends = Ends::new(Settings::plain()).await;
+    for words in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &content(4096, 1),
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ] {
+        assert_eq!(say(&ends, words).await, b"");
+    }
+    assert_eq!(ends.house.rebuffs().len(), 3);
+    ends.house.turned_away(Cause::Garbage).await;
+    still_serves(&ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version() {
+    let ends = Ends::new(Settings::plain()).await;
+    let mut words = greeting();
+    words[9] = 9;
+    let answer = say(&ends, &words).await;
+    // It learns our version.
+    assert_eq!((&answer[..8], &answer[8..10]), (&b"FERRYWAY"[..], &[0, 1][..]));
+    let rebuff = ends.house.turned_away(Cause::Version).await;
+    assert!(rebuff.detail.contains('9'), "{rebuff:?}");
+    still_serves(&ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_none() {
+    let ends = Ends::new(Settings::plain()).await;
+    let oversized = [&[0xff_u8, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1][..], &[0; 16]].concat();
+    let untagged = [&[0_u8, 0, 0, 1, 0, 0, 0, 1, 0][..], &[0; 16], &[0]].concat();
+    let unknown = [&[0_u8, 0, 0, 1, 0, 0, 0, 1, 77][..], &[0; 16], &[0]].concat();
+    for (frame, word) in [(oversized, "longer"), (untagged, "changed"), (unknown, "kind 77")] {
+        let before = ends.house.rebuffs().len();
+        let answer = say(&ends, &[greeting(), frame].concat()).await;
+        assert!(answer.len() >= GREETING_BYTES, "it was not greeted");
+        let rebuff = ends.house.turned_away(Cause::Garbage).await;
+        let rebuffs = ends.house.rebuffs();
+        assert_eq!(rebuffs.len(), before + 1);
+        assert!(rebuffs[before].detail.contains(word), "{rebuff:?}");
+    }
+    still_serves(&ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_frame_and_silence() {
+    let settings = Settings::same("security = 'plain'\ntimeout_s = 1\n");
+    let ends = Ends::new(settings).await;
+    let started = Instant::now();
+    let half = [&[0_u8, 0, 0, 1, 0, 0, 0, 1, 0][..], &[0; 5]].concat();
+    say(&ends, &[greeting(), half].concat()).await;
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    ends.house.turned_away(Cause::Silence).await;
+    still_serves(&ends).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_at_all() {
+    let ends = Ends::new(Settings::plain()).await;
+    let started = Instant::now();
+    assert_eq!(say(&ends, b"FERRY").await, b"");
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    ends.house.turned_away(Cause::Silence).await;
+}
+
+/// More sessions than there is room for are refused in words, and room that is given back is
+/// used again.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_beyond_the_limit() {
+    use ferryway_core::transport::Transport;
+    let ends = Ends::with_sessions(Settings::plain(), 2).await;
+    let (one, two) = (ends.session().await, ends.session().await);
+    let error = ends.socket.connect(ends.partner()).await.err().expect("there is no room");
+    assert_eq!(error.kind(), Kind::Refused, "{error:?}");
+    drop(one);
+    let started = Instant::now();
+    while let Err(error) = ends.socket.connect(ends.partner()).await {
+        assert!(started.elapsed() < LIMIT, "{error}");
+    }
+    drop(two);
+}

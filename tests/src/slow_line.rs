@@ -1,0 +1,104 @@
+//! A line between two programs that carries so many bytes a second and no more, so that a
+//! transfer has a middle to meet it in. Its end can be moved to another address, as a virtual
+//! address moves between machines.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Bytes that pass at a time.
+const PIECE: usize = 16 * 1024;
+
+/// The line. Dropped, it takes no more connections; those that are up end with their programs.
+#[derive(Debug)]
+pub struct SlowLine {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    to: Mutex<SocketAddr>,
+    bytes_per_second: u64,
+    over: AtomicBool,
+}
+
+impl SlowLine {
+    /// A line on loopback to this address, with a limit for each direction of each connection.
+    ///
+    /// # Errors
+    /// The system gives no port.
+    pub fn start(to: SocketAddr, bytes_per_second: u64) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let over = AtomicBool::new(false);
+        let state = Arc::new(State { to: Mutex::new(to), bytes_per_second, over });
+        let accepting = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if accepting.over.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Whoever cannot be connected is hung up on.
+                if let Ok(stream) = stream {
+                    accepting.connect(stream).ok();
+                }
+            }
+        });
+        Ok(Self { address, state })
+    }
+
+    /// The address of its near end.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Leads new connections to another address.
+    pub fn lead_to(&self, to: SocketAddr) {
+        *self.state.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+}
+
+impl Drop for SlowLine {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        TcpStream::connect(self.address).ok();
+    }
+}
+
+impl State {
+    fn connect(&self, near: TcpStream) -> io::Result<()> {
+        let to = *self.to.lock().unwrap_or_else(PoisonError::into_inner);
+        let far = TcpStream::connect(to)?;
+        let rate = self.bytes_per_second;
+        for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
+            thread::spawn(move || pass(from, to, rate));
+        }
+        Ok(())
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64) {
+    let (started, mut passed) = (Instant::now(), 0);
+    let mut piece = vec![0; PIECE];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        if to.write_all(&piece[..read]).is_err() {
+            break;
+        }
+        passed += read as u64;
+        // The pace is what the line is for.
+        let due = Duration::from_millis(1000 * passed / bytes_per_second);
+        thread::sleep(due.saturating_sub(started.elapsed()));
+    }
+    // An end that breaks takes the whole connection along.
+    from.shutdown(Shutdown::Both).ok();
+    to.shutdown(Shutdown::Both).ok();
+}
