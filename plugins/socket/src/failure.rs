@@ -100,7 +100,7 @@ impl Failure {
                 TransportError::local(operation, io::Error::new(error.kind(), error.to_string()))
             }
             // After a takeover the address may come up later than the host.
-            Self::SourceAddress(_) => retryable(Kind::Config),
+            Self::SourceAddress(_) => retryable(Kind::SourceAddress),
             Self::Closed => TransportError::closed(operation),
             Self::Refused(refusal) => refusal.clone().into_error(operation),
         }
