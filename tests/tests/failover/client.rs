@@ -124,7 +124,8 @@ impl Cell {
             }
             Direct::Mixed | Direct::CutShort => {
                 completed(&found);
-                stage.holds(stage.second());
+                // No look at the target before: bytes that the server has of the former owner,
+                // and has not written yet, may spoil it at any time.
                 stage.former_owner_ends();
                 stage.is_spoilt();
             }
