@@ -2,7 +2,7 @@
 
 use ferryway_core::{Class, Kind, Operation, TransportError, path::InvalidPath};
 
-use crate::{causes, journal::JournalError};
+use crate::{causes, config::RootError, journal::JournalError};
 
 /// Why a try ended before its job was delivered.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,23 @@ impl Failure {
         }
     }
 
+    /// What keeps a path of ours from being used. What may pass by itself is tried again: a disk
+    /// that is mounted a moment after a takeover, or one that is full.
+    pub fn of_root(what: &str, error: RootError) -> Self {
+        match error {
+            RootError::Io { operation, path, source } => {
+                Self::LocalIo { what: format!("{what}: cannot {operation} `{path}`"), source }
+            }
+            other => Self::LocalFile(format!("{what}: {other}")),
+        }
+    }
+
+    /// Whether the line to the partner broke: how far the try got says something for the job.
+    pub fn is_lost_line(&self) -> bool {
+        let lost = [Kind::Connection, Kind::Timeout, Kind::Tls, Kind::Closed];
+        matches!(self, Self::Transport(error) if lost.contains(&error.kind()))
+    }
+
     /// The delay that the partner asked for.
     pub fn after(&self) -> Option<std::time::Duration> {
         match self {
@@ -90,5 +107,35 @@ impl Failure {
     /// The failure with all its causes, in one line.
     pub fn chain(&self) -> String {
         causes::chain(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_long_way_speaks_for_a_job_only_when_its_line_broke() {
+        let transport = |kind| {
+            Failure::Transport(TransportError::retryable(kind, Operation::Store, "as planned"))
+        };
+        assert!(transport(Kind::Connection).is_lost_line());
+        assert!(transport(Kind::Timeout).is_lost_line());
+        assert!(!transport(Kind::Space).is_lost_line());
+        assert!(!Failure::Void("the partner holds something else".to_owned()).is_lost_line());
+    }
+
+    #[test]
+    fn a_disk_that_is_not_there_yet_is_waited_for_and_a_forbidden_path_is_not() {
+        let absent = RootError::Io {
+            operation: "open",
+            path: "/data".to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        assert_eq!(Failure::of_root("the source", absent).verdict(), Verdict::Retry);
+        let forbidden = RootError::Escapes { path: "/data/a".to_owned() };
+        assert_eq!(Failure::of_root("the source", forbidden).verdict(), Verdict::Fail);
     }
 }

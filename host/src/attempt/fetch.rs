@@ -24,7 +24,7 @@ use super::{
     verify,
 };
 use crate::{
-    config::LocalFile,
+    config::{LocalFile, RootError},
     digest::Hashes,
     durable::{Syncer, blocking},
     journal::record::{Attempt, Fingerprint, Intent, Token},
@@ -238,7 +238,7 @@ async fn open_part(
 ) -> Result<(File, u64), Failure> {
     if run.job().spec.publish == Publish::Direct {
         let file = part.create_new().or_else(|_| part.open_write());
-        let file = file.map_err(|error| unusable(&error))?;
+        let file = file.map_err(unusable)?;
         file.set_len(0).map_err(|error| local_io(part, "empty", error))?;
         return Ok((file, 0));
     }
@@ -256,7 +256,7 @@ async fn open_part(
         }
     }
     let file = if offset > 0 { part.open_write() } else { part.create_new() };
-    let mut file = file.map_err(|error| unusable(&error))?;
+    let mut file = file.map_err(unusable)?;
     if offset == 0 {
         return Ok((file, 0));
     }
@@ -270,8 +270,8 @@ async fn open_part(
     Ok((file.await.map_err(|error| local_io(part, "read", error))?, offset))
 }
 
-fn unusable(error: &crate::config::RootError) -> Failure {
-    Failure::LocalFile(format!("the local target cannot be written: {error}"))
+fn unusable(error: RootError) -> Failure {
+    Failure::of_root("the local target cannot be written", error)
 }
 
 /// Fetches a small file into memory.
@@ -300,7 +300,7 @@ async fn write(part: &LocalFile, bytes: Vec<u8>) -> Result<(), Failure> {
         file.sync_all().map(Ok)
     });
     let written = written.await.map_err(|error| local_io(part, "write", error))?;
-    written.map_err(|error| unusable(&error))
+    written.map_err(unusable)
 }
 
 async fn receive(

@@ -180,13 +180,13 @@ impl Run {
     /// The file on our side.
     ///
     /// # Errors
-    /// When it lies outside of the allowed folders.
+    /// When it lies outside of the allowed folders, or its root cannot be opened now.
     pub fn local(&self) -> Result<LocalFile, Failure> {
         let (local, direction) = self.look(|job| (job.local(), job.spec.direction));
         self.context
             .roots
             .resolve(&local, direction)
-            .map_err(|error| Failure::LocalFile(error.to_string()))
+            .map_err(|error| Failure::of_root("the local file cannot be used", error))
     }
 
     /// A session with the partner, after former owners are fenced there. The job is shown as

@@ -43,8 +43,12 @@ impl Source {
             Ok(Ok((file, found, bytes)))
         };
         let read = blocking(read).await.map_err(|error| local_io(&place, "read", error))?;
-        let (file, fingerprint, bytes) = read
-            .map_err(|error| Failure::LocalFile(format!("the source cannot be used: {error}")))?;
+        let (file, fingerprint, bytes) = read.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                Failure::LocalFile(format!("the source cannot be used: {error}"))
+            }
+            _ => Failure::of_root("the source cannot be used", error),
+        })?;
         Ok(Self { place, file, fingerprint, bytes })
     }
 

@@ -112,7 +112,7 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
             Ok(Next::PartnerOut(look_again()))
         }
         Verdict::Retry => retry(run, failure, reason, notices).await,
-        Verdict::Fail if can_fail(job.status) => {
+        Verdict::Fail if can_fail(&job) => {
             run.record(&[Event::Fail], Some(reason.clone()), |state| {
                 state.last_error = Some(reason.clone());
             })
@@ -141,8 +141,10 @@ async fn retry(
 ) -> Result<Next, Failure> {
     let job = run.job();
     // A try that got far is no sign of a hopeless job: a long file over a line that breaks
-    // every hour must come to its end.
-    let got_far = run.moving.progress().is_some_and(|p| p.done - p.resumed_at > CHECKPOINT_BYTES);
+    // every hour must come to its end. Any other failure at the end of a long way may be met
+    // there each time.
+    let moved = run.moving.progress().map_or(0, |p| p.done - p.resumed_at);
+    let got_far = failure.is_lost_line() && moved > CHECKPOINT_BYTES;
     let failures = if got_far { 1 } else { job.state.failures + 1 };
     let policy = &run.partner.config.retry;
     if policy.delay(failures).is_none() {
@@ -173,8 +175,8 @@ async fn suspend(run: &Run, reason: String, notices: &Notices) -> Result<Next, F
 
 /// An open intent is never left behind in the history: its token still has to be moved at
 /// every takeover.
-fn can_fail(status: Status) -> bool {
-    ferryway_core::apply(status, Event::Fail).is_ok()
+fn can_fail(job: &Job) -> bool {
+    job.state.intent.is_none() && ferryway_core::apply(job.status, Event::Fail).is_ok()
 }
 
 /// Removes what an ended job left on our side, and notes what it may have left on its partner.

@@ -151,9 +151,10 @@ impl Queue {
         }
     }
 
-    /// Starts nothing with a partner before a time.
+    /// Starts nothing with a partner before a time, nor before a later one that was given earlier.
     pub fn partner_out(&mut self, name: &PartnerName, until: Timestamp) {
-        self.partners.entry(name.clone()).or_default().out_until = Some(until);
+        let out_until = &mut self.partners.entry(name.clone()).or_default().out_until;
+        *out_until = (*out_until).max(Some(until));
     }
 
     /// When the next job may go that may not go now.
@@ -349,6 +350,7 @@ mod tests {
         assert_eq!(one(&mut queue, 9).unwrap().as_str(), "PRDY014");
         assert_eq!(one(&mut queue, 9), None);
         queue.partner_out(&"A".parse().unwrap(), at(7));
+        queue.partner_out(&"A".parse().unwrap(), at(2));
         assert_eq!(start(&mut queue, 6), None);
         assert_eq!(queue.next_due(at(6)), Some(at(7)));
         assert_eq!(start(&mut queue, 7).as_deref(), Some("PRDY012"));
