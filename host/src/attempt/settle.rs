@@ -37,6 +37,9 @@ pub(super) async fn settle(
     // The own name must be one that the partner can rename to, whatever became of its disk.
     run.partner.revisit(session, target).await?;
     bar_late_moves(run, session).await?;
+    if run.look(|job| job.state.intent.as_ref().is_some_and(|intent| intent.tokens.is_empty())) {
+        return send_once_more(run, session, target).await;
+    }
     // What a loss of power can still undo is not believed before the settle delay is over.
     let settled = publish_token(run, session, target).await?
         || publish::settle_delay(run).await && publish_token(run, session, target).await?;
@@ -181,6 +184,18 @@ async fn holds(
     }
 }
 
+/// Takes back what is left of an intent whose tokens an operator has given up.
+async fn send_once_more(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    put_back(run, session, target).await?;
+    let reason = "the old target is where it was: the file is sent once more, as ordered";
+    take_back(run, reason).await?;
+    Err(Failure::Void(reason.to_owned()))
+}
+
 /// Takes the intent back: whether it was carried out cannot be found out any more.
 async fn send_anew(
     run: &Run,
@@ -190,9 +205,13 @@ async fn send_anew(
     put_back(run, session, target).await?;
     let reason = "the partner does not show where the file was staged, as after a switch to \
                   another disk: whether it was published is unknown, and it is sent anew";
-    run.record(&[Event::Void], Some(reason.to_owned()), |state| state.intent = None).await?;
+    take_back(run, reason).await?;
     run.context.notices.outcome_unknown(&run.job(), target.to_string());
     Err(Failure::Void(reason.to_owned()))
+}
+
+async fn take_back(run: &Run, reason: &str) -> Result<(), Failure> {
+    run.record(&[Event::Void], Some(reason.to_owned()), |state| state.intent = None).await
 }
 
 /// Renames the token to our own name from whichever of its names it bears.

@@ -128,7 +128,8 @@ pub struct Fingerprint {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Every partial that was to be renamed onto the target; one is added by each attempt
-    /// that gets this far, none is ever taken out.
+    /// that gets this far. None is taken out, unless an operator gives all of them up: an
+    /// intent without any only says what became of the old target.
     pub tokens: Vec<Token>,
     /// Every name that the moved-away old target may bear, the oldest first.
     #[serde(default)]

@@ -15,7 +15,7 @@ use crate::{
     control::api::{Command, Reason, Refusal},
     journal::{
         JournalError,
-        record::{Attempt, Fingerprint, HistoryQuery, Intent, Job, JobState},
+        record::{Attempt, Fingerprint, HistoryQuery, Intent, Job, JobState, Token},
     },
     locks::lock,
 };
@@ -130,12 +130,20 @@ impl Scheduler {
             Command::Restart { force } => (restart(force), "restarted by an operator"),
             Command::Cancel => (Event::Cancel, "cancelled by an operator"),
         };
-        if command == Command::Cancel && job.state.intent.is_some() {
-            return Err(Trouble::Refused(conflict(format!(
-                "job {} may have been published already; `ftprel restart {}` finds out, then it \
-                 ends by itself",
-                job.id, job.id
-            ))));
+        if command == Command::Cancel
+            && let Some(intent) = &job.state.intent
+        {
+            let id = &job.id;
+            return Err(Trouble::Refused(conflict(match intent.tokens.is_empty() {
+                true => format!(
+                    "the old target of job {id} may be moved aside; `ftprel restart {id}` puts it \
+                     back and sends the file once more"
+                ),
+                false => format!(
+                    "job {id} may have been published already; `ftprel restart {id}` finds out, \
+                     then it ends by itself"
+                ),
+            })));
         }
         let next = self.write(&job, event, note, command).await?;
         if command == Command::Cancel {
@@ -223,11 +231,15 @@ impl Scheduler {
             state.failures = 0;
             state.not_before = None;
             state.held = command == Command::Hold;
-            if forced && let Some(intent) = state.intent.take() {
-                // It delivers once more, whatever became of the intent; the next try removes
-                // what was prepared.
-                state.forget_attempts();
-                state.attempt = prepared(intent, state.attempts, job.epoch);
+            if forced && let Some(Intent { tokens, displaced, barred }) = state.intent.take() {
+                // It delivers once more, whatever became of the tokens; the next try removes
+                // them. An old target that was moved away, or may yet be, is not theirs: it is
+                // seen to before.
+                if let Some(prepared) = prepared(tokens, state.attempts, job.epoch) {
+                    state.begin_attempt(prepared);
+                }
+                let rest = Intent { tokens: Vec::new(), displaced, barred };
+                state.intent = (rest != Intent::default()).then_some(rest);
             }
         };
         let (_, step) = job.step(&[event], Some(note.to_owned()), change)?;
@@ -250,16 +262,12 @@ impl Scheduler {
     }
 }
 
-/// What an intent that is given up may have left, as an attempt from which nothing is resumed.
-fn prepared(intent: Intent, number: u32, epoch: Epoch) -> Option<Attempt> {
-    let size = intent.tokens.last()?.size;
-    let names = intent.tokens.into_iter().flat_map(|token| token.names);
-    Some(Attempt {
-        number,
-        epoch,
-        fingerprint: Fingerprint { size, modified_ns: None, identity: None },
-        names: names.chain(intent.displaced).collect(),
-    })
+/// The partials of tokens that are given up, as an attempt from which nothing is resumed.
+fn prepared(tokens: Vec<Token>, number: u32, epoch: Epoch) -> Option<Attempt> {
+    let size = tokens.last()?.size;
+    let fingerprint = Fingerprint { size, modified_ns: None, identity: None };
+    let names = tokens.into_iter().flat_map(|token| token.names).collect();
+    Some(Attempt { number, epoch, fingerprint, names })
 }
 
 fn restart(force: bool) -> Event {

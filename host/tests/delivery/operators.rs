@@ -1,6 +1,6 @@
 //! What operators order, in each status, and the order of jobs to one target.
 
-use ferryway_core::{Event, JobId, Operation, Outcome, Status};
+use ferryway_core::{Event, JobId, Kind, Operation, Outcome, Status, transport::Rename};
 use ferryway_host::{
     control::{
         Operations,
@@ -9,8 +9,10 @@ use ferryway_host::{
     journal::{JournalStore, record::Job},
 };
 
+use tokio::time::timeout;
+
 use crate::{
-    lab::{Lab, Node, Setup, TARGET, content},
+    lab::{LIMIT, Lab, Node, Setup, TARGET, content},
     wire::{Act, Point, When},
 };
 
@@ -99,6 +101,85 @@ async fn a_forced_job_forgets_its_intent_and_leaves_nothing() {
         let result = lab.check(&node, &[job]).await;
         node.stop().await;
         assert_eq!(result, Ok(()), "{}", lab.log.print());
+    }
+}
+
+/// On a partner that replaces no file, with an old target in place.
+fn refuses_existing(staging: &'static str) -> Lab {
+    let rename = Rename::RefusesExisting;
+    Lab::new(Setup { staging, rename, old_target: true, ..Setup::default() })
+}
+
+/// The old target is moved aside and the new one not in place yet when the job is forced: there
+/// is always one of the two, whether the file can be sent once more or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forced_job_keeps_the_old_target_until_the_new_one_is_in_place() {
+    for staging in ["folder", "beside"] {
+        for (source, forced) in [(true, 1), (true, 2), (false, 1)] {
+            let lab = refuses_existing(staging);
+            let wire = lab.wire("n1");
+            let refused = Act::Refuse(550, Kind::Unavailable);
+            wire.plan(When::On(Operation::Rename, "a1.part"), refused);
+            let second = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseBefore);
+            let node = lab.start_with(wire.clone(), "n1", Default::default()).await.unwrap();
+            let job = node.submit().await.unwrap();
+            timeout(LIMIT, second.strikes()).await.expect("it is refused");
+            node.command(&job.id, Command::Hold).await.unwrap();
+            assert_eq!(lab.partner.bytes(TARGET), None, "{}", lab.log.print());
+            if !source {
+                std::fs::remove_file(lab.local()).unwrap();
+            }
+            // Forced again before the first order has come to anything, it is no other job.
+            for _ in 1..forced {
+                let begun = wire.plan(When::On(Operation::Rename, ".old"), Act::PauseBefore);
+                node.command(&job.id, FORCE).await.unwrap();
+                timeout(LIMIT, begun.strikes()).await.expect("it is to be put back");
+                node.command(&job.id, Command::Hold).await.unwrap();
+                let refusal = node.command(&job.id, Command::Cancel).await;
+                assert_eq!(refusal.expect_err("it is moved aside").reason, Reason::Conflict);
+            }
+            let put_back = wire.plan(When::On(Operation::Rename, ".old"), Act::PauseAfter);
+            node.command(&job.id, FORCE).await.unwrap();
+            timeout(LIMIT, put_back.strikes()).await.expect("it is put back");
+            assert_eq!(lab.target(b"the old report"), Ok(()), "{}", lab.log.print());
+            put_back.release();
+            let ended = node.rest(&job.id).await;
+            let result = match source {
+                true => lab.check(&node, &[job]).await,
+                false => node.quiet().await.and(lab.target(b"the old report")).and(lab.tidy()),
+            };
+            node.stop().await;
+            let outcome = if source { Outcome::Completed } else { Outcome::Failed };
+            assert_eq!(ended.status, Status::Idle(outcome), "{}", lab.log.print());
+            assert_eq!(result, Ok(()), "{staging}, {forced} times\n{}", lab.log.print());
+        }
+    }
+}
+
+/// The move of the old target is lost, and is read when the forced job has ended: it must not
+/// take the new target away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forced_job_bars_the_way_of_a_lost_move() {
+    for staging in ["folder", "beside"] {
+        let lab = refuses_existing(staging);
+        let wire = lab.wire("n1");
+        let publish = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseBefore);
+        let lost = wire.plan(When::On(Operation::Rename, TARGET), Act::Late);
+        let node = lab.start_with(wire.clone(), "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        publish.strikes().await;
+        // The next try comes no further than this.
+        let next = wire.plan(When::On(Operation::Connect, ""), Act::PauseBefore);
+        publish.release();
+        next.strikes().await;
+        assert_eq!(lost.fired(), 1, "{}", lab.log.print());
+        node.command(&job.id, Command::Hold).await.unwrap();
+        node.command(&job.id, FORCE).await.unwrap();
+        node.rest(&job.id).await;
+        timeout(LIMIT, lost.release_late()).await.expect("the command is performed");
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        assert_eq!(result, Ok(()), "{staging}\n{}", lab.log.print());
     }
 }
 
