@@ -50,6 +50,19 @@ pub async fn is_absent(
     }
 }
 
+/// Removes a file, if it is there; whether it is known to be gone. `false` when the partner
+/// refuses.
+///
+/// # Errors
+/// When the connection fails.
+pub async fn make_absent(session: &mut dyn Session, path: &RemotePath) -> Result<bool> {
+    match session.remove(path.clone()).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => Err(error),
+        Err(_) => Ok(is_absent(session, path, None).await.unwrap_or(false)),
+    }
+}
+
 /// Whether the partner shows a file of this name. `false` proves nothing.
 ///
 /// # Errors

@@ -49,7 +49,7 @@ pub(super) async fn publish(
             if !absence::is_file(session, token).await? {
                 return Err(token_is_gone(token, error).into());
             }
-            if !in_the_way || replaces(run, session, token).await? {
+            if !in_the_way || replaces(run, session, token).await? != Some(false) {
                 return Err(held(token, error).into());
             }
             displace(run, session, token, target).await?;
@@ -155,30 +155,34 @@ pub(super) fn held(path: &RemotePath, cause: TransportError) -> TransportError {
     .caused_by(cause)
 }
 
-/// Whether the partner replaces files by a rename; found out once, beside the token.
+/// Whether the partner replaces files by a rename; found out once, beside the token. `None` when
+/// it cannot be found out now.
 async fn replaces(
     run: &Run,
     session: &mut dyn Session,
     token: &RemotePath,
-) -> Result<bool, Failure> {
-    if let Some(known) = run.partner.replaces(session) {
+) -> Result<Option<bool>, Failure> {
+    let known = run.partner.replaces(session);
+    if known.is_some() {
         return Ok(known);
     }
     let name = token.name();
-    let [from, onto] =
-        [token.sibling(&format!("{name}.from"))?, token.sibling(&format!("{name}.onto"))?];
+    let paths = [token.sibling(&format!("{name}.from"))?, token.sibling(&format!("{name}.onto"))?];
     let journal = &run.context.journal;
     let leftover = |path: &RemotePath| {
         let (partner, path) = (run.partner.name.clone(), path.clone());
         Leftover { partner, path, job: run.id() }
     };
     // On record before they are there: whoever dies in between leaves files that nobody knows.
-    for path in [&from, &onto] {
+    for path in &paths {
         journal.put_leftover(leftover(path)).await?;
     }
-    let found = run.partner.probe_rename(session, [&from, &onto]).await?;
-    for path in [&from, &onto] {
-        journal.forget_leftover(leftover(path)).await?;
+    let found = run.partner.probe_rename(session, &paths).await?;
+    for path in &paths {
+        // What cannot be removed now is removed when the partner is tidied.
+        if absence::make_absent(session, path).await? {
+            journal.forget_leftover(leftover(path)).await?;
+        }
     }
     Ok(found)
 }

@@ -225,16 +225,8 @@ async fn drop_earlier(
     earlier: &Attempt,
 ) -> Result<(), Failure> {
     for path in earlier_paths(run, earlier).await {
-        match session.remove(path.clone()).await {
-            Ok(()) => {}
-            Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
-                return Err(error.into());
-            }
-            Err(_) => {
-                if !absence::is_absent(session, &path, None).await.unwrap_or(false) {
-                    discard(run, session, &path).await?;
-                }
-            }
+        if !absence::make_absent(session, &path).await? {
+            discard(run, session, &path).await?;
         }
     }
     Ok(())

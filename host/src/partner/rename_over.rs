@@ -20,34 +20,56 @@ impl PartnerState {
         }
     }
 
-    /// Tries it out with two empty files, under names not used before or after. What is found
-    /// holds for the partner as a whole until the host ends: one that answers differently by
-    /// folder is taken for what it did the first time.
+    /// Tries it out with two empty files, under names not used before or after, and keeps what is
+    /// found: it holds for the partner as a whole until the host ends, so that one that answers
+    /// differently by folder is taken for what it did the first time. `None` when the partner
+    /// refuses for another reason than the file in the way; then nothing is learned. Either file
+    /// may be there afterwards.
     ///
     /// # Errors
-    /// When the partner fails on the way; the files may stay.
+    /// When the connection fails on the way.
     pub async fn probe_rename(
         &self,
         session: &mut dyn Session,
-        [from, onto]: [&RemotePath; 2],
-    ) -> Result<bool, TransportError> {
-        store_empty(session, from).await?;
-        store_empty(session, onto).await?;
-        let replaces = match session.rename(from.clone(), onto.clone()).await {
-            Ok(()) => true,
-            Err(error) if error.reply().is_none() => return Err(error),
-            Err(_) => {
-                session.remove(from.clone()).await?;
-                false
-            }
-        };
-        session.remove(onto.clone()).await?;
-        *lock(&self.replaces) = Some(replaces);
-        let behaviour = match replaces {
-            true => "a rename replaces a file: a refused one is tried again",
-            false => "a rename replaces no file: an old target is moved aside first",
-        };
-        self.notices.learned(&self.name, behaviour);
-        Ok(replaces)
+        paths: &[RemotePath; 2],
+    ) -> Result<Option<bool>, TransportError> {
+        let found = try_out(session, paths).await?;
+        if let Some(replaces) = found {
+            *lock(&self.replaces) = found;
+            let behaviour = match replaces {
+                true => "a rename replaces a file: a refused one is tried again",
+                false => "a rename replaces no file: an old target is moved aside first",
+            };
+            self.notices.learned(&self.name, behaviour);
+        }
+        Ok(found)
+    }
+}
+
+async fn try_out(
+    session: &mut dyn Session,
+    [from, onto]: &[RemotePath; 2],
+) -> Result<Option<bool>, TransportError> {
+    for path in [from, onto] {
+        if !taken(store_empty(session, path).await)? {
+            return Ok(None);
+        }
+    }
+    if taken(session.rename(from.clone(), onto.clone()).await)? {
+        return Ok(Some(true));
+    }
+    // Something may hold on to one of the two, as a scanner does to a fresh file. The file was in
+    // the way only if the same rename is taken without it.
+    let alone = taken(session.remove(onto.clone()).await)?
+        && taken(session.rename(from.clone(), onto.clone()).await)?;
+    Ok(alone.then_some(false))
+}
+
+/// Whether the partner did as told; `false` when it refused.
+fn taken(result: Result<(), TransportError>) -> Result<bool, TransportError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.reply().is_some() => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -141,6 +141,55 @@ async fn a_locked_file_does_not_move_the_old_target() {
     }
 }
 
+/// What refuses the two empty files of the probe, or their rename, need not be the partner's way
+/// with existing files. Nothing is learned of it, nothing stays, and the job goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_is_refused_teaches_nothing() {
+    let refused = |code, kind, operation, names: &[&'static str]| {
+        let plan = |name| (When::On(operation, name), Act::Refuse(code, kind));
+        names.iter().map(|name| plan(name)).collect::<Vec<_>>()
+    };
+    use Operation::{Remove, Rename as Move, Store};
+    // What is refused, how many renames of the probe there are, and whether the partner is
+    // taken for one that replaces no file.
+    let cases = [
+        (refused(450, Kind::Unavailable, Move, &[".from", ".from"]), 3, false),
+        (refused(550, Kind::Denied, Store, &[".from"]), 1, false),
+        (refused(550, Kind::Denied, Store, &[".onto"]), 1, false),
+        (refused(550, Kind::Denied, Remove, &[".onto"]), 1, false),
+        (refused(550, Kind::Unavailable, Move, &[".from"]), 2, true),
+    ];
+    for (plans, probes, displaces) in cases {
+        let rename = Rename::Unknown;
+        let lab = Lab::new(Setup { rename, old_target: true, ..Setup::default() });
+        let wire = lab.wire("n1");
+        let mut points: Vec<_> =
+            plans.iter().map(|(when, act)| wire.plan(when.clone(), *act)).collect();
+        for name in ["a1.part", "a2.part"] {
+            let refused = Act::Refuse(550, Kind::Unavailable);
+            // After a learned refusal there is no second try to be refused.
+            if !displaces || name == "a1.part" {
+                points.push(wire.plan(When::On(Operation::Rename, name), refused));
+            }
+        }
+        let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+        let job = node.submit().await.unwrap();
+        node.rest(&job.id).await;
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        let print = || format!("{plans:?}\n{}", lab.log.print());
+        assert_eq!((result, sent(&lab)), (Ok(()), 1), "{}", print());
+        assert!(points.iter().all(|point| point.fired() == 1), "{}", print());
+        let entries = lab.log.entries();
+        let renamed = |end| {
+            let moves = entries.iter().filter(|done| done.operation == Operation::Rename);
+            moves.filter(|done: &&Done| done.path.ends_with(end)).count()
+        };
+        assert_eq!(renamed(".from"), probes, "{}", print());
+        assert_eq!(renamed(TARGET) > 0, displaces, "{}", print());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_rename_suspends_the_job_when_its_retries_are_used_up() {
     let lab = Lab::new(Setup { retries: 2, old_target: true, ..Setup::default() });
