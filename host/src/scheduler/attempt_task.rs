@@ -112,6 +112,7 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
             Ok(Next::PartnerOut(look_again()))
         }
         Verdict::Retry => retry(run, failure, reason, notices).await,
+        Verdict::Fail if has_worked(&job, failure) => retry(run, failure, reason, notices).await,
         Verdict::Fail if can_fail(&job) => {
             run.record(&[Event::Fail], Some(reason.clone()), |state| {
                 state.last_error = Some(reason.clone());
@@ -171,6 +172,12 @@ async fn suspend(run: &Run, reason: String, notices: &Notices) -> Result<Next, F
     .await?;
     notices.suspended(&job, &reason);
     Ok(Next::Suspended)
+}
+
+/// Whether a partner refuses for good what it took from an earlier try of the job. Its disk may
+/// have broken down, as before its service moves to another node, and come back.
+fn has_worked(job: &Job, failure: &Failure) -> bool {
+    matches!(failure, Failure::Transport(_)) && job.state.moved_bytes > 0
 }
 
 /// An open intent is never left behind in the history: its token still has to be moved at

@@ -29,7 +29,7 @@ const RATE: u64 = 8 * MIB;
 const SLOW_RATE: u64 = 2 * MIB;
 
 /// Seconds that the server may be silent.
-const TIMEOUT_S: u32 = 2;
+const TIMEOUT_S: u32 = 4;
 
 /// The same for an owner whose bytes are to outlast a cut.
 const LONG_TIMEOUT_S: u32 = 60;
