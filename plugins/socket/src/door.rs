@@ -25,7 +25,7 @@ use crate::{
     dial::prepare,
     failure::Failure,
     handshake,
-    link::{Link, OnOpen},
+    link::{Link, OnOpen, Places},
     relay, unusable,
 };
 
@@ -75,6 +75,7 @@ impl Listener for SocketListener {
             settings,
             reception,
             sessions: door.sessions,
+            places: Arc::new(Places::new(door.sessions)),
             crowd: Mutex::default(),
             alive,
         });
@@ -115,6 +116,8 @@ struct House {
     settings: DoorSettings,
     reception: Arc<dyn Reception>,
     sessions: usize,
+    /// For streams.
+    places: Arc<Places>,
     crowd: Mutex<Crowd>,
     alive: mpsc::Sender<()>,
 }
@@ -215,12 +218,15 @@ async fn accept(listener: TcpListener, house: Arc<House>, mut stopped: watch::Re
         let _gone = stopped.wait_for(|stop| *stop).await;
     };
     tokio::pin!(stop);
+    // One line in the log, however long the system refuses.
+    let mut refused = false;
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(_ended) = visits.join_next(), if !visits.is_empty() => {}
             came = listener.accept() => match came {
                 Ok((stream, from)) => {
+                    refused = false;
                     let address = from.ip().to_canonical();
                     match house.step_up(address) {
                         Some(place) => drop(visits.spawn(visit(stream, address, place))),
@@ -232,7 +238,9 @@ async fn accept(listener: TcpListener, house: Arc<House>, mut stopped: watch::Re
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the system refused a connection at the door");
+                    if !std::mem::replace(&mut refused, true) {
+                        tracing::warn!(%error, "the system refuses connections at the door");
+                    }
                     sleep(BREATH).await;
                 }
             },
@@ -268,7 +276,7 @@ async fn welcome(
         .map_err(|_| Failure::Silent("before it had proved who it is"))??;
     let proved = ready.proved.clone();
     let (reception, alive) = (Arc::clone(&house.reception), house.alive.clone());
-    let (limit, sessions) = (*limit, house.sessions);
+    let (limit, places) = (*limit, Arc::clone(&house.places));
     place.enter()?;
     let on_open: OnOpen = Box::new(move |stream, opening| {
         let (reception, alive, proved) = (Arc::clone(&reception), alive.clone(), proved.clone());
@@ -280,5 +288,5 @@ async fn welcome(
             }
         });
     });
-    Ok(Link::of_host(ready, limit, sessions, on_open))
+    Ok(Link::of_host(ready, limit, places, on_open))
 }

@@ -6,7 +6,7 @@
 //! | 2 | 48 | host | greeting: the same fields, with a status in place of the 0 |
 //! | 3 | | both | with security `tls`: the TLS 1.3 handshake, and within it a byte 0 of the host |
 //! | 4 | 32 | visitor | with security `secret`: its proof |
-//! | 5 | 32 | host | with security `secret`: its proof |
+//! | 5 | 32 | host | with security `secret`: its proof; zeros when the visitor's is wrong |
 //!
 //! A proof is keyed BLAKE3 over both greetings, so both nonces and every parameter are in it.
 //! The keys that tag the frames come from the greetings as well, with `secret` from the secret
@@ -43,6 +43,9 @@ pub(crate) struct Ready {
 
 const GREETING_BYTES: usize = 48;
 const MAGIC: &[u8; 8] = b"FERRYWAY";
+
+/// In place of the host's proof: the visitor's proof is wrong.
+const REFUSED: [u8; 32] = [0; 32];
 
 /// The host's answer in its greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +88,10 @@ pub(crate) async fn visit(
         }
         Security::Secret(_) => {
             stream.write_all(keys.visitors_proof.as_bytes()).await?;
-            let proof = read_proof(&mut stream)
-                .await
-                .map_err(|_| Failure::Proof("the partner does not accept our secret".to_owned()))?;
+            let proof = read_proof(&mut stream).await?;
+            if proof == blake3::Hash::from_bytes(REFUSED) {
+                return Err(Failure::Proof("the partner does not accept our secret".to_owned()));
+            }
             if proof != keys.hosts_proof {
                 return Err(Failure::Proof("the partner does not know the secret".to_owned()));
             }
@@ -129,6 +133,8 @@ pub(crate) async fn receive(
         }
         Security::Secret(_) => {
             if read_proof(&mut stream).await? != keys.visitors_proof {
+                // A line that just breaks is tried again; this is not.
+                stream.write_all(&REFUSED).await?;
                 return Err(Failure::Proof("the visitor does not know the secret".to_owned()));
             }
             stream.write_all(keys.hosts_proof.as_bytes()).await?;

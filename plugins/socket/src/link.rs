@@ -11,7 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     frame::{Body, Frame, HEAD_BYTES, Head, Message, Seal, WINDOW},
     handshake::Ready,
-    stream::Stream,
+    stream::{Hold, Stream},
 };
 
 /// Frames that may wait to be written. With the largest frames it bounds what a connection holds
@@ -50,7 +50,7 @@ pub(crate) struct Opening {
     pub(crate) host: String,
     pub(crate) instance: String,
     pub(crate) epoch: u64,
-    /// The connection has as many streams as it may: this one is to be refused.
+    /// The door has as many streams as it serves: this one is to be refused.
     pub(crate) beyond_limit: bool,
 }
 
@@ -68,16 +68,46 @@ pub(crate) struct Shared {
     accepts: Option<Accepts>,
 }
 
+/// What a host's end needs to take streams in.
 struct Accepts {
     on_open: OnOpen,
-    most: usize,
+    places: Arc<Places>,
+}
+
+/// The places for living streams, of all connections of a door together. A stream lives until
+/// its task is through and its good-bye is in line, however early the other end closes it.
+#[derive(Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    /// Streams that are served; as many more have a place until they are refused.
+    served: usize,
 }
 
 #[derive(Default)]
 struct Streams {
-    open: HashMap<u32, mpsc::Sender<Body>>,
+    open: HashMap<u32, Inbound>,
     /// The largest number that was ever open.
     last: u32,
+}
+
+/// Where the words on a stream go.
+struct Inbound {
+    sender: mpsc::Sender<Body>,
+    /// Whether data may come: not before the host has said that the stream is open.
+    takes_data: bool,
+}
+
+impl Places {
+    /// Places to serve so many streams.
+    pub(crate) fn new(served: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(2 * served)), served }
+    }
+
+    /// A place, and whether its stream is to be refused; `None` when not even that can be said.
+    fn take(&self) -> Option<(OwnedSemaphorePermit, bool)> {
+        let place = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        Some((place, self.free.available_permits() < self.served))
+    }
 }
 
 impl Link {
@@ -86,9 +116,14 @@ impl Link {
         Self::start(ready, limit, None)
     }
 
-    /// A connection on which a visitor opens streams, at most so many at a time.
-    pub(crate) fn of_host(ready: Ready, limit: Duration, most: usize, on_open: OnOpen) -> Self {
-        Self::start(ready, limit, Some(Accepts { on_open, most }))
+    /// A connection on which a visitor opens streams, as long as there are places.
+    pub(crate) fn of_host(
+        ready: Ready,
+        limit: Duration,
+        places: Arc<Places>,
+        on_open: OnOpen,
+    ) -> Self {
+        Self::start(ready, limit, Some(Accepts { on_open, places }))
     }
 
     /// Opens a stream.
@@ -103,9 +138,9 @@ impl Link {
         }
         let number = streams.last.checked_add(1).ok_or(Failure::Closed)?;
         streams.last = number;
-        streams.open.insert(number, sender);
+        streams.open.insert(number, Inbound { sender, takes_data: true });
         let (shared, link) = (Arc::clone(&self.shared), Arc::clone(self));
-        Ok(Stream::new(number, shared, inbound, Some(link)))
+        Ok(Stream::new(number, shared, inbound, Hold::Link(link)))
     }
 
     /// Whether the connection is broken.
@@ -143,7 +178,7 @@ impl Link {
             let mut writer = Writer { to: writer, seal: outgoing, limit };
             let cause = tokio::select! {
                 cause = write.over_with() => cause,
-                cause = writer.write_all(waiting, write.pause) => cause,
+                cause = writer.write_all(waiting, &write) => cause,
             };
             write.fail(cause);
             // The other end learns of it sooner; it would learn of it anyway.
@@ -165,17 +200,34 @@ impl Shared {
     /// # Errors
     /// Why the connection is broken.
     pub(crate) async fn send(&self, stream: u32, body: Body) -> Result<(), Failure> {
-        let frame = Frame { stream, body };
+        self.turn().await?.send(Frame { stream, body });
+        Ok(())
+    }
+
+    /// Puts the word in line that a stream is open; its data is taken from then on.
+    ///
+    /// # Errors
+    /// Why the connection is broken.
+    pub(crate) async fn send_opened(&self, stream: u32, opened: Message) -> Result<(), Failure> {
+        let turn = self.turn().await?;
+        if let Some(inbound) = self.lock().open.get_mut(&stream) {
+            inbound.takes_data = true;
+        }
+        turn.send(message(stream, opened));
+        Ok(())
+    }
+
+    async fn turn(&self) -> Result<mpsc::Permit<'_, Frame>, Failure> {
         tokio::select! {
             // The writer watches the clock: it makes room, or breaks the connection.
-            sent = self.out.send(frame) => sent.map_err(|_| self.cause().unwrap_or(Failure::Closed)),
+            turn = self.out.reserve() => turn.map_err(|_| self.cause().unwrap_or(Failure::Closed)),
             cause = self.over_with() => Err(cause),
         }
     }
 
     /// Forgets a stream that is over on this side, and tells the other one, after all that was
-    /// said on it before.
-    pub(crate) fn forget(&self, stream: u32) {
+    /// said on it before. `hold` is let go when that is in line.
+    pub(crate) fn forget(&self, stream: u32, hold: Option<Hold>) {
         if self.lock().open.remove(&stream).is_none() {
             return;
         }
@@ -184,7 +236,10 @@ impl Shared {
             out.try_send(message(stream, Message::Close))
         {
             // Without a writer there is nobody to tell.
-            self.runtime.spawn(async move { out.send(frame).await.ok() });
+            self.runtime.spawn(async move {
+                let _hold = hold;
+                out.send(frame).await.ok()
+            });
         }
     }
 
@@ -273,7 +328,10 @@ impl Shared {
             return Ok(());
         }
         if let Some(inbound) = streams.open.get(&stream) {
-            return match inbound.try_send(body) {
+            if matches!(body, Body::Data(_)) && !inbound.takes_data {
+                return Err(Failure::Garbage("data on a stream that is not open yet".to_owned()));
+            }
+            return match inbound.sender.try_send(body) {
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     Err(Failure::Garbage("more frames than were granted".to_owned()))
                 }
@@ -285,16 +343,14 @@ impl Shared {
             // Late words on a stream that is over on this side.
             (_, _) if stream <= streams.last => Ok(()),
             (Some(accepts), Body::Message(Message::Open { host, instance, epoch })) => {
-                let beyond_limit = streams.open.len() >= accepts.most;
-                if streams.open.len() >= 2 * accepts.most {
-                    let message = "streams are opened faster than they can be refused";
-                    return Err(Failure::Garbage(message.to_owned()));
-                }
+                // Streams are opened faster than they can be refused.
+                let (place, beyond_limit) = accepts.places.take().ok_or(Failure::Crowd)?;
                 let (sender, inbound) = mpsc::channel(INBOUND);
-                streams.open.insert(stream, sender);
+                streams.open.insert(stream, Inbound { sender, takes_data: false });
                 streams.last = stream;
                 drop(streams);
-                let opened = Stream::new(stream, Arc::clone(self), inbound, None);
+                let hold = Hold::Place(place);
+                let opened = Stream::new(stream, Arc::clone(self), inbound, hold);
                 (accepts.on_open)(opened, Opening { host, instance, epoch, beyond_limit });
                 Ok(())
             }
@@ -315,23 +371,32 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes what comes, and a sign of life after each `pause` without.
-    async fn write_all(&mut self, mut waiting: mpsc::Receiver<Frame>, pause: Duration) -> Failure {
+    /// Writes what comes, and a sign of life after each pause without.
+    async fn write_all(&mut self, mut waiting: mpsc::Receiver<Frame>, shared: &Shared) -> Failure {
         loop {
             let frame = tokio::select! {
                 Some(frame) = waiting.recv() => frame,
-                () = tokio::time::sleep(pause) => message(0, Message::Ping),
+                () = tokio::time::sleep(shared.pause) => message(0, Message::Ping),
             };
             // Whatever waits goes out together.
             let more = !waiting.is_empty();
-            if let Err(failure) = self.write(frame, !more).await {
+            if let Err(failure) = self.write(frame, !more, shared).await {
                 return failure;
             }
         }
     }
 
-    async fn write(&mut self, frame: Frame, flush: bool) -> Result<(), Failure> {
-        let (head, payload) = self.seal.encode(frame)?;
+    async fn write(&mut self, frame: Frame, flush: bool, shared: &Shared) -> Result<(), Failure> {
+        let stream = frame.stream;
+        let (head, payload) = match self.seal.encode(frame) {
+            Ok(encoded) => encoded,
+            Err(unspeakable) => {
+                // Only the stream that wanted to say it is over.
+                tracing::warn!(%unspeakable, "a stream is closed");
+                shared.lock().open.remove(&stream);
+                self.seal.encode(message(stream, Message::Close))?
+            }
+        };
         // A head alone would be a packet, and a call to the system, of its own.
         let start = payload.len().min(SMALL_BYTES);
         self.write_full(&[&head[..], &payload[..start]].concat()).await?;
@@ -359,3 +424,6 @@ impl Writer {
 fn message(stream: u32, message: Message) -> Frame {
     Frame { stream, body: Body::Message(message) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The host's end of a stream: asks the host's session for what the visitor asks, and carries
 //! the bytes between the network and the host's threads.
 
-use std::io;
+use std::{io, time::SystemTime};
 
 use ferryway_core::{
     Epoch, InstanceName, RemotePath,
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
         Err(refusal) => return stream.say(Message::Refused(refusal)).await,
     };
     let offer = offer(&*session);
-    stream.say(Message::Done(Answer::Opened(offer))).await?;
+    stream.say_opened(offer).await?;
     loop {
         match stream.wait().await? {
             Body::Message(Message::Ask(request)) => {
@@ -90,9 +90,10 @@ fn introduction(opening: Opening, proved: &Proved) -> std::result::Result<Introd
         Ok(instance) => instance,
         Err(error) => return refuse(format!("{error}")),
     };
-    match Epoch::new(epoch) {
+    // A host's journal counts up to there.
+    match Epoch::new(epoch).filter(|epoch| i64::try_from(epoch.number()).is_ok()) {
         Some(epoch) => Ok(Introduction { host, instance, epoch }),
-        None => refuse("0 is no epoch".to_owned()),
+        None => refuse(format!("{epoch} is no epoch")),
     }
 }
 
@@ -187,7 +188,9 @@ impl Brief {
             Self::Stat(path) => {
                 let stat = session.stat(path).await?;
                 let folder = stat.kind == EntryKind::Folder;
-                Answer::Stat { folder, size: stat.size, modified: stat.modified }
+                // A time before 1970 has no place in the encoding.
+                let modified = stat.modified.filter(|&time| time >= SystemTime::UNIX_EPOCH);
+                Answer::Stat { folder, size: stat.size, modified }
             }
             Self::Rename(from, to) => session.rename(from, to).await.map(|()| Answer::Nothing)?,
             Self::Remove(path) => session.remove(path).await.map(|()| Answer::Nothing)?,

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout,
+};
 
 use crate::{
     failure::Failure,
-    frame::{Body, Message, WINDOW},
+    frame::{Answer, Body, Message, Offer, WINDOW},
     link::{Link, Shared},
 };
 
@@ -18,8 +21,17 @@ pub(crate) struct Stream {
     credit: u32,
     /// Frames that we used up and have not granted anew.
     owed: u32,
-    /// Keeps a visitor's connection up.
-    _link: Option<Arc<Link>>,
+    /// `None` only while it is dropped.
+    hold: Option<Hold>,
+}
+
+/// What a stream holds for as long as it lives.
+#[expect(dead_code, reason = "what it has is held, not used")]
+pub(crate) enum Hold {
+    /// A visitor's: the connection, which stays up.
+    Link(Arc<Link>),
+    /// A host's: its place at the door.
+    Place(OwnedSemaphorePermit),
 }
 
 /// The speaking half of a stream, for whoever has to speak while another listens.
@@ -34,9 +46,10 @@ impl Stream {
         number: u32,
         shared: Arc<Shared>,
         inbound: mpsc::Receiver<Body>,
-        link: Option<Arc<Link>>,
+        hold: Hold,
     ) -> Self {
-        Self { voice: Voice { number, shared }, inbound, credit: WINDOW, owed: 0, _link: link }
+        let voice = Voice { number, shared };
+        Self { voice, inbound, credit: WINDOW, owed: 0, hold: Some(hold) }
     }
 
     /// The speaking half.
@@ -55,6 +68,15 @@ impl Stream {
     /// The stream is over.
     pub(crate) async fn say(&self, message: Message) -> Result<(), Failure> {
         self.voice.say(message).await
+    }
+
+    /// Says that the stream is open. Data that comes before that breaks the connection.
+    ///
+    /// # Errors
+    /// The stream is over.
+    pub(crate) async fn say_opened(&self, offer: Offer) -> Result<(), Failure> {
+        let opened = Message::Done(Answer::Opened(offer));
+        self.voice.shared.send_opened(self.voice.number, opened).await
     }
 
     /// A transfer begins: both windows are whole.
@@ -137,6 +159,9 @@ impl Voice {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.voice.shared.forget(self.voice.number);
+        // What is queued goes at once; the good-bye may have to wait.
+        self.inbound.close();
+        while self.inbound.try_recv().is_ok() {}
+        self.voice.shared.forget(self.voice.number, self.hold.take());
     }
 }

@@ -123,3 +123,18 @@ async fn sessions_beyond_the_limit() {
     }
     drop(two);
 }
+
+/// Numbers that no journal can hold are no epochs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_out_of_reach() {
+    use ferryway_core::{Class, Epoch, transport::Transport};
+    let ends = Ends::new(Settings::plain()).await;
+    for number in [i64::MAX as u64 + 1, u64::MAX] {
+        let mut partner = ends.partner();
+        partner.ours.epoch = Epoch::new(number).unwrap();
+        let error = ends.socket.connect(partner).await.err().expect("it is refused");
+        assert_eq!((error.kind(), error.class()), (Kind::Login, Class::Permanent), "{error}");
+        assert!(format!("{error:?}").contains("no epoch"), "{error:?}");
+    }
+    still_serves(&ends).await;
+}

@@ -2,6 +2,10 @@
 
 use ferryway_core::{Class, Kind, TransportError, reception::Cause, transport::Transport};
 use ferryway_mocks::conformance::introduction;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::ends::{Authority, Ends, SECRET, Settings};
 
@@ -23,6 +27,27 @@ async fn a_wrong_secret() {
     let rebuff = ends.house.turned_away(Cause::Proof).await;
     assert!(rebuff.detail.contains("does not know the secret"), "{rebuff:?}");
     assert!(!format!("{error:?}{rebuff:?}").contains(&wrong));
+}
+
+/// A host that goes away in the middle of the handshake refuses nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_breaks_before_the_proof_is_tried_again() {
+    let ends = Ends::new(Settings::secret()).await;
+    let dying = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = dying.local_addr().unwrap().port();
+    let host = tokio::spawn(async move {
+        let (mut line, _) = dying.accept().await.unwrap();
+        let mut greeting = [0; 48];
+        line.read_exact(&mut greeting).await.unwrap();
+        line.write_all(&greeting).await.unwrap();
+        line.read_exact(&mut [0; 32]).await.unwrap();
+    });
+    let mut partner = ends.partner();
+    partner.settings.insert("port".to_owned(), i64::from(port).into());
+    let error = ends.socket.connect(partner).await.err().expect("there is no host");
+    host.await.unwrap();
+    assert_eq!(error.kind(), Kind::Connection, "{error}");
+    assert!(matches!(error.class(), Class::Retryable { .. }), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
