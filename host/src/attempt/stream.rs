@@ -166,7 +166,7 @@ impl ByteSink for CompareSink {
 ///
 /// # Errors
 /// When the file is shorter or cannot be read.
-pub fn hash_prefix(file: &mut File, length: u64, hashes: &SharedHashes) -> io::Result<()> {
+pub fn hash_prefix(file: &mut impl Read, length: u64, hashes: &SharedHashes) -> io::Result<()> {
     let mut chunk = vec![0; ferryway_core::bytes::CHUNK_BYTES];
     let mut left = length;
     while left > 0 {

@@ -9,7 +9,12 @@ use std::{
 
 use ferryway_core::{Algorithm, Digest, bytes::Source};
 
-use super::{fence::Pass, refusal::Refusal};
+use super::{
+    fence::Pass,
+    refusal::Refusal,
+    room::{Room, WhileThere},
+    visit::Errand,
+};
 use crate::{
     attempt::stream::hash_prefix, config::LocalFile, digest::Hashes, durable::Syncer, locks::lock,
 };
@@ -40,15 +45,13 @@ struct Looks {
 pub(super) struct Arrived {
     /// The bytes that were written and are durable.
     pub(super) bytes: u64,
-    /// Whether the name is new in its folder.
-    pub(super) created: bool,
     /// Its hash from the first byte on, where that is known.
     pub(super) hashed: Option<Hashed>,
 }
 
 /// Writes the source's bytes at `offset`; at 0 the file is created or emptied first. What came
-/// in is durable on return, also when not all did. `earlier` may be the hash of what lies
-/// before. Blocks.
+/// in is durable on return, and so is its name, also when not all did. `earlier` may be the hash
+/// of what lies before. Blocks.
 ///
 /// # Errors
 /// Why not all came in. The file may have any prefix of it.
@@ -56,10 +59,10 @@ pub(super) fn receive(
     place: &LocalFile,
     offset: u64,
     mut source: Source,
-    pass: &Pass,
+    errand: &Errand,
     earlier: Option<Hashed>,
 ) -> Result<Arrived, Refusal> {
-    let (mut file, created) = open(place, offset, pass)?;
+    let mut file = open(place, offset, &errand.pass)?;
     let mut hashes = match earlier.filter(|hashed| hashed.is_of(place.path(), &file, offset)) {
         Some(earlier) => Some(earlier.hashes),
         None => (offset == 0).then(|| Hashes::new(&[])),
@@ -68,12 +71,12 @@ pub(super) fn receive(
     let mut bytes = 0;
     let mut chunk = vec![0; CHUNK_BYTES];
     let ended = loop {
-        let read = match source.read(&mut chunk) {
+        let read = match errand.room.still_wanted().and_then(|()| source.read(&mut chunk)) {
             Ok(0) => break Ok(()),
             Ok(read) => read,
             Err(error) => break Err(Refusal::BrokenOff(error)),
         };
-        let written = match pass.effect() {
+        let written = match errand.pass.effect() {
             Ok(_effect) => file.write_all(&chunk[..read]).map_err(Refusal::from),
             Err(outdated) => Err(outdated.into()),
         };
@@ -87,15 +90,17 @@ pub(super) fn receive(
         syncer.written(offset + bytes);
     };
     // Also after a break: what a look shows from here on is what a later try goes on from.
+    // An earlier try may have made the name and died before it was synced.
     syncer.finish()?;
+    place.sync_folder()?;
     ended?;
     let (looks, length) = (Looks::of(&file)?, offset + bytes);
     let hashed =
         hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
-    Ok(Arrived { bytes, created, hashed })
+    Ok(Arrived { bytes, hashed })
 }
 
-fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<(std::fs::File, bool), Refusal> {
+fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<std::fs::File, Refusal> {
     let _effect = pass.effect()?;
     if offset > 0 {
         let mut file = place.open_write()?;
@@ -105,33 +110,33 @@ fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<(std::fs::File, b
             return Err(Refusal::Senseless(text));
         }
         file.seek(SeekFrom::Start(offset))?;
-        return Ok((file, false));
+        return Ok(file);
     }
     match place.create_new() {
-        Ok(file) => Ok((file, true)),
+        Ok(file) => Ok(file),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let file = place.open_write()?;
             file.set_len(0)?;
-            Ok((file, false))
+            Ok(file)
         }
         Err(error) => Err(error.into()),
     }
 }
 
 impl Hashed {
-    /// Reads the first `length` bytes of a file. Blocks.
+    /// Reads the first `length` bytes of a file, for as long as the visitor is there. Blocks.
     ///
     /// # Errors
     /// When they cannot be read, or are fewer.
-    pub(super) fn read(place: &LocalFile, length: u64) -> Result<Self, Refusal> {
-        let mut file = place.open_read()?;
+    pub(super) fn read(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
+        let file = place.open_read()?;
         let looks = Looks::of(&file)?;
         if length > looks.size {
             let text = format!("the file has {} bytes, not {length}", looks.size);
             return Err(Refusal::Senseless(text));
         }
         let shared = Arc::new(Mutex::new(Hashes::new(&[])));
-        hash_prefix(&mut file, length, &shared)?;
+        hash_prefix(&mut WhileThere { room, inner: file }, length, &shared)?;
         let hashes = std::mem::replace(&mut *lock(&shared), Hashes::new(&[]));
         Ok(Self { place: place.path().to_owned(), length, hashes, looks })
     }

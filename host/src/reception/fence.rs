@@ -2,11 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ferryway_core::{Epoch, InstanceName, PartnerName};
 
+use super::room::Guest;
 use crate::{
     journal::{self, JournalStore, record},
     locks::lock,
@@ -20,7 +24,12 @@ pub(super) struct Fences {
 
 /// The fence of one visitor's instance.
 #[derive(Debug, Default)]
-pub(super) struct Fence(RwLock<Option<Epoch>>);
+pub(super) struct Fence {
+    /// Whoever has an effect reads, whoever raises the fence writes. On threads that may block.
+    effects: RwLock<()>,
+    /// The newest epoch's number, 0 before the first. Raised under the lock; to be read without.
+    newest: AtomicU64,
+}
 
 /// A visitor's session within its fence.
 #[derive(Clone, Debug)]
@@ -30,7 +39,7 @@ pub(super) struct Pass {
 }
 
 /// The right to have an effect, as long as it is held: no newer epoch comes in meanwhile.
-pub(super) type Effect<'a> = RwLockReadGuard<'a, Option<Epoch>>;
+pub(super) type Effect<'a> = RwLockReadGuard<'a, ()>;
 
 /// A newer epoch was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +63,34 @@ impl Fences {
     pub(super) async fn open(journal: Arc<dyn JournalStore>) -> journal::Result<Self> {
         let mut known = HashMap::new();
         for record::Fence { visitor, instance, epoch } in journal.fences().await? {
-            known.insert((visitor, instance), Arc::new(Fence(RwLock::new(Some(epoch)))));
+            known.insert((visitor, instance), Arc::new(Fence::at(epoch)));
         }
         Ok(Self { journal, known: Mutex::new(known) })
     }
 
     /// Lets a visitor's epoch in. When it is the newest, that is durable on return, and every
-    /// effect that an older one had begun is over.
+    /// effect that an older one had begun is over. The guest's room is held until then.
     ///
     /// # Errors
     /// When the journal fails.
-    pub(super) async fn enter(&self, who: &record::Fence) -> journal::Result<Entry> {
+    pub(super) async fn enter(&self, who: &record::Fence, guest: &Guest) -> journal::Result<Entry> {
         let key = (who.visitor.clone(), who.instance.clone());
         let fence = Arc::clone(lock(&self.known).entry(key).or_default());
         let pass = Pass { fence: Arc::clone(&fence), epoch: who.epoch };
-        let new = match pass.standing() {
+        let new = match fence.newest() {
             Some(newest) if newest > who.epoch => return Ok(Entry::Outdated(Outdated { newest })),
             Some(newest) => newest < who.epoch,
             None => true,
         };
         if new {
             self.journal.raise_fence(who.clone()).await?;
-            let epoch = who.epoch;
+            let (epoch, room) = (who.epoch, guest.room());
             // Waits for the effects that are under way.
-            let raised = tokio::task::spawn_blocking(move || fence.raise(epoch)).await;
-            raised.map_err(|_| journal::JournalError::Closed)?;
+            let raised = tokio::task::spawn_blocking(move || {
+                let _room = room;
+                fence.raise(epoch);
+            });
+            raised.await.map_err(|_| journal::JournalError::Closed)?;
         }
         // A newer one may have come in between.
         match pass.check() {
@@ -94,29 +106,72 @@ impl Pass {
     /// # Errors
     /// When it has come in.
     pub(super) fn effect(&self) -> Result<Effect<'_>, Outdated> {
-        let newest = self.fence.0.read().unwrap_or_else(PoisonError::into_inner);
-        match *newest {
-            Some(newest) if newest > self.epoch => Err(Outdated { newest }),
-            _ => Ok(newest),
-        }
+        let effect = self.fence.effects.read().unwrap_or_else(PoisonError::into_inner);
+        self.check()?;
+        Ok(effect)
     }
 
-    /// Whether the epoch is still the newest.
+    /// Whether the epoch is still the newest. Never waits.
     ///
     /// # Errors
     /// When it is not.
     pub(super) fn check(&self) -> Result<(), Outdated> {
-        self.effect().map(drop)
-    }
-
-    fn standing(&self) -> Option<Epoch> {
-        *self.fence.0.read().unwrap_or_else(PoisonError::into_inner)
+        match self.fence.newest() {
+            Some(newest) if newest > self.epoch => Err(Outdated { newest }),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Fence {
+    fn at(epoch: Epoch) -> Self {
+        Self { newest: AtomicU64::new(epoch.number()), ..Self::default() }
+    }
+
+    fn newest(&self) -> Option<Epoch> {
+        Epoch::new(self.newest.load(Ordering::Acquire))
+    }
+
+    /// Blocks while older epochs have an effect.
     fn raise(&self, epoch: Epoch) {
-        let mut newest = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *newest = (*newest).max(Some(epoch));
+        let _no_effects = self.effects.write().unwrap_or_else(PoisonError::into_inner);
+        self.newest.fetch_max(epoch.number(), Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// An effect under way keeps a newer epoch waiting, and nobody who only looks.
+    #[test]
+    fn a_look_does_not_wait_for_who_waits() {
+        let epoch = |number| Epoch::new(number).unwrap();
+        let fence = Arc::new(Fence::at(epoch(1)));
+        let pass = Pass { fence: Arc::clone(&fence), epoch: epoch(1) };
+        let effect = pass.effect().unwrap();
+        let (raising, started) = (Arc::clone(&fence), Instant::now());
+        let newer = thread::spawn(move || raising.raise(epoch(2)));
+        // Readers alone do not keep a reader out: from here on a writer waits.
+        while fence.effects.try_read().is_ok() {
+            assert!(started.elapsed() < LIMIT, "nobody raises the fence");
+            thread::yield_now();
+        }
+        let (seen, looked) = mpsc::channel();
+        let looking = pass.clone();
+        thread::spawn(move || seen.send(looking.check()));
+        assert_eq!(looked.recv_timeout(LIMIT), Ok(Ok(())));
+        drop(effect);
+        newer.join().unwrap();
+        assert_eq!(pass.check(), Err(Outdated { newest: epoch(2) }));
+        assert_eq!(pass.effect().err(), Some(Outdated { newest: epoch(2) }));
     }
 }

@@ -2,13 +2,14 @@
 //! own folders.
 //!
 //! `fence` keeps former owners of a visitor's instance out, `tree` says what a visitor may
-//! reach, `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when
+//! reach, `room` bounds the work for it, `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when
 //! something is not done, `book` keeps the operator's log short.
 
 mod arrival;
 mod book;
 mod fence;
 mod refusal;
+mod room;
 mod tree;
 mod visit;
 
@@ -28,12 +29,13 @@ use ferryway_core::{
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
-    attempt::Folders, causes::chain, config::ListenConfig, journal::record, notices::Notices,
-    scheduler::Shared, service::ServiceError,
+    causes::chain, config::ListenConfig, journal::record, notices::Notices, scheduler::Shared,
+    service::ServiceError,
 };
 use book::Book;
 use fence::{Entry, Fences, Outdated};
 use refusal::Refusal;
+use room::Guest;
 use tree::Tree;
 use visit::Visit;
 
@@ -87,7 +89,6 @@ impl std::fmt::Debug for OpenDoor {
 struct FrontDesk {
     shared: Arc<Shared>,
     fences: Fences,
-    folders: Arc<Folders>,
     rooms: Arc<Semaphore>,
     rebuffs: Book<(IpAddr, Cause)>,
     unknown: Book<(IpAddr, String)>,
@@ -114,13 +115,11 @@ impl FrontDesk {
         listen: &ListenConfig,
     ) -> std::result::Result<Self, ServiceError> {
         let fences = Fences::open(Arc::clone(&shared.journal)).await?;
-        let folders = Arc::new(Folders::new(Arc::clone(&shared.journal)));
         let notices = Arc::clone(&shared.notices);
         let watch = Arc::new(Watch { notices, outdated: Book::new() });
         Ok(Self {
             shared,
             fences,
-            folders,
             rooms: Arc::new(Semaphore::new(listen.sessions)),
             rebuffs: Book::new(),
             unknown: Book::new(),
@@ -149,13 +148,13 @@ impl Reception for FrontDesk {
         let Some((name, entry)) = found else { return Err(self.stranger(visitor)) };
         let not_now = |text: &str| Refusal::NotNow(text.to_owned()).into_error(Operation::Connect);
         let room = Arc::clone(&self.rooms).try_acquire_owned();
-        let room = room.map_err(|_| not_now("every session is taken"))?;
+        let guest = Guest::new(room.map_err(|_| not_now("every session is taken"))?);
         let who = record::Fence {
             visitor: name.clone(),
             instance: entry.instance.clone(),
             epoch: visitor.introduction.epoch,
         };
-        let entered = self.fences.enter(&who).await.map_err(|error| {
+        let entered = self.fences.enter(&who, &guest).await.map_err(|error| {
             tracing::warn!(error = chain(&error), "a visitor cannot be let in");
             not_now("the journal does not answer")
         })?;
@@ -176,11 +175,10 @@ impl Reception for FrontDesk {
             who,
             pass,
             journal: Arc::clone(&self.shared.journal),
-            folders: Arc::clone(&self.folders),
             watch: Arc::clone(&self.watch),
             hashed: None,
             open: true,
-            _room: room,
+            guest,
         }))
     }
 

@@ -10,17 +10,17 @@ use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError,
     transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
 };
-use tokio::{sync::OwnedSemaphorePermit, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::{
     Watch,
     arrival::{self, Hashed},
     fence::Pass,
     refusal::Refusal,
+    room::{Guest, Room, WhileThere},
     tree::Tree,
 };
 use crate::{
-    attempt::Folders,
     config::LocalFile,
     journal::{JournalStore, record},
 };
@@ -34,12 +34,18 @@ pub(super) struct Visit {
     pub(super) who: record::Fence,
     pub(super) pass: Pass,
     pub(super) journal: Arc<dyn JournalStore>,
-    pub(super) folders: Arc<Folders>,
     pub(super) watch: Arc<Watch>,
     /// Of the file that the last operation was about.
     pub(super) hashed: Option<Hashed>,
     pub(super) open: bool,
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) guest: Guest,
+}
+
+/// What a piece of work for a visitor goes by. It may outlive the session, and keeps its room.
+pub(super) struct Errand {
+    pub(super) tree: Tree,
+    pub(super) pass: Pass,
+    pub(super) room: Arc<Room>,
 }
 
 impl Visit {
@@ -47,15 +53,16 @@ impl Visit {
     async fn work<T: Send + 'static>(
         &self,
         operation: Operation,
-        work: impl FnOnce(&Tree, &Pass) -> std::result::Result<T, Refusal> + Send + 'static,
+        work: impl FnOnce(&Errand) -> std::result::Result<T, Refusal> + Send + 'static,
     ) -> Result<T> {
         if !self.open {
             return Err(TransportError::closed(operation));
         }
-        let (tree, pass) = (self.tree.clone(), self.pass.clone());
+        let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());
+        let errand = Errand { tree, pass, room };
         let work = move || {
-            pass.check()?;
-            work(&tree, &pass)
+            errand.pass.check()?;
+            work(&errand)
         };
         let done = spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the work for a visitor broke");
@@ -67,27 +74,21 @@ impl Visit {
         done.map_err(|refusal| refusal.into_error(operation))
     }
 
-    /// Changes names, and makes that durable in the folders of all `places` that come back.
+    /// Changes names, and makes that durable in the folders of all places that come back. All of
+    /// it is one piece of work: a visitor that leaves meanwhile does not keep the second half
+    /// from happening.
     async fn change(
         &self,
         operation: Operation,
         change: impl FnOnce(&Tree) -> std::result::Result<Vec<LocalFile>, Refusal> + Send + 'static,
     ) -> Result<()> {
-        let places = self
-            .work(operation, move |tree, pass| {
-                let _effect = pass.effect()?;
-                change(tree)
-            })
-            .await?;
-        for place in places {
-            self.sync(operation, &place).await?;
-        }
-        Ok(())
-    }
-
-    async fn sync(&self, operation: Operation, place: &LocalFile) -> Result<()> {
-        let synced = self.folders.sync(place).await;
-        synced.map_err(|error| Refusal::from(error).into_error(operation))
+        self.work(operation, move |Errand { tree, pass, .. }| {
+            let effect = pass.effect()?;
+            let places = change(tree)?;
+            drop(effect);
+            places.iter().try_for_each(|place| Ok(place.sync_folder()?))
+        })
+        .await
     }
 
     /// Looks whether this host is the owner of its own instance: a zombie at the receiving end
@@ -116,7 +117,7 @@ impl Session for Visit {
     }
 
     async fn stat(&mut self, path: RemotePath) -> Result<Stat> {
-        self.work(Operation::Stat, move |tree, _| {
+        self.work(Operation::Stat, move |Errand { tree, .. }| {
             let facts = tree.to_read(&path)?.metadata()?;
             let kind = if facts.is_dir() { EntryKind::Folder } else { EntryKind::File };
             let size = facts.is_file().then(|| facts.len());
@@ -126,13 +127,13 @@ impl Session for Visit {
     }
 
     async fn list(&mut self, folder: Option<RemotePath>) -> Result<Vec<String>> {
-        let list = move |tree: &Tree, _: &Pass| Ok(tree.to_list(folder.as_ref())?.list()?);
+        let list = move |errand: &Errand| Ok(errand.tree.to_list(folder.as_ref())?.list()?);
         self.work(Operation::List, list).await
     }
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
         let Download { path, offset, mut sink, meter } = download;
-        self.work(Operation::Fetch, move |tree, pass| {
+        self.work(Operation::Fetch, move |Errand { tree, pass, room }| {
             let mut file = tree.to_read(&path)?.open_read()?;
             let size = file.metadata()?.len();
             if offset > size {
@@ -140,6 +141,7 @@ impl Session for Visit {
                 return Err(Refusal::Senseless(text));
             }
             file.seek(SeekFrom::Start(offset))?;
+            let mut file = WhileThere { room, inner: file };
             let mut chunk = vec![0; CHUNK_BYTES];
             loop {
                 pass.check()?;
@@ -158,17 +160,12 @@ impl Session for Visit {
     async fn store(&mut self, upload: Upload) -> Result<u64> {
         let Upload { path, offset, source, .. } = upload;
         let earlier = self.hashed.take();
-        let (arrived, place) = self
-            .work(Operation::Store, move |tree, pass| {
-                let place = tree.to_write(&path)?;
-                let arrived = arrival::receive(&place, offset, source, pass, earlier)?;
-                Ok((arrived, place))
+        let arrived = self
+            .work(Operation::Store, move |errand| {
+                let place = errand.tree.to_write(&path)?;
+                arrival::receive(&place, offset, source, errand, earlier)
             })
             .await?;
-        if arrived.created {
-            // Without its name the file could be gone after a power cut, and count as published.
-            self.sync(Operation::Store, &place).await?;
-        }
         self.hashed = arrived.hashed;
         Ok(arrived.bytes)
     }
@@ -226,7 +223,7 @@ impl Session for Visit {
         }
         let known = self.hashed.take();
         let hashed = self
-            .work(operation, move |tree, _| {
+            .work(operation, move |Errand { tree, room, .. }| {
                 let place = tree.to_read(&path)?;
                 let known = match known {
                     None => None,
@@ -235,7 +232,7 @@ impl Session for Visit {
                         Some(known).filter(|known| known.is_of(place.path(), &file, length))
                     }
                 };
-                known.map_or_else(|| Hashed::read(&place, length), Ok)
+                known.map_or_else(|| Hashed::read(&place, length, room), Ok)
             })
             .await?;
         let digest = hashed.digest();
@@ -244,7 +241,7 @@ impl Session for Visit {
     }
 
     async fn ping(&mut self) -> Result<()> {
-        self.work(Operation::Ping, |_, _| Ok(())).await
+        self.work(Operation::Ping, |_| Ok(())).await
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -121,3 +121,17 @@ async fn a_checksum_is_of_what_is_on_the_disk_now() {
     let beyond = session.checksum("a".parse().unwrap(), Algorithm::Blake3, 4).await;
     assert_eq!(beyond.expect_err("the file is shorter").kind(), Kind::Unavailable);
 }
+
+/// A date from before 1970 is no date that can be told, and breaks nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_from_before_1970() {
+    use std::time::{Duration, SystemTime};
+    let house = House::new(Plugged::Loaded);
+    let old = fs::File::create(house.received().join("old")).unwrap();
+    old.set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+    let open = house.open().await;
+    let mut session = open.session("both.example", 1).await;
+    let stat = session.stat("old".parse().unwrap()).await.unwrap();
+    assert_eq!((stat.size, stat.modified), (Some(0), None));
+    session.ping().await.unwrap();
+}

@@ -7,3 +7,4 @@ mod contract;
 mod fencing;
 mod folders;
 mod house;
+mod leaving;
