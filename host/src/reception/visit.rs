@@ -74,9 +74,8 @@ impl Visit {
         done.map_err(|refusal| refusal.into_error(operation))
     }
 
-    /// Changes names, and makes that durable in the folders of all places that come back. All of
-    /// it is one piece of work: a visitor that leaves meanwhile does not keep the second half
-    /// from happening.
+    /// Changes names, and makes that durable in the folders of all places that come back. It is
+    /// one piece of work: the second half happens also when the visitor leaves meanwhile.
     async fn change(
         &self,
         operation: Operation,
@@ -84,8 +83,9 @@ impl Visit {
     ) -> Result<()> {
         self.work(operation, move |Errand { tree, pass, .. }| {
             let effect = pass.effect()?;
-            let places = change(tree)?;
+            let mut places = change(tree)?;
             drop(effect);
+            places.dedup_by(|one, other| one.path().parent() == other.path().parent());
             places.iter().try_for_each(|place| Ok(place.sync_folder()?))
         })
         .await
