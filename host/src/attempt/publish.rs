@@ -3,17 +3,26 @@
 //! acknowledged only after such a look, so what follows an acknowledgement at once needs none
 //! of its own.
 
+use std::time::Duration;
+
 use ferryway_core::{
     Class, Event, Kind, Operation, RemotePath, Status, TransportError, transport::Session,
 };
 
-use super::{Failure, absence, run::Run, settle};
+use super::{
+    Failure, absence,
+    run::{Run, conclude},
+    settle,
+};
 use crate::{
     journal::{
         Receipt,
         record::{Intent, Job, Leftover, Token},
     },
-    partner::staging::locations,
+    partner::{
+        pool::{Lease, Stay},
+        staging::locations,
+    },
 };
 
 /// Puts the intent to publish a token on record. Once the receipt says that it is durable, the
@@ -30,36 +39,53 @@ pub(super) async fn intend(run: &Run, token: Token) -> Result<Receipt<Job>, Fail
     .await
 }
 
-/// Renames `token`, which is on record, onto the target. The caller has looked at the
-/// ownership a moment ago.
+/// Renames `token`, which is on record, onto the target, and records the delivery once that has
+/// lasted for the settle delay. The caller has looked at the ownership a moment ago. The session
+/// is given back.
 ///
 /// # Errors
 /// When the outcome is unknown or the partner refuses: the intent stays open.
 pub(super) async fn publish(
     run: &Run,
-    session: &mut dyn Session,
+    mut lease: Lease,
     token: &RemotePath,
     target: &RemotePath,
 ) -> Result<Receipt<Job>, Failure> {
-    match session.rename(token.clone(), target.clone()).await {
-        Ok(()) => {}
-        Err(error) if error.reply().is_none() => return Err(error.into()),
-        Err(error) => {
-            let in_the_way = absence::is_file(session, target).await?;
-            if !absence::is_file(session, token).await? {
-                return Err(token_is_gone(token, error).into());
-            }
-            if !in_the_way || replaces(run, session, token).await? != Some(false) {
-                return Err(held(token, error).into());
-            }
-            displace(run, session, token, target).await?;
-            run.still_owner().await?;
-            let renamed = session.rename(token.clone(), target.clone()).await;
-            renamed.map_err(|error| held(token, error))?;
+    if let Err(failure) = rename(run, lease.session(), token, target).await {
+        return conclude(lease, Err(failure));
+    }
+    if let Some(delay) = settle_delay(run) {
+        lease = outlast(run, lease, delay, Stay::Short).await?;
+        if let Err(failure) = look_again(run, lease.session(), token, target).await {
+            return conclude(lease, Err(failure));
         }
     }
-    look_again(run, session, token, target).await?;
-    published(run, session, None).await
+    let result = published(run, lease.session(), None).await;
+    conclude(lease, result)
+}
+
+/// For how long a partner that loses its power may still undo a rename that it confirmed.
+/// `None` when the job asks for no wait.
+pub(super) fn settle_delay(run: &Run) -> Option<Duration> {
+    let seconds = run.look(|job| job.spec.settle_delay_s);
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// Waits for the settle delay without a session: the partner may close one that is idle for so
+/// long, and others may need it. The intent on record tells whoever comes after us, should we
+/// not outlast it.
+///
+/// # Errors
+/// As [`Run::lend`].
+pub(super) async fn outlast(
+    run: &Run,
+    lease: Lease,
+    delay: Duration,
+    stay: Stay,
+) -> Result<Lease, Failure> {
+    lease.give_back();
+    tokio::time::sleep(delay).await;
+    run.lend(stay).await
 }
 
 /// Records that the target is in place, and removes the old target where it was moved away.
@@ -124,6 +150,57 @@ pub(super) async fn finish(
         state.last_error = None;
     })
     .await
+}
+
+/// Renames the token onto the target, which is moved out of the way where it has to be.
+async fn rename(
+    run: &Run,
+    session: &mut dyn Session,
+    token: &RemotePath,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let error = match session.rename(token.clone(), target.clone()).await {
+        Ok(()) => return Ok(()),
+        Err(error) if error.reply().is_none() => return Err(error.into()),
+        Err(error) => error,
+    };
+    let in_the_way = absence::is_file(session, target).await?;
+    if !absence::is_file(session, token).await? {
+        return Err(token_is_gone(token, error).into());
+    }
+    if !in_the_way || replaces(run, session, token).await? != Some(false) {
+        return Err(held(token, error).into());
+    }
+    displace(run, session, token, target).await?;
+    run.still_owner().await?;
+    let renamed = session.rename(token.clone(), target.clone()).await;
+    Ok(renamed.map_err(|error| held(token, error))?)
+}
+
+/// Looks after the settle delay whether the rename has lasted: the token must not be back. The
+/// target tells nothing, for an older one may be back as well.
+async fn look_again(
+    run: &Run,
+    session: &mut dyn Session,
+    token: &RemotePath,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    let same_disk = match intent.tokens.iter().any(|token| token.witness.is_some()) {
+        true => settle::is_proved(run, session, &intent).await?,
+        false => absence::is_file(session, target).await?,
+    };
+    if same_disk && absence::is_absent(session, token, None).await? {
+        return Ok(());
+    }
+    run.context.notices.publish_lost(&run.job(), target.to_string());
+    Err(TransportError::retryable(
+        Kind::NotFound,
+        Operation::Rename,
+        "the rename has not lasted for the settle delay; what became of it is looked up",
+    )
+    .at(target)
+    .into())
 }
 
 /// Whoever has taken the token, the old target must not be moved away for nothing.
@@ -205,41 +282,4 @@ async fn displace(
     .await?;
     let moved = session.rename(target.clone(), old).await;
     Ok(moved.map_err(|error| held(target, error))?)
-}
-
-/// Waits for as long as a partner that loses its power may still undo a rename that it
-/// confirmed. False when the job asks for no wait.
-pub(super) async fn settle_delay(run: &Run) -> bool {
-    let delay = run.look(|job| job.spec.settle_delay_s);
-    tokio::time::sleep(std::time::Duration::from_secs(delay)).await;
-    delay > 0
-}
-
-/// Looks after the settle delay whether the rename has lasted: the token must not be back. The
-/// target tells nothing, for an older one may be back as well.
-async fn look_again(
-    run: &Run,
-    session: &mut dyn Session,
-    token: &RemotePath,
-    target: &RemotePath,
-) -> Result<(), Failure> {
-    if !settle_delay(run).await {
-        return Ok(());
-    }
-    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
-    let same_disk = match intent.tokens.iter().any(|token| token.witness.is_some()) {
-        true => settle::is_proved(run, session, &intent).await?,
-        false => absence::is_file(session, target).await?,
-    };
-    if same_disk && absence::is_absent(session, token, None).await? {
-        return Ok(());
-    }
-    run.context.notices.publish_lost(&run.job(), target.to_string());
-    Err(TransportError::retryable(
-        Kind::NotFound,
-        Operation::Rename,
-        "the rename has not lasted for the settle delay; what became of it is looked up",
-    )
-    .at(target)
-    .into())
 }

@@ -34,10 +34,9 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let target = run.target()?;
     if run.look(|job| job.state.intent.is_some()) {
         // The source may be gone by now: an intent is settled without it.
-        let mut lease = run.lend(Stay::Long).await?;
+        let lease = run.lend(Stay::Long).await?;
         enter_publishing(run).await?;
-        let result = settle::settle(run, lease.session(), &target).await;
-        return conclude(lease, result);
+        return settle::settle(run, lease, &target).await;
     }
     let source = Source::open(run).await?;
     let mut lease = run.lend(stay(run, &source)).await?;
@@ -51,9 +50,8 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let paused = lease.pause();
     // The acknowledgement of the intent comes with a look at the ownership.
     intent?.await?;
-    let mut lease = run.go_on(paused).await?;
-    let result = publish::publish(run, lease.session(), &partial, &target).await;
-    conclude(lease, result)?.await?;
+    let lease = run.go_on(paused).await?;
+    publish::publish(run, lease, &partial, &target).await?.await?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use ferryway_core::{
 
 use super::{
     Failure, absence, publish,
-    run::Run,
+    run::{Run, conclude},
     send::{Partial, discard, next_partial},
     stream::{HashSink, SharedHashes},
 };
@@ -25,28 +25,63 @@ use crate::{
     digest::Hashes,
     journal::record::{Attempt, Fingerprint, Intent, Token},
     locks::lock,
-    partner::staging::locations,
+    partner::{
+        pool::{Lease, Stay},
+        staging::locations,
+    },
 };
 
-/// Brings a job with an open intent to its end.
+/// Brings a job with an open intent to its end. The session is given back.
 pub(super) async fn settle(
+    run: &Run,
+    mut lease: Lease,
+    target: &RemotePath,
+) -> Result<(), Failure> {
+    let has_token = |intent: &Intent| !intent.tokens.is_empty();
+    let waits = run.look(|job| job.state.intent.as_ref().is_some_and(has_token));
+    let mut delay = publish::settle_delay(run).filter(|_| waits);
+    let own = loop {
+        match look_for_token(run, lease.session(), target).await {
+            Ok(Some(own)) => break own,
+            Ok(None) => match delay.take() {
+                // What a loss of power can still undo is not believed before that.
+                Some(delay) => lease = publish::outlast(run, lease, delay, Stay::Long).await?,
+                None => {
+                    let result = without_token(run, lease.session(), target).await;
+                    return conclude(lease, result);
+                }
+            },
+            Err(failure) => return conclude(lease, Err(failure)),
+        }
+    };
+    publish::publish(run, lease, &own, target).await?.await?;
+    run.context.notices.published_at_settle(&run.job(), target.to_string());
+    Ok(())
+}
+
+/// Moves the first token that is found to a name of our own, and gives that; `None` when there
+/// is none. The ownership was looked at a moment ago.
+async fn look_for_token(
+    run: &Run,
+    session: &mut dyn Session,
+    target: &RemotePath,
+) -> Result<Option<RemotePath>, Failure> {
+    // The own name must be one that the partner can rename to, whatever became of its disk.
+    run.partner.revisit(session, target).await?;
+    bar_late_moves(run, session).await?;
+    take_token(run, session, target).await
+}
+
+/// Settles by what the partner shows instead of a token.
+async fn without_token(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
 ) -> Result<(), Failure> {
-    // The own name must be one that the partner can rename to, whatever became of its disk.
-    run.partner.revisit(session, target).await?;
-    bar_late_moves(run, session).await?;
-    if run.look(|job| job.state.intent.as_ref().is_some_and(|intent| intent.tokens.is_empty())) {
+    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
+    if intent.tokens.is_empty() {
         return send_once_more(run, session, target).await;
     }
-    // What a loss of power can still undo is not believed before the settle delay is over.
-    let settled = publish_token(run, session, target).await?
-        || publish::settle_delay(run).await && publish_token(run, session, target).await?;
-    if settled {
-        return Ok(());
-    }
-    let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     let note = match is_proved(run, session, &intent).await? {
         true => "settled: the file was published before",
         false if holds(session, target, &intent).await? => {
@@ -99,12 +134,11 @@ async fn is_free(session: &mut dyn Session, path: &RemotePath) -> Result<bool, F
     }
 }
 
-/// Publishes the first token that is found; false when none is.
-async fn publish_token(
+async fn take_token(
     run: &Run,
     session: &mut dyn Session,
     target: &RemotePath,
-) -> Result<bool, Failure> {
+) -> Result<Option<RemotePath>, Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     for (index, token) in intent.tokens.iter().enumerate() {
         let Partial { number, path: own, .. } = next_partial(run, session, target).await?;
@@ -131,11 +165,9 @@ async fn publish_token(
             void(run, session, &own, target, (token, found)).await?;
         }
         run.still_owner().await?;
-        publish::publish(run, session, &own, target).await?.await?;
-        run.context.notices.published_at_settle(&run.job(), target.to_string());
-        return Ok(true);
+        return Ok(Some(own));
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Whether the partner is one that held a token of the intent, so that its absence means that

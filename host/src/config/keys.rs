@@ -347,7 +347,7 @@ pub(super) static DEFINITION: Section = Section {
         key(
             "settle_delay_s",
             integer(0, 3600, 0),
-            "Seconds after the publish when the target is looked at again before the job is done, for partners that may lose power; 0: not looked at again.",
+            "Seconds after the publish when it is looked at once more whether it has lasted, before the job is done, for partners that may lose power. The job holds no session meanwhile. 0: not looked at again.",
         ),
     ],
 };

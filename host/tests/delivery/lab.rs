@@ -62,6 +62,7 @@ pub struct Setup {
     pub old_target: bool,
     pub size: usize,
     pub retries: u32,
+    pub sessions: usize,
     pub settle_delay: u64,
     /// Finished jobs that stay out of the history's files.
     pub keep_recent: u64,
@@ -81,6 +82,7 @@ impl Default for Setup {
             old_target: false,
             size: 3 * RESUME_MIN,
             retries: 50,
+            sessions: 4,
             settle_delay: 0,
             keep_recent: 1000,
         }
@@ -185,15 +187,15 @@ impl Lab {
 
     /// Writes the configuration, with more lines for the partner.
     pub fn write_config(&self, more: &str) {
-        let Setup { direction, publish, resume, staging, late_close, settle_delay, .. } =
-            &self.setup;
+        let Setup { direction, publish, resume, staging, .. } = &self.setup;
+        let Setup { late_close, sessions, settle_delay, .. } = &self.setup;
         let (name, settings) = match &self.remote {
             Some(remote) => (remote.transport.name(), remote.settings.as_str()),
             None => (MemoryTransport::NAME, ""),
         };
         let host = format!(
             "[instance]\nname = \"night\"\n[roots]\nsend = [\"data\"]\nreceive = [\"data\"]\n\
-             [limits]\njobs = 16\n[partners.BANK]\ntransport = \"{name}\"\nsessions = 4\n\
+             [limits]\njobs = 16\n[partners.BANK]\ntransport = \"{name}\"\nsessions = {sessions}\n\
              staging = \"{staging}\"\nresume_min_bytes = {RESUME_MIN}\n\
              late_close = \"{late_close}\"\n{settings}\n{more}\n"
         );

@@ -1,11 +1,20 @@
 //! What became of an intent to publish: found out by its token, never guessed.
 
+use std::time::Duration;
+
 use ferryway_core::{Kind, Operation, Outcome, Status, transport::Rename};
-use ferryway_host::{control::api::Command, journal::record::Job};
+use ferryway_host::{
+    control::{
+        Operations,
+        api::{Command, SubmitRequest},
+    },
+    journal::{JournalStore, record::Job},
+};
+use tokio::time::timeout;
 
 use crate::{
-    lab::{Lab, Node, Setup, TARGET, content},
-    wire::{Act, Done, When},
+    lab::{LIMIT, Lab, Node, Setup, TARGET, content},
+    wire::{Act, Done, Point, When, Wire},
 };
 
 const PARTIAL: &str = "in/.ferryway/night.BANK/e1/PRDY011.a1.part";
@@ -278,6 +287,88 @@ async fn a_successor_waits_for_the_settle_delay_too() {
     undo_the_rename(&lab, &format!("{REFUGE}/PRDY011.a1.part"));
     looked.release();
     settles_after_all(&lab, &job, node).await;
+}
+
+/// Longer than a session is trusted to be alive without a sign of it.
+const LONG_DELAY: u64 = 6;
+
+/// How often a node connected.
+fn connects(lab: &Lab, name: &str) -> usize {
+    let entries = lab.log.entries();
+    entries.iter().filter(|d| d.operation == Operation::Connect && d.node == name).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_may_close_an_idle_session_within_the_settle_delay() {
+    for owner in ["n1", "n2"] {
+        let lab = Lab::new(Setup { settle_delay: LONG_DELAY, retries: 0, ..Setup::default() });
+        let wire = lab.wire(owner);
+        wire.closes_idle(Duration::from_secs(LONG_DELAY / 2));
+        let (node, job) = match owner {
+            "n1" => {
+                let node = lab.start_with(wire, owner, Default::default()).await.unwrap();
+                let job = node.submit().await.unwrap();
+                (node, job)
+            }
+            _ => {
+                let job = dies_publishing(&lab, Act::DieAfter).await;
+                (lab.start_with(wire, owner, Default::default()).await.unwrap(), job)
+            }
+        };
+        node.rest(&job.id).await;
+        let result = lab.check(&node, &[job]).await;
+        node.stop().await;
+        let found = (result, sent(&lab), connects(&lab, owner));
+        assert_eq!(found, (Ok(()), 1, 2), "{owner}\n{}", lab.log.print());
+    }
+}
+
+/// Where a job renames from `path`, which is not held up.
+fn passes(wire: &Wire, path: &'static str) -> Point {
+    let point = wire.plan(When::On(Operation::Rename, path), Act::PauseAfter);
+    point.release();
+    point
+}
+
+async fn struck(lab: &Lab, point: &Point) {
+    let strikes = timeout(LIMIT, point.strikes()).await;
+    assert!(strikes.is_ok(), "{}", lab.log.print());
+}
+
+/// Sends the source to a target of its own.
+async fn submit_to(node: &Node, remote: &str) {
+    let (definition, local) = ("PRDY01".parse().unwrap(), Some("report.csv".into()));
+    let request = SubmitRequest { definition, local, remote: Some(remote.to_owned()), key: None };
+    node.desk.submit(vec![request]).await.unwrap();
+}
+
+/// The delay never ends here: whatever another job does with the only session, it does
+/// meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_in_its_settle_delay_holds_no_session() {
+    let lab = Lab::new(Setup { settle_delay: 3600, sessions: 1, ..Setup::default() });
+    let wire = lab.wire("n1");
+    let [first, second] = ["PRDY011.a1", "PRDY012.a1"].map(|path| passes(&wire, path));
+    let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    node.submit().await.unwrap();
+    struck(&lab, &first).await;
+    submit_to(&node, "in/second.csv").await;
+    struck(&lab, &second).await;
+    node.stop().await;
+
+    let wire = lab.wire("n2");
+    let [first, second] = ["PRDY011.a1", "PRDY012.a1"].map(|path| passes(&wire, path));
+    let third = passes(&wire, "PRDY013.a1");
+    let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+    struck(&lab, &first).await;
+    struck(&lab, &second).await;
+    submit_to(&node, "in/third.csv").await;
+    struck(&lab, &third).await;
+    let jobs = node.journal.in_flight().await.unwrap();
+    assert_eq!(jobs.len(), 3);
+    assert!(jobs.iter().all(|job| job.state.intent.is_some()), "{jobs:?}");
+    node.stop().await;
+    assert_eq!(sent(&lab), 3, "{}", lab.log.print());
 }
 
 async fn settles_after_all(lab: &Lab, job: &Job, node: Node) {

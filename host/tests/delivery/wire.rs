@@ -3,7 +3,7 @@
 
 use std::{
     sync::{Arc, Condvar, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ferryway_core::{
@@ -100,6 +100,7 @@ pub struct Done {
 struct State {
     count: usize,
     plans: Vec<(When, Act, Point)>,
+    idle_limit: Option<Duration>,
 }
 
 impl Point {
@@ -188,6 +189,11 @@ impl Wire {
         point
     }
 
+    /// From now on the partner closes sessions that are idle for longer than this.
+    pub fn closes_idle(&self, limit: Duration) {
+        self.state.lock().unwrap().idle_limit = Some(limit);
+    }
+
     fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
         let mut state = self.state.lock().unwrap();
         state.count += 1;
@@ -231,7 +237,8 @@ impl Transport for Wire {
         planned.before().await?;
         let result = self.inner.connect(partner.clone()).await;
         let inner = planned.after(result).await?;
-        Ok(Box::new(WireSession { wire: self.clone(), partner, inner, lost: false }))
+        let (wire, used) = (self.clone(), Instant::now());
+        Ok(Box::new(WireSession { wire, partner, inner, used, lost: false }))
     }
 
     fn listener(&self) -> Option<Arc<dyn Listener>> {
@@ -243,10 +250,19 @@ struct WireSession {
     wire: Wire,
     partner: Partner,
     inner: Box<dyn Session>,
+    used: Instant,
     lost: bool,
 }
 
 impl WireSession {
+    /// Whether the session is lost when it is to be used now.
+    fn is_lost(&mut self) -> bool {
+        let idle = std::mem::replace(&mut self.used, Instant::now()).elapsed();
+        let limit = self.wire.state.lock().unwrap().idle_limit;
+        self.lost |= limit.is_some_and(|limit| idle > limit);
+        self.lost
+    }
+
     /// Does what is planned to be late, as if its session had lived on unseen.
     async fn later(&mut self, begun: &Begun) {
         let Some((Act::Late, point)) = &begun.plan else { return };
@@ -367,7 +383,7 @@ impl Begun {
 /// Performs an operation of the inner session as planned.
 macro_rules! perform {
     ($self:ident, $operation:ident, $path:expr, $to:expr, $call:expr) => {{
-        if $self.lost {
+        if $self.is_lost() {
             return Err(TransportError::closed(Operation::$operation));
         }
         let mut begun = $self.wire.begin(Operation::$operation, $path, $to);
@@ -395,7 +411,7 @@ impl Session for WireSession {
     }
 
     async fn fetch(&mut self, mut download: Download) -> Result<u64> {
-        if self.lost {
+        if self.is_lost() {
             return Err(TransportError::closed(Operation::Fetch));
         }
         let mut begun = self.wire.begin(Operation::Fetch, download.path.as_str(), None);
@@ -411,7 +427,7 @@ impl Session for WireSession {
     }
 
     async fn store(&mut self, mut upload: Upload) -> Result<u64> {
-        if self.lost {
+        if self.is_lost() {
             return Err(TransportError::closed(Operation::Store));
         }
         let span = format!("{} bytes at {}", upload.length, upload.offset);
