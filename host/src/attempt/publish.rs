@@ -178,7 +178,7 @@ async fn rename(
 }
 
 /// Looks after the settle delay whether the rename has lasted: the token must not be back. The
-/// target tells nothing, for an older one may be back as well.
+/// target tells nothing, for its consumer may have taken it, or an older one may be back.
 async fn look_again(
     run: &Run,
     session: &mut dyn Session,
@@ -186,11 +186,10 @@ async fn look_again(
     target: &RemotePath,
 ) -> Result<(), Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
-    let same_disk = match intent.tokens.iter().any(|token| token.witness.is_some()) {
-        true => settle::is_proved(run, session, &intent).await?,
-        false => absence::is_file(session, target).await?,
-    };
-    if same_disk && absence::is_absent(session, token, None).await? {
+    // The rename was confirmed to us: where there never was a witness, none is missed.
+    let same_disk = intent.tokens.iter().all(|token| token.witness.is_none())
+        || settle::is_proved(run, session, &intent).await?;
+    if same_disk && !is_back(run, session, &intent, token).await? {
         return Ok(());
     }
     run.context.notices.publish_lost(&run.job(), target.to_string());
@@ -201,6 +200,26 @@ async fn look_again(
     )
     .at(target)
     .into())
+}
+
+/// Whether the token that was renamed from `path` is back under any of its names: a loss of
+/// power can undo more than the last rename.
+async fn is_back(
+    run: &Run,
+    session: &mut dyn Session,
+    intent: &Intent,
+    path: &RemotePath,
+) -> Result<bool, Failure> {
+    let records = run.partner.staging_records().await;
+    let bears = |token: &&Token| token.names.iter().any(|name| *name == path.as_str());
+    for name in intent.tokens.iter().filter(bears).flat_map(|token| &token.names) {
+        for path in locations(&records, &name.parse()?) {
+            if !absence::is_absent(session, &path, None).await? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whoever has taken the token, the old target must not be moved away for nothing.

@@ -289,6 +289,57 @@ async fn a_successor_waits_for_the_settle_delay_too() {
     settles_after_all(&lab, &job, node).await;
 }
 
+/// The successor moves the token before it publishes it; a loss of power undoes both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_may_come_back_under_an_older_name() {
+    let lab = Lab::new(Setup { old_target: true, settle_delay: 1, ..Setup::default() });
+    let job = dies_publishing(&lab, Act::DieBefore).await;
+    let wire = lab.wire("n2");
+    let renamed = wire.plan(When::On(Operation::Rename, "e2/PRDY011.a2.part"), Act::PauseAfter);
+    let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
+    renamed.strikes().await;
+    undo_the_rename(&lab, &format!("{REFUGE}/PRDY011.a1.part"));
+    renamed.release();
+    settles_after_all(&lab, &job, node).await;
+}
+
+/// A partner that lets us make neither a folder nor a mark.
+fn takes_no_witness(wire: &Wire) -> [Point; 2] {
+    let refused = Act::Refuse(550, Kind::Denied);
+    [(Operation::MakeFolder, "in/.ferryway"), (Operation::Store, "in/.ferryway.")]
+        .map(|(operation, path)| wire.plan(When::Every(operation, path), refused))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_witness_a_consumer_may_take_the_target_within_the_settle_delay() {
+    let lab = Lab::new(Setup { settle_delay: 1, ..Setup::default() });
+    let wire = lab.wire("n1");
+    let refusals = takes_no_witness(&wire);
+    let renamed = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseAfter);
+    let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = node.submit().await.unwrap();
+    renamed.strikes().await;
+    lab.consume().await;
+    renamed.release();
+    assert!(refusals.iter().all(|point| point.fired() > 0), "{}", lab.log.print());
+    counts_as_published(&lab, &job, node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_witness_a_token_that_is_back_is_published_again() {
+    let lab = Lab::new(Setup { old_target: true, settle_delay: 1, ..Setup::default() });
+    let wire = lab.wire("n1");
+    let refusals = takes_no_witness(&wire);
+    let renamed = wire.plan(When::On(Operation::Rename, "a1.part"), Act::PauseAfter);
+    let node = lab.start_with(wire, "n1", Default::default()).await.unwrap();
+    let job = node.submit().await.unwrap();
+    renamed.strikes().await;
+    undo_the_rename(&lab, "in/.report.csv.PRDY011.e1.a1.part");
+    renamed.release();
+    assert!(refusals.iter().all(|point| point.fired() > 0), "{}", lab.log.print());
+    settles_after_all(&lab, &job, node).await;
+}
+
 /// Longer than a session is trusted to be alive without a sign of it.
 const LONG_DELAY: u64 = 6;
 
