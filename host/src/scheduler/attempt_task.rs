@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferryway_core::{
-    Event, JobId, Status,
+    Event, JobId, Kind, Operation, Status,
     policy::{Direction, Publish},
 };
 use jiff::Timestamp;
@@ -174,10 +174,13 @@ async fn suspend(run: &Run, reason: String, notices: &Notices) -> Result<Next, F
     Ok(Next::Suspended)
 }
 
-/// Whether a partner refuses for good what it took from an earlier try of the job. Its disk may
-/// have broken down, as before its service moves to another node, and come back.
+/// Whether a partner takes no file any more where it took one from an earlier try of the job. Its
+/// disk may have broken down, as before its service moves to another node, and come back.
 fn has_worked(job: &Job, failure: &Failure) -> bool {
-    matches!(failure, Failure::Transport(_)) && job.state.moved_bytes > 0
+    let Failure::Transport(error) = failure else { return false };
+    error.operation() == Operation::Store
+        && matches!(error.kind(), Kind::Denied | Kind::Unavailable)
+        && job.state.moved_bytes > 0
 }
 
 /// An open intent is never left behind in the history: its token still has to be moved at

@@ -72,9 +72,8 @@ fn mismatch(library: &Path) -> Mismatch {
 
 /// Builds a plugin in a changed copy of the workspace. `None` where cargo cannot build.
 ///
-/// The copies of all changes share a target directory, which stays for the next run. Two
-/// changes that cargo's hash of a package does not tell apart must not share it: the hash
-/// covers versions and features, but not sources.
+/// Each change has a target directory of its own, which stays for the next run: cargo's hash of a
+/// package covers versions and features, but not sources, and would take the one for the other.
 fn build(label: &str, change: impl FnOnce(&mut Tree)) -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign-plugins");
     fs::create_dir_all(&place).unwrap();
@@ -92,7 +91,9 @@ fn build(label: &str, change: impl FnOnce(&mut Tree)) -> Option<PathBuf> {
     cargo.args(["--message-format=json", "--profile"]);
     // The declaration tells debug and release apart; only what was changed shall differ.
     cargo.arg(if cfg!(debug_assertions) { "dev" } else { "release" });
-    cargo.env("CARGO_TARGET_DIR", place.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo
+        .env("CARGO_TARGET_DIR", place.join("targets").join(label))
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     let messages = String::from_utf8(succeeds(cargo)?).unwrap();
     Some(library(&messages, &package).expect("cargo tells where the library is"))
 }
