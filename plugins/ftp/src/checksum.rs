@@ -27,13 +27,18 @@ impl Wire {
         if length == 0 && !whole {
             return Err(Failure::Unsupported("there is no range without a byte"));
         }
-        let has_hash = features.hash.contains(&algorithm);
+        let (has_hash, ranges) = (features.hash.contains(&algorithm), features.range);
         match command {
-            _ if has_hash && whole => self.hash(path, algorithm, length, whole).await,
+            _ if has_hash && whole => match self.hash(path, algorithm, length, true).await {
+                Err(Failure::Unsupported(_)) if ranges => {
+                    self.hash(path, algorithm, length, false).await
+                }
+                hashed => hashed,
+            },
             // One command with its range is better than a range that a server may keep for the
             // next transfer.
             Some(command) => self.hash_by_extra(command, path, algorithm, length, whole).await,
-            None if has_hash && features.range => self.hash(path, algorithm, length, whole).await,
+            None if has_hash && ranges => self.hash(path, algorithm, length, whole).await,
             None if has_hash => Err(Failure::Unsupported("the partner hashes whole files only")),
             None => Err(Failure::Unsupported("the partner does not compute this hash")),
         }
@@ -94,7 +99,11 @@ impl Wire {
         if !named.eq_ignore_ascii_case(name) {
             return Err(Failure::Protocol(format!("no {name} in `{}`", answer.text)));
         }
-        if !whole && !covers(hashed, length) {
+        if !covers(hashed, length) {
+            if whole {
+                // An upload of a session that is not quite dead still makes it longer.
+                return Err(Failure::Unsupported("the file has grown beside the hash"));
+            }
             self.features.range = false;
             return Err(Failure::Unsupported("the partner hashes whole files only"));
         }

@@ -1,10 +1,12 @@
 //! What a session learns about the files of its partner.
 
+use std::time::Duration;
+
 use ferryway_core::{
     Algorithm, Digest, Kind,
     transport::{EntryKind, Session},
 };
-use ferryway_mocks::ftp_server::Behaviour;
+use ferryway_mocks::ftp_server::{Action, Behaviour, Rule, When};
 
 use crate::support::{Lab, path, upload};
 
@@ -129,5 +131,31 @@ async fn hashes_are_those_of_the_first_bytes() {
         let last = lab.commands().into_iter().rfind(|command| command.starts_with("RANG"));
         assert!(last.is_none_or(|range| range == "RANG 1 0"), "{}", lab.server.transcript());
         assert!(without.contains(&"HASH") || session.capabilities().checksums.len() == 2);
+    }
+}
+
+#[tokio::test]
+async fn a_hash_is_not_one_of_more_bytes_when_the_file_grows_meanwhile() {
+    let sha = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
+    for without in [&[][..], &["RANG"]] {
+        let lab = Lab::new(Behaviour::default().without(without)).await;
+        let mut session = lab.session().await;
+        session.store(upload("a", 0, b"123456")).await.unwrap();
+        let stall = lab.server.faults().add(Rule::new("HASH", When::Before, Action::Stall));
+        let asked =
+            tokio::spawn(async move { session.checksum(path("a"), Algorithm::Sha256, 6).await });
+        stall.wait(Duration::from_secs(5)).await.unwrap();
+        std::fs::write(lab.on_disk("a"), b"123456789").unwrap();
+        stall.release();
+        match asked.await.unwrap() {
+            Ok(digest) => {
+                assert_eq!(Some(digest), Digest::from_hex(Algorithm::Sha256, sha));
+                assert!(without.is_empty());
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+                assert!(!without.is_empty());
+            }
+        }
     }
 }
