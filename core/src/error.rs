@@ -89,6 +89,8 @@ pub enum Operation {
     RemoveFolder,
     /// [`checksum`](crate::transport::Session::checksum)
     Checksum,
+    /// [`tell`](crate::transport::Session::tell)
+    Tell,
     /// [`ping`](crate::transport::Session::ping)
     Ping,
     /// [`close`](crate::transport::Session::close)
@@ -245,6 +247,7 @@ impl fmt::Display for Operation {
             Self::MakeFolder => "make folder",
             Self::RemoveFolder => "remove folder",
             Self::Checksum => "checksum",
+            Self::Tell => "tell",
             Self::Ping => "ping",
             Self::Close => "close",
             Self::Listen => "listen",

@@ -10,6 +10,7 @@ pub mod epoch;
 pub mod error;
 pub mod id;
 pub mod message;
+pub mod notice;
 pub mod path;
 pub mod plugin;
 pub mod policy;
@@ -23,7 +24,7 @@ pub use epoch::Epoch;
 pub use error::{Class, Kind, Operation, TransportError};
 pub use id::{DefinitionId, InstanceName, JobId, PartnerName, RunNumber};
 pub use path::RemotePath;
-pub use policy::{Direction, Publish, ResumePolicy};
+pub use policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy};
 pub use status::{Event, IllegalTransition, Outcome, Status, apply};
 
 // One allocator on both sides of the plugin boundary, by construction: whoever links

@@ -74,6 +74,28 @@ words! {
     }
 }
 
+words! {
+    /// What a new owner does with a job whose post-exit was started and whose end is not known.
+    OnTakeover {
+        /// Leaves it, logs 0215E, and waits for an operator.
+        Ask = "ask",
+        /// Runs the exit again.
+        Rerun = "rerun",
+        /// Takes the exit for done.
+        Skip = "skip",
+    }
+}
+
+words! {
+    /// What becomes of a job whose post-exit failed.
+    OnFailure {
+        /// The job ends as delivered; the failure is on its record.
+        Continue = "continue",
+        /// The job waits for an operator.
+        Ask = "ask",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

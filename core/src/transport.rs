@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::{
     Algorithm, Digest, PartnerName, RemotePath, TransportError,
     bytes::{Meter, Sink, Source},
+    notice::{Notice, Standing},
     reception::{Introduction, Listener},
 };
 
@@ -115,6 +116,15 @@ pub trait Session: Send + 'static {
         algorithm: Algorithm,
         length: u64,
     ) -> Result<Digest>;
+
+    /// Tells the partner about a job of ours, and hears how its own job stands then; `None` for a
+    /// notice that is about no job. On `Ok` the partner has durably taken it in; its job may
+    /// still be under way, and is asked about by telling the notice again.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capabilities::notices`]; else when [`TransportError::outcome_unknown`],
+    /// the notice may have been taken in. It may be told again.
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>>;
 
     /// Asks the partner for a sign of life.
     ///
@@ -228,6 +238,8 @@ pub struct Capabilities {
     pub checksums: Vec<Algorithm>,
     /// Whether the partner itself refuses an older epoch.
     pub epoch_fencing: bool,
+    /// Whether the partner can be told about jobs.
+    pub notices: bool,
 }
 
 /// Whether a transfer can start at an offset.

@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use ferryway_core::{Direction, Event, Publish, ResumePolicy};
 use ferryway_host::journal::{
     JournalStore, NodeName, Options, SqliteJournal,
-    record::{Job, JobSpec},
+    record::{Exits, Job, JobSpec},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -42,6 +42,9 @@ fn spec(definition: &str) -> JobSpec {
         resume: ResumePolicy::Verified,
         settle_delay_s: 0,
         key: None,
+        told: None,
+        origin: None,
+        exits: Exits::default(),
     }
 }
 

@@ -73,7 +73,8 @@ mod tests {
         journal::{
             JournalError, Receipt,
             record::{
-                Checkpoint, Entry, Fence, HistoryQuery, JobSpec, JobState, Leftover, Staging, Step,
+                Checkpoint, Entry, Exits, Fence, HistoryQuery, JobSpec, JobState, Leftover,
+                Staging, Step,
             },
         },
     };
@@ -123,6 +124,9 @@ mod tests {
                 resume: ResumePolicy::Verified,
                 settle_delay_s: 0,
                 key: None,
+                told: None,
+                origin: None,
+                exits: Exits::default(),
             },
             status,
             version: 3,

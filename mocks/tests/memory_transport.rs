@@ -72,6 +72,7 @@ async fn the_suite_skips_what_a_poor_partner_lacks() {
         lists_hidden: false,
         checksums: Vec::new(),
         epoch_fencing: false,
+        notices: false,
     };
     let subject = subject(transport().with_capabilities(poor), Some("in"));
     let report = conformance::run_all(&subject).await;

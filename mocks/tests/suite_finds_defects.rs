@@ -10,6 +10,7 @@ use ferryway_core::{
     Algorithm, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::{Meter, Sink, Source},
     error::Reply,
+    notice::{Notice, Standing},
     reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Rename, Result, Session, Stat, Transport,
@@ -252,6 +253,10 @@ impl Session for DefectiveSession {
             length = self.0.stat(path.clone()).await?.size.unwrap_or(length);
         }
         self.0.checksum(path, algorithm, length).await
+    }
+
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
+        self.0.tell(notice).await
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::side::Side;
 use crate::{
     Algorithm, Digest, Operation, RemotePath, TransportError,
+    notice::{Notice, Standing},
     reception::{Rebuff, Reception, Visitor},
     transport::{Capabilities, Download, Result, Session, Stat, Upload},
 };
@@ -136,6 +137,10 @@ impl Session for RelayedSession {
     ) -> Result<Digest> {
         self.run(Operation::Checksum, move |session| session.checksum(path, algorithm, length))
             .await
+    }
+
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
+        self.run(Operation::Tell, move |session| session.tell(notice)).await
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use ferryway_core::{
     DefinitionId, Digest, Epoch, Event, IllegalTransition, InstanceName, JobId, PartnerName,
     RemotePath, RunNumber, Status, apply,
-    policy::{Direction, Publish, ResumePolicy},
+    notice::{Reference, Standing},
+    policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,57 @@ pub struct JobSpec {
     /// The submitter's own key: a second request with the same key is the same job.
     #[serde(default)]
     pub key: Option<String>,
+    /// The partner that is told about the job: the same one, or another host behind the same
+    /// door. Without one nobody is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<PartnerName>,
+    /// The job of another host that this one is the receiving side of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// The user's programs around the transfer.
+    #[serde(default, skip_serializing_if = "Exits::is_none")]
+    pub exits: Exits,
+}
+
+/// Where a job of the receiving side comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The visitor that announced it, as the configuration names it.
+    pub visitor: PartnerName,
+    /// The visitor's instance.
+    pub instance: InstanceName,
+    /// The visitor's own job, and which delivery of it.
+    pub of: Reference,
+}
+
+/// The user's programs around a transfer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exits {
+    /// Runs before the file is looked at.
+    pub pre: Option<Exit>,
+    /// Runs after the file is delivered.
+    pub post: Option<Exit>,
+}
+
+/// A program of the user's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The program, below the install directory's `exits/` or absolute, and its arguments.
+    pub command: Vec<String>,
+    /// Seconds after which it is ended by force.
+    pub timeout_s: u64,
+    /// Exit codes that mean success.
+    pub success: Vec<i32>,
+    /// Exit codes that mean: try again later. Of a pre-exit only.
+    #[serde(default)]
+    pub retry: Vec<i32>,
+    /// What becomes of the job when it fails. Of a post-exit only: without its pre-exit no job
+    /// goes on.
+    pub on_failure: OnFailure,
+    /// What a new owner does when its end is not known. Of a post-exit only: a pre-exit is run
+    /// again.
+    pub on_takeover: OnTakeover,
 }
 
 /// The part of a job that its owner rewrites as it goes.
@@ -97,6 +149,36 @@ pub struct JobState {
     pub last_error: Option<String>,
     /// Whether an operator holds the job (else a suspended job ran out of retries).
     pub held: bool,
+    /// How often the job was restarted by force, each time to deliver once more.
+    pub forced: u32,
+    /// The pre-exit of this delivery.
+    pub pre_exit: ExitState,
+    /// The post-exit of this delivery.
+    pub post_exit: ExitState,
+    /// How the partner's own job stood when it was last heard of.
+    pub peer: Option<Standing>,
+}
+
+/// What is known of a user exit's runs. An exit whose end is on record never runs again, unless
+/// an operator says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExitState {
+    /// How often it was about to start.
+    pub starts: u32,
+    /// How its last run ended.
+    pub end: Option<ExitEnd>,
+}
+
+/// How a user exit ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitEnd {
+    /// Whether this is a success by the exit's own codes.
+    pub success: bool,
+    /// How, in words: `exit code 3`, `signal 9`, `no end within 60 s`.
+    pub how: String,
+    /// The end of what it printed.
+    pub output: String,
 }
 
 /// One try on the wire.
@@ -285,7 +367,23 @@ pub struct HistoryQuery {
     pub before_sequence: Option<u64>,
 }
 
+impl Exits {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.pre.is_none() && self.post.is_none()
+    }
+}
+
 impl JobState {
+    /// Makes what follows another delivery: its exits are to run again, and the partner is told
+    /// of it as of another job.
+    fn deliver_once_more(&mut self) {
+        self.forced += 1;
+        self.pre_exit = ExitState::default();
+        self.post_exit = ExitState::default();
+        self.peer = None;
+    }
+
     /// Makes `attempt` the newest one; the one before it is kept with its own names.
     pub fn begin_attempt(&mut self, attempt: Attempt) {
         self.attempts = attempt.number;
@@ -318,6 +416,9 @@ impl Job {
         let mut next = self.clone();
         for &event in events {
             next.status = apply(next.status, event)?;
+            if event == Event::ForceRestart {
+                next.state.deliver_once_more();
+            }
         }
         change(&mut next.state);
         next.version += 1;
@@ -330,6 +431,11 @@ impl Job {
             patient: false,
         };
         Ok((next, step))
+    }
+
+    /// The job and its present delivery, as a partner is told.
+    pub fn reference(&self) -> Reference {
+        Reference { job: self.id.clone(), delivery: self.state.forced + 1 }
     }
 
     /// The file on our side. A template that no longer parses is taken as it stands.

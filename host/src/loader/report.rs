@@ -113,6 +113,7 @@ struct Summary {
     lists_hidden: bool,
     checksums: Vec<String>,
     epoch_fencing: bool,
+    notices: bool,
 }
 
 impl Summary {
@@ -130,6 +131,7 @@ impl Summary {
             lists_hidden: capabilities.lists_hidden,
             checksums: capabilities.checksums.iter().map(ToString::to_string).collect(),
             epoch_fencing: capabilities.epoch_fencing,
+            notices: capabilities.notices,
         }
     }
 }
@@ -144,13 +146,14 @@ impl fmt::Display for Summary {
         write!(
             f,
             "resume: {}; rename: {}; size: {}; folders: {}; lists hidden: {}; checksums: \
-             {checksums}; epoch fencing: {}",
+             {checksums}; epoch fencing: {}; notices: {}",
             yes_no(self.resume),
             self.rename,
             yes_no(self.size),
             yes_no(self.folders),
             yes_no(self.lists_hidden),
             yes_no(self.epoch_fencing),
+            yes_no(self.notices),
         )
     }
 }

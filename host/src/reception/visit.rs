@@ -8,6 +8,7 @@ use std::{
 use async_trait::async_trait;
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError,
+    notice::{Notice, Standing},
     transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
 };
 use tokio::task::spawn_blocking;
@@ -113,6 +114,7 @@ impl Session for Visit {
             lists_hidden: true,
             checksums: vec![Algorithm::Blake3],
             epoch_fencing: true,
+            notices: false,
         }
     }
 
@@ -238,6 +240,10 @@ impl Session for Visit {
         let digest = hashed.digest();
         self.hashed = Some(hashed);
         digest.ok_or_else(|| Refusal::NotNow("no hash".to_owned()).into_error(operation))
+    }
+
+    async fn tell(&mut self, _: Notice) -> Result<Option<Standing>> {
+        Err(TransportError::unsupported(Operation::Tell, "this host takes no notices"))
     }
 
     async fn ping(&mut self) -> Result<()> {

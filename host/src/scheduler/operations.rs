@@ -15,7 +15,7 @@ use crate::{
     },
     journal::{
         JournalError,
-        record::{Entry, HistoryQuery, Job, JobSpec},
+        record::{Entry, Exits, HistoryQuery, Job, JobSpec},
     },
 };
 
@@ -197,6 +197,9 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
         resume: definition.resume,
         settle_delay_s: definition.settle_delay.as_secs(),
         key: request.key.clone(),
+        told: None,
+        origin: None,
+        exits: Exits::default(),
     })
 }
 

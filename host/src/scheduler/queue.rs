@@ -243,7 +243,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{JobSpec, JobState};
+    use crate::journal::record::{Exits, JobSpec, JobState};
     use ferryway_core::{
         Epoch, RunNumber, Status,
         policy::{Publish, ResumePolicy},
@@ -266,6 +266,9 @@ mod tests {
                 resume: ResumePolicy::Verified,
                 settle_delay_s: 0,
                 key: None,
+                told: None,
+                origin: None,
+                exits: Exits::default(),
             },
             status: Status::Accepted,
             version: 1,

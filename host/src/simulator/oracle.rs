@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        journal::record::{Job, JobSpec, JobState},
+        journal::record::{Exits, Job, JobSpec, JobState},
         simulator::rows::RowId,
     };
 
@@ -163,6 +163,9 @@ mod tests {
                 resume: ferryway_core::ResumePolicy::Verified,
                 settle_delay_s: 0,
                 key: None,
+                told: None,
+                origin: None,
+                exits: Exits::default(),
             },
             status,
             version: 1,

@@ -238,6 +238,7 @@ impl Lab {
             lists_hidden,
             checksums,
             epoch_fencing: false,
+            notices: false,
         }))
     }
 

@@ -7,7 +7,7 @@ use ferryway_host::{
     control::Operations,
     journal::{
         JournalStore,
-        record::{HistoryQuery, JobSpec},
+        record::{Exits, HistoryQuery, JobSpec},
     },
 };
 
@@ -85,6 +85,9 @@ async fn ten_thousand_jobs_in_flight_are_taken_over() {
         resume: lab.setup.resume,
         settle_delay_s: 0,
         key: None,
+        told: None,
+        origin: None,
+        exits: Exits::default(),
     };
     for batch in 0..JOBS / 1000 {
         let specs = (0..1000).map(|n| spec(batch * 1000 + n)).collect();

@@ -10,6 +10,7 @@ use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::{Sink, Source},
     error::Reply,
+    notice::{Notice, Standing},
     reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
@@ -475,6 +476,10 @@ impl Session for WireSession {
     ) -> Result<Digest> {
         let at = path.to_string();
         perform!(self, Checksum, &at, None, self.inner.checksum(path, algorithm, length))
+    }
+
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
+        perform!(self, Tell, "", None, self.inner.tell(notice))
     }
 
     async fn ping(&mut self) -> Result<()> {

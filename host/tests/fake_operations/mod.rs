@@ -15,7 +15,7 @@ use ferryway_host::{
         Operations,
         api::{Command, Health, JobView, Progress, Reason, Refusal, SubmitRequest},
     },
-    journal::record::{Entry, HistoryQuery, Job, JobSpec, JobState},
+    journal::record::{Entry, Exits, HistoryQuery, Job, JobSpec, JobState},
 };
 use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockWriteGuard, watch};
@@ -251,6 +251,9 @@ fn accept(state: &mut State, request: SubmitRequest) -> Job {
             resume: ResumePolicy::Verified,
             settle_delay_s: 0,
             key: request.key,
+            told: None,
+            origin: None,
+            exits: Exits::default(),
         },
         status: Status::Accepted,
         version: 1,

@@ -25,7 +25,7 @@ use std::{
 use ferryway_core::{Direction, Event, Publish, ResumePolicy};
 use ferryway_host::journal::{
     Clock, Durability, JournalStore, NodeName, Options, Result, SqliteJournal, Takeover,
-    record::{Job, JobSpec, Step},
+    record::{Exits, Job, JobSpec, Step},
 };
 use jiff::Timestamp;
 
@@ -101,6 +101,9 @@ fn spec(definition: &str) -> JobSpec {
         resume: ResumePolicy::Verified,
         settle_delay_s: 0,
         key: None,
+        told: None,
+        origin: None,
+        exits: Exits::default(),
     }
 }
 

@@ -89,7 +89,7 @@ fn a_refused_file_stops_no_other_and_the_report_tells_both() {
     for expected in [
         "unruly  unruly-transport 0.7.0  ",
         "resume: yes; rename: refuses existing; size: yes; folders: no; lists hidden: yes; \
-         checksums: SHA-256 CRC32; epoch fencing: no",
+         checksums: SHA-256 CRC32; epoch fencing: no; notices: no",
         "\n    it is not a shared library: ",
         "\n    to do: copy the library again, or remove the file",
     ] {

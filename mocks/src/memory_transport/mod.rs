@@ -42,6 +42,7 @@ impl MemoryTransport {
             lists_hidden: true,
             checksums: vec![Algorithm::Sha256, Algorithm::Crc32],
             epoch_fencing: false,
+            notices: false,
         };
         Self { partner, capabilities, faults: MemoryFaults::default() }
     }

@@ -6,6 +6,7 @@ use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::CHUNK_BYTES,
     error::Reply,
+    notice::{Notice, Standing},
     transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Upload},
 };
 use sha2::Digest as _;
@@ -273,6 +274,10 @@ impl Session for MemorySession {
     ) -> Result<Digest> {
         let act = async |session: &mut Self| session.hash(&path, algorithm, length);
         self.perform(Operation::Checksum, Some(&path), act).await
+    }
+
+    async fn tell(&mut self, _: Notice) -> Result<Option<Standing>> {
+        Err(TransportError::unsupported(Operation::Tell, "the partner takes no notices"))
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -71,6 +71,7 @@ impl Transport for Ftp {
             lists_hidden: true,
             checksums: vec![Algorithm::Sha256, Algorithm::Crc32],
             epoch_fencing: false,
+            notices: false,
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
+    notice::{Notice, Standing},
     transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Upload},
 };
 
@@ -78,6 +79,7 @@ fn capabilities(wire: &Wire) -> Capabilities {
         lists_hidden: wire.lists_hidden(),
         checksums: features.checksums(),
         epoch_fencing: false,
+        notices: false,
     }
 }
 
@@ -149,6 +151,10 @@ impl Session for FtpSession {
         let mut wire = self.take(Operation::Checksum)?;
         let result = wire.checksum(&path, algorithm, length).await;
         self.keep(wire, Operation::Checksum, Some(&path), result)
+    }
+
+    async fn tell(&mut self, _: Notice) -> Result<Option<Standing>> {
+        Err(TransportError::unsupported(Operation::Tell, "an FTP server takes no notices"))
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -14,7 +14,10 @@
 
 use std::time::SystemTime;
 
-use ferryway_core::Algorithm;
+use ferryway_core::{
+    Algorithm,
+    notice::{Notice, Standing},
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol. Both ends speak the same one.
@@ -114,6 +117,8 @@ pub(crate) enum Request {
     RemoveFolder { path: String },
     /// Hash the first bytes of a file.
     Checksum { path: String, algorithm: Algorithm, length: u64 },
+    /// Take in what is told about a job.
+    Tell { notice: Notice },
     /// Give a sign of life of the whole way through the host.
     Ping,
 }
@@ -131,6 +136,8 @@ pub(crate) enum Answer {
     Bytes(u64),
     /// A hash, in hexadecimal digits.
     Digest(String),
+    /// How the job stands that a notice was about.
+    Standing(Option<Standing>),
 }
 
 /// The capabilities of a host's session, as far as they may differ.
@@ -142,6 +149,8 @@ pub(crate) struct Offer {
     pub(crate) replaces: bool,
     /// The hashes that it computes.
     pub(crate) checksums: Vec<Algorithm>,
+    /// It can be told about jobs.
+    pub(crate) notices: bool,
 }
 
 /// Why a request was not carried out.

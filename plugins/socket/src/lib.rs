@@ -97,6 +97,7 @@ fn capabilities() -> Capabilities {
         lists_hidden: true,
         checksums: vec![Algorithm::Blake3],
         epoch_fencing: true,
+        notices: true,
     }
 }
 

@@ -6,6 +6,7 @@ use std::{io, time::SystemTime};
 use ferryway_core::{
     Epoch, InstanceName, RemotePath,
     bytes::{ByteSink, ByteSource, Meter, Sink, Source},
+    notice::Notice,
     reception::{Introduction, Reception, Visitor},
     transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
 };
@@ -103,6 +104,7 @@ fn offer(session: &dyn Session) -> Offer {
         resume: capabilities.resume == Resume::AtOffset,
         replaces: capabilities.rename == Rename::Replaces,
         checksums: capabilities.checksums,
+        notices: capabilities.notices,
     }
 }
 
@@ -147,6 +149,7 @@ enum Brief {
     MakeFolder(RemotePath),
     RemoveFolder(RemotePath),
     Checksum(RemotePath, ferryway_core::Algorithm, u64),
+    Tell(Notice),
     Ping,
 }
 
@@ -177,6 +180,7 @@ impl Checked {
             Request::Checksum { path: of, algorithm, length } => {
                 Self::Brief(Brief::Checksum(path(of)?, algorithm, length))
             }
+            Request::Tell { notice } => Self::Brief(Brief::Tell(notice)),
             Request::Ping => Self::Brief(Brief::Ping),
         })
     }
@@ -202,6 +206,7 @@ impl Brief {
                 let digest = session.checksum(path, algorithm, length).await?;
                 Answer::Digest(digest.hex().to_owned())
             }
+            Self::Tell(notice) => Answer::Standing(session.tell(notice).await?),
             Self::Ping => session.ping().await.map(|()| Answer::Nothing)?,
         })
     }

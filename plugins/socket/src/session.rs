@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
     bytes::{Meter, Sink, Source},
+    notice::{Notice, Standing},
     reception::Introduction,
     transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
 };
@@ -192,6 +193,17 @@ impl Session for SocketSession {
         }
     }
 
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
+        if !self.capabilities.notices {
+            let message = "the partner takes no notices";
+            return Err(TransportError::unsupported(Operation::Tell, message));
+        }
+        match self.ask(Operation::Tell, None, Request::Tell { notice }).await? {
+            Answer::Standing(standing) => Ok(standing),
+            other => Err(self.nonsense(Operation::Tell, &other)),
+        }
+    }
+
     async fn ping(&mut self) -> Result<()> {
         match self.ask(Operation::Ping, None, Request::Ping).await? {
             Answer::Nothing => Ok(()),
@@ -368,6 +380,7 @@ fn narrowed(offer: &Offer) -> Capabilities {
             .copied()
             .filter(|algorithm| most.checksums.contains(algorithm))
             .collect(),
+        notices: offer.notices,
         ..most
     }
 }

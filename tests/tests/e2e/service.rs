@@ -9,7 +9,7 @@ use ferryway_core::{
 };
 use ferryway_host::journal::{
     JournalStore, NodeName, Options, SqliteJournal,
-    record::{Job, JobSpec},
+    record::{Exits, Job, JobSpec},
 };
 use ferryway_tests::{
     content::Content,
@@ -165,6 +165,9 @@ fn dies_in_post_exit(world: &World) -> JobId {
             resume: ResumePolicy::Verified,
             settle_delay_s: 0,
             key: None,
+            told: None,
+            origin: None,
+            exits: Exits::default(),
         };
         let mut jobs = journal.accept(vec![spec; 4]).await.unwrap();
         let job = jobs.pop().unwrap();

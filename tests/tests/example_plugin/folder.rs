@@ -11,6 +11,7 @@ use ferryway_core::{
     Algorithm, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
     bytes::CHUNK_BYTES,
     error::Reply,
+    notice::{Notice, Standing},
     reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, EntryKind, Partner, Rename, Result, Resume, Session,
@@ -43,6 +44,7 @@ impl Transport for Folder {
             lists_hidden: true,
             checksums: Vec::new(),
             epoch_fencing: false,
+            notices: false,
         }
     }
 
@@ -174,6 +176,10 @@ impl Session for FolderSession {
 
     async fn checksum(&mut self, _: RemotePath, _: Algorithm, _: u64) -> Result<Digest> {
         Err(TransportError::unsupported(Operation::Checksum, "a folder computes no hashes"))
+    }
+
+    async fn tell(&mut self, _: Notice) -> Result<Option<Standing>> {
+        Err(TransportError::unsupported(Operation::Tell, "a folder takes no notices"))
     }
 
     async fn ping(&mut self) -> Result<()> {

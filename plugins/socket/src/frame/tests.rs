@@ -1,5 +1,9 @@
 //! Frames survive the way; nothing else passes for one.
 
+use ferryway_core::{
+    Digest, Direction, JobId, RemotePath, RunNumber, Status,
+    notice::{Announcement, Delivery, Reference, Withdrawal},
+};
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
@@ -47,18 +51,53 @@ fn request() -> impl Strategy<Value = Request> {
         text().prop_map(|path| Request::RemoveFolder { path }),
         (text(), algorithm(), any::<u64>())
             .prop_map(|(path, algorithm, length)| Request::Checksum { path, algorithm, length }),
+        notice().prop_map(|notice| Request::Tell { notice }),
         Just(Request::Ping),
     ]
 }
 
+fn notice() -> impl Strategy<Value = Notice> {
+    let of = || {
+        (1..9999_u64, any::<u32>()).prop_map(|(run, delivery)| {
+            let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(run));
+            Reference { job, delivery }
+        })
+    };
+    let path = || "[a-z/]{1,20}[a-z]".prop_map(|path| path.parse::<RemotePath>());
+    let path = move || path().prop_filter_map("no path", Result::ok);
+    prop_oneof![
+        (of(), path(), any::<bool>(), option::of(any::<u64>())).prop_map(
+            |(of, path, sends, size)| {
+                let direction = if sends { Direction::Send } else { Direction::Fetch };
+                let definition = "PRDY01".parse().unwrap();
+                Notice::Announce(Announcement { of, definition, direction, path, size })
+            }
+        ),
+        (of(), path(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(of, path, size, digest)| {
+            let digest = Some(Digest::from_bytes(Algorithm::Blake3, &digest));
+            Notice::Delivered(Delivery { of, path, size, digest })
+        }),
+        (of(), text()).prop_map(|(of, reason)| Notice::Withdraw(Withdrawal { of, reason })),
+        Just(Notice::Back),
+    ]
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    (1..9999_u64, 0..Status::EACH.len(), option::of(text())).prop_map(|(run, status, open)| {
+        let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(run));
+        Standing { job, status: Status::EACH[status], open }
+    })
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
-    let offer = (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4));
+    let offer = (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4), any::<bool>());
     prop_oneof![
         Just(Answer::Nothing),
-        offer.prop_map(|(resume, replaces, checksums)| Answer::Opened(Offer {
+        offer.prop_map(|(resume, replaces, checksums, notices)| Answer::Opened(Offer {
             resume,
             replaces,
-            checksums
+            checksums,
+            notices
         })),
         (any::<bool>(), option::of(any::<u64>()), option::of(0..u32::MAX)).prop_map(
             |(folder, size, modified)| Answer::Stat {
@@ -71,6 +110,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         ),
         any::<u64>().prop_map(Answer::Bytes),
         text().prop_map(Answer::Digest),
+        option::of(standing()).prop_map(Answer::Standing),
     ]
 }
 

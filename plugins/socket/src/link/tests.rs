@@ -76,7 +76,7 @@ fn open() -> Body {
 }
 
 fn opened() -> Offer {
-    Offer { resume: true, replaces: true, checksums: Vec::new() }
+    Offer { resume: true, replaces: true, checksums: Vec::new(), notices: true }
 }
 
 /// As the relay does: says that the stream is open, however long that takes.
