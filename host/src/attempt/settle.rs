@@ -306,6 +306,9 @@ async fn void(
 }
 
 /// Puts the old target back where it was moved away, unless another file is there by now.
+///
+/// # Errors
+/// Also when the partner holds on to it: the intent, which knows its name, stays on record.
 async fn put_back(
     run: &Run,
     session: &mut dyn Session,
@@ -321,12 +324,16 @@ async fn put_back(
             if absence::is_file(session, target).await? {
                 break;
             }
-            match session.rename(path, target.clone()).await {
+            match session.rename(path.clone(), target.clone()).await {
+                Ok(()) => {}
                 Err(error) if error.reply().is_none() && error.kind() != Kind::NotFound => {
                     return Err(error.into());
                 }
-                // It is not there, or the partner holds on to it; then it stays.
-                _ => {}
+                Err(error) => {
+                    if !absence::is_absent(session, &path, None).await? {
+                        return Err(publish::held(&path, error).into());
+                    }
+                }
             }
         }
     }

@@ -435,7 +435,7 @@ async fn settles_after_all(lab: &Lab, job: &Job, node: Node) {
 /// source is gone: the old target is put back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_target_that_was_moved_away_is_not_lost() {
-    for staging in ["folder", "beside"] {
+    for (staging, held) in [("folder", false), ("beside", false), ("folder", true)] {
         let rename = Rename::RefusesExisting;
         let lab = Lab::new(Setup { staging, rename, old_target: true, ..Setup::default() });
         let wire = lab.wire("n1");
@@ -448,9 +448,14 @@ async fn an_old_target_that_was_moved_away_is_not_lost() {
             lab.partner.put(&path, *b"short");
         }
         std::fs::remove_file(lab.local()).unwrap();
-        let node = lab.start("n2").await;
+        let wire = lab.wire("n2");
+        let refused = held.then(|| {
+            wire.plan(When::On(Operation::Rename, ".old"), Act::Refuse(550, Kind::Unavailable))
+        });
+        let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
         let job = node.rest(&job.id).await;
         assert_eq!(job.status, Status::Idle(Outcome::Failed));
+        assert!(refused.is_none_or(|point| point.fired() == 1), "{}", lab.log.print());
         let result = node.quiet().await.and(lab.target(b"the old report")).and(lab.tidy());
         node.stop().await;
         assert_eq!(result, Ok(()), "{staging}\n{}", lab.log.print());
