@@ -450,7 +450,10 @@ async fn an_old_target_that_was_moved_away_is_not_lost() {
         std::fs::remove_file(lab.local()).unwrap();
         let wire = lab.wire("n2");
         let refused = held.then(|| {
-            wire.plan(When::On(Operation::Rename, ".old"), Act::Refuse(550, Kind::Unavailable))
+            wire.plan(
+                When::On(Operation::Rename, "from-e1.1/PRDY011.a2.old"),
+                Act::Refuse(550, Kind::Unavailable),
+            )
         });
         let node = lab.start_with(wire, "n2", Default::default()).await.unwrap();
         let job = node.rest(&job.id).await;
