@@ -127,7 +127,10 @@ fn check(dir: &Path) -> ExitCode {
     let checked = Config::load(dir).and_then(|config| {
         let plugins = Loader::of_installation(dir).load();
         let warnings = service::check_transports(&config, &plugins)?;
-        Ok((config, warnings))
+        match config.lacking.is_empty() {
+            true => Ok((config, warnings)),
+            false => Err(config.lacking),
+        }
     });
     let named = InstallDir::new(dir).map_or(Ok(None), |install| source_address::load(&install));
     match (checked, named) {

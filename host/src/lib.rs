@@ -9,6 +9,7 @@ pub mod control;
 pub mod demo;
 pub mod digest;
 pub mod durable;
+pub mod exits;
 pub mod install;
 pub mod journal;
 #[cfg(feature = "laboratory")]

@@ -19,6 +19,7 @@ use crate::{
     causes::chain,
     config::{Config, Fault},
     control::api::Command,
+    exits::When,
     journal::{
         JournalError, Takeover, Warning,
         record::{Fence, Job},
@@ -343,6 +344,35 @@ impl Notices {
     /// A job's post-exit may have run: nobody but an operator can decide.
     pub fn cannot_recover(&self, job: &Job) {
         self.tell(job, |job| Message::CannotRecover { job });
+    }
+
+    /// A program of the user's starts.
+    pub fn exit_started(&self, job: &Job, when: When) {
+        let (exit, run) = (when.to_string(), when.state(&job.state).starts);
+        self.tell(job, |job| Message::ExitStarted { job, exit, run });
+    }
+
+    /// A program of the user's has ended, and all is well.
+    pub fn exit_ended(&self, job: &Job, when: When, how: &str) {
+        let (exit, how) = (when.to_string(), how.to_owned());
+        self.tell(job, |job| Message::ExitEnded { job, exit, how });
+    }
+
+    /// A program of the user's has failed.
+    pub fn exit_failed(&self, job: &Job, when: When, how: &str) {
+        let (exit, how) = (when.to_string(), how.to_owned());
+        self.tell(job, |job| Message::ExitFailed { job, exit, how });
+    }
+
+    /// A program of the user's was ended by force.
+    pub fn exit_timed_out(&self, job: &Job, when: When, limit: Duration) {
+        let (exit, seconds) = (when.to_string(), limit.as_secs());
+        self.tell(job, |job| Message::ExitTimedOut { job, exit, seconds });
+    }
+
+    /// A program of the user's that may not have run is taken for done.
+    pub fn exit_skipped(&self, job: &Job) {
+        self.tell(job, |job| Message::ExitSkipped { job });
     }
 
     fn tell(&self, job: &Job, message: impl FnOnce(JobId) -> Message) {

@@ -86,7 +86,7 @@ pub async fn run(options: RunOptions) -> Result<(), ServiceError> {
     let warnings = check_transports(&config, &plugins).map_err(ServiceError::Config)?;
     let notices = Arc::new(Notices::open(&config));
     notices.plugins(&plugins);
-    notices.config_warnings(config.warnings.iter().chain(&warnings));
+    notices.config_warnings(config.warnings.iter().chain(&config.lacking).chain(&warnings));
     let node = options.node.clone().unwrap_or_else(|| config.host_name.clone());
     // A living host that is to be replaced keeps its socket until the instance is ours.
     let socket = match options.take_over {

@@ -8,11 +8,14 @@ use std::{
 use ferryway_core::{DefinitionId, Direction, PartnerName, Publish, RemotePath, ResumePolicy};
 
 use super::{
+    exit,
     fault::{Fault, Position, listed, nearest},
+    layout::InstallDir,
     reader::{Located, Reader},
     roots::LocalRoots,
     template::{Place, Template},
 };
+use crate::journal::record::Exits;
 
 /// A kind of transfer; each job is a run of one.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Definition {
     pub priority: i32,
     /// How long after the publish the target is looked at again; zero: not at all.
     pub settle_delay: Duration,
+    /// The user's programs around the transfer.
+    pub exits: Exits,
     pub(super) file: PathBuf,
     pub(super) position: Position,
 }
@@ -48,6 +53,7 @@ impl Definition {
     /// Reads one definition. `partners` are the names that the configuration has tables for.
     pub(super) fn read(
         mut reader: Reader<'_>,
+        install: &InstallDir,
         roots: &LocalRoots,
         partners: &[String],
     ) -> Option<Self> {
@@ -61,6 +67,7 @@ impl Definition {
         let resume = reader.word("resume", ResumePolicy::from_word);
         let priority = i32::try_from(reader.integer("priority")).unwrap_or_default();
         let settle_delay = Duration::from_secs(reader.integer("settle_delay_s").unsigned_abs());
+        let exits = exit::read(&mut reader, install);
         check_partner(&reader, partner.as_ref(), partners);
         check_remote(&reader, remote.as_ref());
         if let Some(direction) = direction {
@@ -81,6 +88,7 @@ impl Definition {
             resume: resume?,
             priority,
             settle_delay,
+            exits,
         })
     }
 

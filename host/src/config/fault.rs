@@ -75,6 +75,15 @@ impl fmt::Display for Fault {
 pub(super) struct Findings {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
+    lacking: RefCell<Vec<Fault>>,
+}
+
+/// The same, each kind in the order of files and lines.
+#[derive(Debug)]
+pub(super) struct Sorted {
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Fault>,
+    pub(super) lacking: Vec<Fault>,
 }
 
 impl Findings {
@@ -86,14 +95,22 @@ impl Findings {
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// The faults and the warnings, each in the order of files and lines.
-    pub(super) fn sorted(self) -> (Vec<Fault>, Vec<Fault>) {
+    /// Notes what this machine does not have now.
+    pub(super) fn lack(&self, fault: Fault) {
+        self.lacking.borrow_mut().push(fault);
+    }
+
+    pub(super) fn sorted(self) -> Sorted {
         let sorted = |list: RefCell<Vec<Fault>>| {
             let mut list = list.into_inner();
             list.sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
             list
         };
-        (sorted(self.faults), sorted(self.warnings))
+        Sorted {
+            faults: sorted(self.faults),
+            warnings: sorted(self.warnings),
+            lacking: sorted(self.lacking),
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! Every key of the configuration: what the reader accepts and what the documentation says
 //! come from these tables alone.
 
-use ferryway_core::{Direction, Publish, ResumePolicy, message::Language};
+use ferryway_core::{
+    Direction, Publish, ResumePolicy,
+    message::Language,
+    policy::{OnFailure, OnTakeover},
+};
 
 use super::{
     partner::{LateClose, Staging},
@@ -39,6 +43,8 @@ pub(super) enum Kind {
     Texts,
     /// A whole number.
     Integer { min: i64, max: i64, default: i64 },
+    /// A list of whole numbers.
+    Integers { min: i64, max: i64, default: &'static [i64] },
     /// A number.
     Number { min: f64, max: f64, default: f64 },
     /// One of these words; without a default it must be there.
@@ -56,6 +62,7 @@ impl Kind {
             Self::Text | Self::OptionalText(_) | Self::Word { .. } => "a string",
             Self::Texts => "a list of strings",
             Self::Integer { .. } => "a whole number",
+            Self::Integers { .. } => "a list of whole numbers",
             Self::Number { .. } => "a number",
             Self::Table => "a table",
             Self::Tables => "a list of tables",
@@ -81,10 +88,14 @@ const fn integer(min: i64, max: i64, default: i64) -> Kind {
     Kind::Integer { min, max, default }
 }
 
+const fn exit_codes(default: &'static [i64]) -> Kind {
+    Kind::Integers { min: 0, max: 255, default }
+}
+
 const MIB: i64 = 1024 * 1024;
 
 /// Every section, in the order of the documentation.
-pub(super) const SECTIONS: [&Section; 12] = [
+pub(super) const SECTIONS: [&Section; 14] = [
     &TOP,
     &INSTANCE,
     &ROOTS,
@@ -97,6 +108,8 @@ pub(super) const SECTIONS: [&Section; 12] = [
     &RETRY,
     &DEFINITIONS,
     &DEFINITION,
+    &PRE_EXIT,
+    &POST_EXIT,
 ];
 
 pub(super) static TOP: Section = Section {
@@ -348,6 +361,57 @@ pub(super) static DEFINITION: Section = Section {
             "settle_delay_s",
             integer(0, 3600, 0),
             "Seconds after the publish when it is looked at once more whether it has lasted, before the job is done, for partners that may lose power. The job holds no session meanwhile. 0: not looked at again.",
+        ),
+        key("pre_exit", Kind::Table, "A program that runs before the file is looked at."),
+        key("post_exit", Kind::Table, "A program that runs after the file is delivered."),
+    ],
+};
+
+const COMMAND: Key = key(
+    "command",
+    Kind::Texts,
+    "The program and its arguments; it must be given. The program is a name inside of `exits/`, or an absolute path. No shell is between.",
+);
+
+const TIMEOUT: Key = key(
+    "timeout_s",
+    integer(1, 86_400, 3600),
+    "Seconds after which the program and all that it started are ended by force, which is a failure.",
+);
+
+const SUCCESS: Key = key("success", exit_codes(&[0]), "Exit codes that mean success.");
+
+pub(super) static PRE_EXIT: Section = Section {
+    header: "[definition.pre_exit]",
+    about: "A program that runs once for each job before its file is looked at; without its success no byte moves. [exits.md](exits.md) says what it finds and what it has to expect.",
+    keys: &[
+        COMMAND,
+        TIMEOUT,
+        SUCCESS,
+        key(
+            "retry",
+            exit_codes(&[75]),
+            "Exit codes that mean: not yet. The job is tried again as after any failed try, and the program runs again. Every other code fails the job.",
+        ),
+    ],
+};
+
+pub(super) static POST_EXIT: Section = Section {
+    header: "[definition.post_exit]",
+    about: "A program that runs for each job after its file is delivered. [exits.md](exits.md) says what it finds and what it has to expect.",
+    keys: &[
+        COMMAND,
+        TIMEOUT,
+        SUCCESS,
+        key(
+            "on_failure",
+            Kind::Word { words: OnFailure::WORDS, default: Some("continue") },
+            "When it failed: `continue` ends the job as delivered, with the failure on its record; `ask` lets the job wait for `ftprel restart`.",
+        ),
+        key(
+            "on_takeover",
+            Kind::Word { words: OnTakeover::WORDS, default: Some("ask") },
+            "When a node ended while the program was running, so that nobody knows whether it did its work: `ask` logs 0215E and waits for `ftprel restart`; `rerun` runs it again; `skip` takes it for done.",
         ),
     ],
 };

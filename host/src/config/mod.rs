@@ -5,6 +5,7 @@
 //! changes: a reload makes a new one.
 
 mod definition;
+mod exit;
 mod fault;
 mod host;
 mod keys;
@@ -43,7 +44,7 @@ pub use secret::{SECRET_LIMIT_BYTES, Secret, SecretError, SecretSource, Settings
 pub use template::{InvalidTemplate, Place, Template, TemplateValues};
 pub use transport::{Checked, TransportConfig};
 
-use fault::{Document, Findings};
+use fault::{Document, Findings, Sorted};
 use reader::Reader;
 use source_address::SourceAddress;
 
@@ -76,6 +77,9 @@ pub struct Config {
     pub definitions: BTreeMap<DefinitionId, Definition>,
     /// What the operator should know, though it keeps nothing from working.
     pub warnings: Vec<Fault>,
+    /// What the configuration counts on and this machine does not have now. A fault to whoever
+    /// checks it; no reason for a host not to start, as at a takeover.
+    pub lacking: Vec<Fault>,
     environment: Environment,
 }
 
@@ -96,9 +100,9 @@ impl Config {
     pub fn load_in(install: &Path, environment: Environment) -> Result<Self, Vec<Fault>> {
         let findings = Findings::default();
         let config = Self::read(install, environment, &findings);
-        let (mut faults, warnings) = findings.sorted();
+        let Sorted { mut faults, warnings, lacking } = findings.sorted();
         match config {
-            Some(config) if faults.is_empty() => Ok(Self { warnings, ..config }),
+            Some(config) if faults.is_empty() => Ok(Self { warnings, lacking, ..config }),
             _ => {
                 if faults.is_empty() {
                     faults.push(Fault::of_file(install, "the configuration cannot be used"));
@@ -184,6 +188,7 @@ impl Config {
             partners,
             definitions,
             warnings: Vec::new(),
+            lacking: Vec::new(),
             environment,
         })
     }
@@ -214,7 +219,9 @@ fn read_definitions(
         let mut top = Reader::top(&document, &keys::DEFINITIONS, findings);
         let tables = top.each("definition", &keys::DEFINITION);
         definitions.extend(
-            tables.into_iter().filter_map(|table| Definition::read(table, roots, partners)),
+            tables
+                .into_iter()
+                .filter_map(|table| Definition::read(table, install, roots, partners)),
         );
         top.finish();
     }

@@ -2,7 +2,7 @@
 
 use toml::{
     Spanned,
-    de::{DeString, DeTable, DeValue},
+    de::{DeInteger, DeString, DeTable, DeValue},
 };
 
 use super::{
@@ -104,13 +104,42 @@ impl<'a> Reader<'a> {
         let Some((key, value)) = self.take(name) else { return *default };
         let offset = value.span().start;
         let number = match value.into_inner() {
-            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            DeValue::Integer(digits) => whole(&digits, *min, *max),
             other => return self.wrong_type(key, &other, offset).unwrap_or(*default),
         };
-        number.filter(|number| (min..=max).contains(&number)).unwrap_or_else(|| {
+        number.unwrap_or_else(|| {
             self.fault(offset, name, format!("must be from {min} to {max}"), None);
             *default
         })
+    }
+
+    /// The whole numbers of a list, the default when it is absent or wrong.
+    pub(super) fn integers(&mut self, name: &str) -> Vec<i64> {
+        let Some(Key { kind: Kind::Integers { min, max, default }, .. }) = self.section.key(name)
+        else {
+            debug_assert!(false, "`{name}` is no list of numbers of {}", self.section.header);
+            return Vec::new();
+        };
+        let Some((key, value)) = self.take(name) else { return default.to_vec() };
+        let offset = value.span().start;
+        let items = match value.into_inner() {
+            DeValue::Array(items) => items,
+            other => {
+                return self.wrong_type(key, &other, offset).unwrap_or_else(|| default.to_vec());
+            }
+        };
+        let mut numbers = Vec::with_capacity(items.len());
+        for item in items {
+            let offset = item.span().start;
+            match item.into_inner() {
+                DeValue::Integer(digits) => match whole(&digits, *min, *max) {
+                    Some(number) => numbers.push(number),
+                    None => self.fault(offset, name, format!("must be from {min} to {max}"), None),
+                },
+                other => drop(self.wrong_type::<()>(key, &other, offset)),
+            }
+        }
+        numbers
     }
 
     /// A number, the default when it is absent or wrong.
@@ -300,6 +329,11 @@ impl<'a> Reader<'a> {
         };
         self.fault(key.span().start, &name.escape_debug().to_string(), "unknown key", hint);
     }
+}
+
+fn whole(digits: &DeInteger<'_>, min: i64, max: i64) -> Option<i64> {
+    let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok()?;
+    (min..=max).contains(&number).then_some(number)
 }
 
 /// Where a key would belong that is right, but in the wrong table.

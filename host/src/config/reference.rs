@@ -50,6 +50,9 @@ fn row(key: &Key) -> String {
         Kind::Integer { min, max, default } => {
             (format!("whole number, {min} to {max}"), code(&default.to_string()))
         }
+        Kind::Integers { min, max, default } => {
+            (format!("list of whole numbers, {min} to {max}"), code(&format!("{default:?}")))
+        }
         Kind::Number { min, max, default } => {
             (format!("number, {min} to {max}"), code(&format!("{default:?}")))
         }

@@ -1,4 +1,5 @@
 mod door;
+mod exits;
 
 use std::os::unix::{
     ffi::OsStringExt,
@@ -393,6 +394,7 @@ fn every_documented_key_is_accepted() {
                 Kind::Texts if key.name == "may" => "[\"send\", \"fetch\"]".to_owned(),
                 Kind::Texts => "[\"data\"]".to_owned(),
                 Kind::Integer { max, .. } => max.to_string(),
+                Kind::Integers { max, .. } => format!("[{max}]"),
                 Kind::Number { max, .. } => max.to_string(),
                 Kind::Word { words, .. } => format!("{:?}", words[0]),
                 Kind::Text | Kind::OptionalText(_) => special(key.name).unwrap().to_owned(),

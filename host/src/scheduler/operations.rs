@@ -15,7 +15,7 @@ use crate::{
     },
     journal::{
         JournalError,
-        record::{Entry, Exits, HistoryQuery, Job, JobSpec},
+        record::{Entry, HistoryQuery, Job, JobSpec},
     },
 };
 
@@ -199,7 +199,7 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
         key: request.key.clone(),
         told: None,
         origin: None,
-        exits: Exits::default(),
+        exits: definition.exits.clone(),
     })
 }
 
