@@ -173,7 +173,7 @@ catalogue! {
         "ユーザ出口が制限時間内に終了しなかったため、強制終了しました。出力は `ftprel show {job}` で確認できます。出口の処理結果を確認してください。ジョブが待機または異常終了している場合は `ftprel restart {job}` で出口を再実行します。ジョブ({job}) 出口({exit}) 秒({seconds})"
     ExitSkipped { job: JobId } "0220W"
         "A post-exit was running when a node ended. Whether it did its work is unknown; it is taken for done, as `on_takeover` says. Job({job})"
-        "ノードの終了時に転送後の出口が実行中でした。処理結果は不明ですが、`on_takeover` の設定に従い完了として扱います。ジョブ({job})"
+        "ノードの終了時に転送後処理が実行中でした。処理結果は不明ですが、`on_takeover` の設定に従い完了として扱います。ジョブ({job})"
 
     FoundPublished { job: JobId, target: String } "0301I"
         "Settled: the target is already published and is not sent again. Job({job}) Target({target})"
