@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Ferryway, curl and lftp side by side, against one vsftpd on this machine.
+# Ferryway, curl and lftp side by side, against one vsftpd on this machine; and Ferryway
+# to Ferryway by socket, beside raw copies.
 #
-#   benches/compare.sh [--rounds N] [--quick] [--dir FOLDER]
+#   benches/compare.sh [--rounds N] [--quick] [--dir FOLDER] [--only ftp|socket]
 #
-# Prints a table for each of four cases: 1 GiB up and down, 2,000 files of 10 KiB
-# up and down. README.md in this folder says what is measured and how.
+# Prints a table for each case: 1 GiB up and down, 2,000 files of 10 KiB up and down, by
+# FTP and by socket. README.md in this folder says what is measured and how.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,13 +16,15 @@ rounds=5
 big_mib=1024
 small_last=1999
 parent=${TMPDIR:-/tmp}
+kinds=(ftp socket)
 
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=$2 && shift ;;
         --quick) rounds=1 big_mib=64 small_last=0199 ;;
         --dir) parent=$2 && shift ;;
-        *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        --only) kinds=("$2") && shift ;;
+        *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -34,25 +37,66 @@ export FERRYWAY_DIR=$install FERRYWAY_RUN_DIR=$work/run
 port='' server='' host=''
 clients=(curl lftp)
 
+# shellcheck source=benches/socket.sh
+. "$here/socket.sh"
+
 main() {
+    local kind round
     prepare_data
-    start_server
-    if [ -x "$programs/ferryway" ] && [ -x "$programs/ftprel" ]; then
-        start_ferryway && clients+=(ferryway)
-    else
-        echo "no ferryway and ftprel in $programs: build them with cargo build --release --workspace" >&2
-    fi
-    local round case client
+    for kind in "${kinds[@]}"; do
+        "begin_$kind"
+    done
     for ((round = 1; round <= rounds; round++)); do
-        for case in big_up big_down small_up small_down; do
-            for client in "${clients[@]}"; do
-                echo "round $round of $rounds: $case, $client" >&2
-                one_run "$case" "$client"
-            done
+        for kind in "${kinds[@]}"; do
+            "${kind}_round" "$round"
         done
     done
     describe
     python3 "$here/measure.py" table "$work/results"
+    describe_deaths
+}
+
+begin_ftp() {
+    start_server
+    if has_ferryway; then
+        start_ferryway && clients+=(ferryway)
+    fi
+}
+
+begin_socket() {
+    has_ferryway && start_socket
+}
+
+has_ferryway() {
+    [ -x "$programs/ferryway" ] && [ -x "$programs/ftprel" ] && [ -x "$programs/raw-copy" ] && return
+    echo "not all of ferryway, ftprel and raw-copy are in $programs: build them with cargo build --release --workspace" >&2
+    return 1
+}
+
+ftp_round() {
+    local case client
+    for case in big_up big_down small_up small_down; do
+        for client in "${clients[@]}"; do
+            echo "round $1 of $rounds: $case, $client" >&2
+            one_run "$case" "$client"
+        done
+    done
+}
+
+socket_round() {
+    local case client way
+    for case in "${socket_cases[@]}"; do
+        for client in $(socket_clients "$case"); do
+            echo "round $1 of $rounds: $case by socket, $client" >&2
+            socket_run "$case" "$client"
+        done
+    done
+    for client in night tls; do
+        for way in up down; do
+            echo "round $1 of $rounds: death of $client on the way $way" >&2
+            socket_death "$client" "$way"
+        done
+    done
 }
 
 # A run starts without its result being there and with nothing waiting to be
@@ -143,7 +187,7 @@ start_server() {
         echo "no vsftpd: run tests/servers/install.sh" >&2
         exit 1
     }
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port vsftpd)
     mkdir -p "$work/empty"
     cat >"$work/vsftpd.conf" <<CONFIG
 listen=YES
@@ -227,7 +271,7 @@ await() {
 describe() {
     echo "$(nproc) processors, Linux $(uname -r), files on $(stat -f -c %T "$work")"
     echo "$(curl --version | head -n 1 | cut -d ' ' -f 1,2), $(lftp --version | sed -n '1s/.*Version \([^ ]*\).*/lftp \1/p')"
-    echo "medians of $rounds rounds, clients in turn"
+    echo "medians of $rounds rounds, clients in turn; load $(cut -d ' ' -f 1-3 /proc/loadavg)"
 }
 
 finish() {
@@ -235,6 +279,7 @@ finish() {
     trap - EXIT
     [ "$status" = 0 ] || tail -n 20 "$work"/*.out >&2 || true
     [ -z "$host" ] || kill "$host" 2>/dev/null || true
+    [ ${#socket_process[@]} = 0 ] || kill "${socket_process[@]}" 2>/dev/null || true
     [ -z "$server" ] || kill "$server" 2>/dev/null || true
     wait
     rm -rf "$work"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures commands and tabulates what was measured; used by compare.sh.
 
-    measure.py run RESULTS CASE CLIENT [--service PID] -- COMMAND...
+    measure.py run RESULTS CASE CLIENT [--service PID,...] -- COMMAND...
     measure.py table RESULTS
 
 `run` adds one line to RESULTS: case, client, wall seconds, CPU seconds (user and
-system, the command and all it waited for) and peak memory in KiB. A service that
-works for the command is counted with it: its CPU time during the run is added,
-and its peak memory during the run.
+system, the command and all it waited for) and peak memory in KiB. Services that
+work for the command are counted with it: their CPU time during the run is added,
+and their peak memory during the run.
 """
 
 import collections
@@ -21,9 +21,9 @@ import time
 
 def run(results, case, client, *rest):
     split = rest.index("--")
-    service = int(rest[1]) if rest[:split] and rest[0] == "--service" else None
+    services = [int(pid) for pid in rest[1].split(",")] if rest[:split] else []
     command = rest[split + 1:]
-    before = begin_service(service)
+    before = sum(map(begin_service, services))
     started = time.monotonic()
     with tempfile.NamedTemporaryFile("r") as peak_file:
         # The kernel counts what a process was before it became the command, so a
@@ -34,9 +34,8 @@ def run(results, case, client, *rest):
         wall = time.monotonic() - started
         peak = int(peak_file.read() or 0)
     cpu = usage.ru_utime + usage.ru_stime
-    if service is not None:
-        cpu += service_cpu(service) - before
-        peak += service_peak(service)
+    cpu += sum(map(service_cpu, services)) - before
+    peak += sum(map(service_peak, services))
     code = os.waitstatus_to_exitcode(status)
     if code != 0:
         sys.exit(f"{client}, {case}: ended with {code}: {' '.join(command)[:500]}")
@@ -46,8 +45,6 @@ def run(results, case, client, *rest):
 
 def begin_service(pid):
     """Its CPU seconds so far; its peak memory starts anew."""
-    if pid is None:
-        return 0.0
     pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
     return service_cpu(pid)
 
