@@ -226,6 +226,11 @@ impl Notices {
         self.log.host(Message::VisitorEntered { visitor, instance, epoch, address });
     }
 
+    /// A system is back, and so many jobs that waited for it go on.
+    pub fn returned(&self, system: &PartnerName, jobs: usize) {
+        self.log.host(Message::PartnerReturned { partner: system.clone(), jobs });
+    }
+
     /// Somebody did not get as far as to say who it is.
     pub fn turned_away(&self, rebuff: &Rebuff) {
         let (address, cause) = (rebuff.address.to_string(), rebuff.cause.to_string());

@@ -169,9 +169,10 @@ async fn serve(
         node,
         started_at,
     });
+    let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), jobs).await?;
     // Whoever waits for our files comes before our own jobs, and is left after them.
-    let door = reception::open(&shared).await?;
-    let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+    let door = reception::open(&shared, &desk).await?;
+    desk.greet().await;
     let mut scheduler = tokio::spawn(scheduler.run());
     let (stop_control, control) = serve_control(socket, desk.clone());
     let pruner = tokio::spawn(prune(Arc::clone(&journal), keep_days, Arc::clone(notices)));

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod host;
 pub mod model;
 pub mod net;
+pub mod peers;
 pub mod probe;
 pub mod process;
 pub mod raw_ftp;

@@ -6,12 +6,14 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
+
+use crate::wait::LIMIT;
 
 /// Bytes that pass at a time.
 const PIECE: usize = 16 * 1024;
@@ -25,7 +27,9 @@ pub struct SlowLine {
 
 #[derive(Debug)]
 struct State {
-    to: Mutex<SocketAddr>,
+    /// `None` while the address is nobody's.
+    to: Mutex<Option<SocketAddr>>,
+    led: Condvar,
     bytes_per_second: u64,
     over: AtomicBool,
 }
@@ -39,16 +43,18 @@ impl SlowLine {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let over = AtomicBool::new(false);
-        let state = Arc::new(State { to: Mutex::new(to), bytes_per_second, over });
+        let (to, led) = (Mutex::new(Some(to)), Condvar::new());
+        let state = Arc::new(State { to, led, bytes_per_second, over });
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if accepting.over.load(Ordering::Relaxed) {
                     return;
                 }
-                // Whoever cannot be connected is hung up on.
                 if let Ok(stream) = stream {
-                    accepting.connect(stream).ok();
+                    let state = Arc::clone(&accepting);
+                    // Whoever cannot be connected is hung up on.
+                    thread::spawn(move || state.connect(stream).ok());
                 }
             }
         });
@@ -62,7 +68,14 @@ impl SlowLine {
 
     /// Leads new connections to another address.
     pub fn lead_to(&self, to: SocketAddr) {
-        *self.state.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        *self.state.to() = Some(to);
+        self.state.led.notify_all();
+    }
+
+    /// Lets new connections wait until the line leads somewhere: the address is nobody's, as
+    /// in the middle of its move.
+    pub fn lead_nowhere(&self) {
+        *self.state.to() = None;
     }
 }
 
@@ -75,9 +88,14 @@ impl Drop for SlowLine {
 }
 
 impl State {
+    fn to(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn connect(&self, near: TcpStream) -> io::Result<()> {
-        let to = *self.to.lock().unwrap_or_else(PoisonError::into_inner);
-        let far = TcpStream::connect(to)?;
+        let waiting = self.led.wait_timeout_while(self.to(), LIMIT, |to| to.is_none());
+        let to = *waiting.unwrap_or_else(PoisonError::into_inner).0;
+        let far = TcpStream::connect(to.ok_or(io::ErrorKind::TimedOut)?)?;
         let rate = self.bytes_per_second;
         for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
             thread::spawn(move || pass(from, to, rate));

@@ -249,4 +249,7 @@ catalogue! {
     VisitorOutdated { visitor: PartnerName, instance: InstanceName, epoch: Epoch, newest: Epoch } "0505W"
         "A former owner of a visitor's instance was refused. Make sure that its old node is off; if the visitor was restored from a backup, it needs another instance name. Visitor({visitor}) Instance({instance}) Epoch({epoch}) Newest({newest})"
         "接続元の以前の所有ノードを拒否しました。旧ノードの停止を確認してください。バックアップから復元した場合は、インスタンス名の変更が必要です。接続元({visitor}) インスタンス({instance}) エポック({epoch}) 最新({newest})"
+    PartnerReturned { partner: PartnerName, jobs: usize } "0506I"
+        "A partner's host says that it is back; jobs that waited for it go on now. Partner({partner}) Jobs({jobs})"
+        "相手ホストから復帰の通知を受けました。待機中のジョブを直ちに続行します。相手({partner}) ジョブ({jobs})"
 }

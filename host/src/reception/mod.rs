@@ -29,7 +29,11 @@ use ferryway_core::{
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
-    causes::chain, config::ListenConfig, journal::record, notices::Notices, scheduler::Shared,
+    causes::chain,
+    config::ListenConfig,
+    journal::record,
+    notices::Notices,
+    scheduler::{Desk, Shared},
     service::ServiceError,
 };
 use book::Book;
@@ -45,11 +49,15 @@ const WORDS: usize = 200;
 /// The open door of this host.
 pub struct OpenDoor(Box<dyn Listening>);
 
-/// Opens the door that the configuration asks for, if it does. Visitors can come on return.
+/// Opens the door that the configuration asks for, if it does. Visitors can come on return; what
+/// they tell goes to the desk.
 ///
 /// # Errors
 /// When the transport cannot listen there, or the journal cannot be read.
-pub async fn open(shared: &Arc<Shared>) -> std::result::Result<Option<OpenDoor>, ServiceError> {
+pub async fn open(
+    shared: &Arc<Shared>,
+    desk: &Desk,
+) -> std::result::Result<Option<OpenDoor>, ServiceError> {
     let config = shared.config();
     let Some(listen) = &config.listen else { return Ok(None) };
     let cannot = |reason: String| ServiceError::Listen(reason);
@@ -58,7 +66,7 @@ pub async fn open(shared: &Arc<Shared>) -> std::result::Result<Option<OpenDoor>,
     let listener = transport.and_then(|transport| transport.listener());
     let listener = listener
         .ok_or_else(|| cannot(format!("no plugin listens as `{}` does", listen.transport.name)))?;
-    let reception = FrontDesk::new(Arc::clone(shared), listen).await?;
+    let reception = FrontDesk::new(Arc::clone(shared), desk.clone(), listen).await?;
     let reception = lend_reception(Arc::new(reception), Handle::current());
     let listening = listener.listen(door, reception).await.map_err(|e| cannot(chain(&e)))?;
     shared.notices.door_open(&listen.transport.name, listening.address());
@@ -88,6 +96,7 @@ impl std::fmt::Debug for OpenDoor {
 /// Decides who comes in.
 struct FrontDesk {
     shared: Arc<Shared>,
+    desk: Desk,
     fences: Fences,
     rooms: Arc<Semaphore>,
     rebuffs: Book<(IpAddr, Cause)>,
@@ -112,6 +121,7 @@ impl Watch {
 impl FrontDesk {
     async fn new(
         shared: Arc<Shared>,
+        desk: Desk,
         listen: &ListenConfig,
     ) -> std::result::Result<Self, ServiceError> {
         let fences = Fences::open(Arc::clone(&shared.journal)).await?;
@@ -119,6 +129,7 @@ impl FrontDesk {
         let watch = Arc::new(Watch { notices, outdated: Book::new() });
         Ok(Self {
             shared,
+            desk,
             fences,
             rooms: Arc::new(Semaphore::new(listen.sessions)),
             rebuffs: Book::new(),
@@ -176,6 +187,7 @@ impl Reception for FrontDesk {
             pass,
             journal: Arc::clone(&self.shared.journal),
             watch: Arc::clone(&self.watch),
+            desk: self.desk.clone(),
             hashed: None,
             open: true,
             guest,

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::LocalFile,
     journal::{JournalStore, record},
+    scheduler::Desk,
 };
 
 /// Bytes that are read at a time.
@@ -36,6 +37,7 @@ pub(super) struct Visit {
     pub(super) pass: Pass,
     pub(super) journal: Arc<dyn JournalStore>,
     pub(super) watch: Arc<Watch>,
+    pub(super) desk: Desk,
     /// Of the file that the last operation was about.
     pub(super) hashed: Option<Hashed>,
     pub(super) open: bool,
@@ -114,7 +116,7 @@ impl Session for Visit {
             lists_hidden: true,
             checksums: vec![Algorithm::Blake3],
             epoch_fencing: true,
-            notices: false,
+            notices: true,
         }
     }
 
@@ -242,8 +244,21 @@ impl Session for Visit {
         digest.ok_or_else(|| Refusal::NotNow("no hash".to_owned()).into_error(operation))
     }
 
-    async fn tell(&mut self, _: Notice) -> Result<Option<Standing>> {
-        Err(TransportError::unsupported(Operation::Tell, "this host takes no notices"))
+    async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
+        // As for all that a visitor asks: not when a newer owner was here.
+        self.work(Operation::Tell, |_| Ok(())).await?;
+        match notice {
+            Notice::Back => {
+                let returned = self.desk.returned(self.who.visitor.clone()).await;
+                returned
+                    .map(|()| None)
+                    .map_err(|refusal| Refusal::NotNow(refusal.message).into_error(Operation::Tell))
+            }
+            _ => {
+                let text = "this host takes no notices about jobs";
+                Err(TransportError::unsupported(Operation::Tell, text))
+            }
+        }
     }
 
     async fn ping(&mut self) -> Result<()> {

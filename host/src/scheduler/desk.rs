@@ -48,6 +48,11 @@ impl Scheduler {
             Order::Count { reply } => {
                 let _gone = reply.send((self.queue.moving(), self.jobs.len()));
             }
+            Order::Returned { system, done } => {
+                self.returned(&system);
+                let _gone = done.send(());
+            }
+            Order::Greet => self.greet(),
             Order::Reloaded => self.open_partners().await?,
             Order::Stop { .. } => {}
         }

@@ -3,6 +3,7 @@
 
 mod attempt_task;
 mod desk;
+mod greeting;
 mod operations;
 mod orders;
 mod partners;
@@ -73,6 +74,8 @@ pub struct Scheduler {
     tidy: HashSet<PartnerName>,
     /// Partners that could not be tidied, and how often in a row.
     untidy: HashMap<PartnerName, u32>,
+    /// Tell partners that this host is back.
+    greetings: JoinSet<()>,
     waiters: Vec<Waiter>,
 }
 
@@ -84,6 +87,9 @@ struct InFlight {
 struct Attempt {
     run: Run,
     stop: Option<oneshot::Sender<()>>,
+    /// Its partner has come back meanwhile: a failure may be one of before, and is no reason to
+    /// wait.
+    outlived: bool,
     /// What to do with the job when the try has stopped.
     then: Vec<desk::Ordered>,
 }
@@ -133,6 +139,7 @@ impl Scheduler {
             chores: JoinSet::new(),
             tidy: HashSet::new(),
             untidy: HashMap::new(),
+            greetings: JoinSet::new(),
             waiters: Vec::new(),
         };
         scheduler.open_partners().await?;
@@ -169,6 +176,7 @@ impl Scheduler {
                         Err(error) => self.broke(&error).await?,
                     }
                 }
+                Some(_greeted) = self.greetings.join_next(), if !self.greetings.is_empty() => {}
                 Some(tidied) = self.chores.join_next(), if !self.chores.is_empty() => {
                     match tidied {
                         Ok(tidied) => self.tidied(tidied),
@@ -231,7 +239,8 @@ impl Scheduler {
         let run =
             Run::new(Arc::clone(&self.context), Arc::clone(partner), Arc::clone(&in_flight.job));
         let (stop, stopped) = oneshot::channel();
-        in_flight.attempt = Some(Attempt { run: run.clone(), stop: Some(stop), then: Vec::new() });
+        in_flight.attempt =
+            Some(Attempt { run: run.clone(), stop: Some(stop), outlived: false, then: Vec::new() });
         let task = attempt_task::run(run, stopped, Arc::clone(&self.shared.notices));
         self.of_task.insert(self.tasks.spawn(task).id(), id.clone());
     }
@@ -250,10 +259,18 @@ impl Scheduler {
         let Ended { id, next } = ended;
         let Some(in_flight) = self.jobs.get_mut(&id) else { return Ok(()) };
         let attempt = in_flight.attempt.take();
+        let outlived = attempt.as_ref().is_some_and(|attempt| attempt.outlived);
         let then = attempt.map(|attempt| attempt.then).unwrap_or_default();
         match next {
             Next::Fatal(error) => return Err(error),
             Next::Done => self.leave_out(&id),
+            Next::Again(_) | Next::PartnerOut(_) if outlived => {
+                let partner = lock(&in_flight.job).spec.partner.clone();
+                if let Some(partner) = self.partners.get(&partner) {
+                    partner.came_back();
+                }
+                self.queue.put_back(&id, Some(Timestamp::now()));
+            }
             Next::Again(due) => self.queue.put_back(&id, Some(due)),
             Next::Suspended => {
                 self.queue.put_back(&id, None);

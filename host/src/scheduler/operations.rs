@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ferryway_core::{JobId, RemotePath, Status};
+use ferryway_core::{JobId, PartnerName, RemotePath, Status};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Shared, desk::Ordered, orders::Order};
@@ -38,6 +38,21 @@ impl Desk {
             // A scheduler that ended otherwise drops the sender, which is an end as well.
             let _ended = stopped.await;
         }
+    }
+
+    /// Waits no longer for a system of this name that says it is back: its jobs go on now.
+    ///
+    /// # Errors
+    /// The host is stopping.
+    pub async fn returned(&self, system: PartnerName) -> Result<(), Refusal> {
+        self.ask(|done| Order::Returned { system, done }).await
+    }
+
+    /// Has the partners told that this host can be reached. Returns at once; they are told in
+    /// the background.
+    pub async fn greet(&self) {
+        // A scheduler that is gone has nobody to greet.
+        let _ended = self.orders.send(Order::Greet).await;
     }
 
     async fn accept(&self, specs: Vec<JobSpec>) -> Result<Vec<Job>, Refusal> {

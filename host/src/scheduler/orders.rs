@@ -1,6 +1,6 @@
 //! What the scheduler can be asked.
 
-use ferryway_core::JobId;
+use ferryway_core::{JobId, PartnerName};
 use tokio::sync::oneshot;
 
 use super::desk::Ordered;
@@ -20,6 +20,10 @@ pub(super) enum Order {
     Wait { jobs: Vec<JobId>, done: oneshot::Sender<()> },
     /// Tells how many jobs move, and how many are in flight.
     Count { reply: oneshot::Sender<(usize, usize)> },
+    /// Waits no longer for a system that says it is back.
+    Returned { system: PartnerName, done: oneshot::Sender<()> },
+    /// Tells the partners that this host can be reached.
+    Greet,
     /// Takes up a changed configuration.
     Reloaded,
     /// Stops all tries and ends.

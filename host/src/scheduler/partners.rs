@@ -116,6 +116,7 @@ impl Scheduler {
 
     /// Leaves no trace of an instance at rest on the partners, and closes their sessions.
     pub(super) async fn leave_partners(&mut self) {
+        self.greetings.shutdown().await;
         self.chores.shutdown().await;
         for (name, partner) in &self.partners {
             // What an open intent needs to be settled stays.

@@ -157,6 +157,23 @@ impl Queue {
         *out_until = (*out_until).max(Some(until));
     }
 
+    /// Ends the outage of a partner and lets each of its jobs that waits for a later time go now;
+    /// tells how many waited.
+    pub fn partner_back(&mut self, name: &PartnerName, now: Timestamp) -> usize {
+        let Some(partner) = self.partners.get_mut(name) else { return 0 };
+        let was_out = partner.out_until.take().is_some_and(|until| until > now);
+        let held_back = if was_out { partner.ready.len() } else { 0 };
+        let later = |(id, entry): (&JobId, &Entry)| match entry.state {
+            State::Waiting(due) if due > now && entry.partner == *name => Some(id.clone()),
+            _ => None,
+        };
+        let later: Vec<_> = self.entries.iter().filter_map(later).collect();
+        for id in &later {
+            self.put_back(id, Some(now));
+        }
+        held_back + later.len()
+    }
+
     /// When the next job may go that may not go now.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let later = self.later.first().map(|(due, _)| *due);
@@ -357,6 +374,24 @@ mod tests {
         assert_eq!(start(&mut queue, 6), None);
         assert_eq!(queue.next_due(at(6)), Some(at(7)));
         assert_eq!(start(&mut queue, 7).as_deref(), Some("PRDY012"));
+    }
+
+    #[test]
+    fn a_partner_that_is_back_is_waited_for_no_longer() {
+        let mut queue = Queue::default();
+        queue.insert(&job(1, "A", "x", 0), Some(at(0)));
+        queue.insert(&job(2, "A", "y", 0), Some(at(500)));
+        queue.insert(&job(3, "B", "x", 0), Some(at(500)));
+        queue.insert(&job(4, "A", "z", 0), None);
+        let name = "A".parse().unwrap();
+        queue.partner_out(&name, at(900));
+        assert_eq!(start(&mut queue, 1), None);
+        assert_eq!(queue.partner_back(&name, at(1)), 2);
+        assert_eq!(start(&mut queue, 1).as_deref(), Some("PRDY011"));
+        assert_eq!(start(&mut queue, 1).as_deref(), Some("PRDY012"));
+        // Neither another partner's job nor one that an operator has to release.
+        assert_eq!(start(&mut queue, 1), None);
+        assert_eq!(queue.partner_back(&name, at(2)), 0);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use ferryway_host::{
     loader::{Loader, Plugin, Plugins},
     notices::Notices,
     reception::{self, OpenDoor},
-    scheduler::Shared,
+    scheduler::{Scheduler, Shared},
 };
 use ferryway_mocks::streams;
 use ferryway_socket::Socket;
@@ -110,7 +110,10 @@ impl House {
             node: "node".to_owned(),
             started_at: jiff::Timestamp::now(),
         });
-        let door = reception::open(&shared).await.unwrap().expect("a door");
+        let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), Vec::new()).await.unwrap();
+        // Ends with the last desk, which the door has.
+        tokio::spawn(scheduler.run());
+        let door = reception::open(&shared, &desk).await.unwrap().expect("a door");
         Open { door, journal, transport }
     }
 

@@ -16,6 +16,7 @@ mod instances;
 mod interrupted;
 mod matrix;
 mod orders;
+mod peers;
 mod service;
 mod takeover;
 mod trouble;
