@@ -4,12 +4,32 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
+/// What a failover may send again.
+const RESENT: u64 = 8 << 20;
+
 #[test]
 fn a_transfer_survives_the_death_of_its_host() {
+    survives(&[], &["alpha", "beta"], RESENT);
+}
+
+#[test]
+fn a_transfer_between_hosts_survives_the_death_of_the_sender() {
+    survives(&["--transport", "socket"], &["alpha", "beta", "gamma"], RESENT);
+}
+
+#[test]
+fn a_transfer_between_hosts_survives_the_deaths_of_both() {
+    survives(&["--both"], &["alpha", "beta", "gamma", "delta"], 2 * RESENT);
+}
+
+/// Plays the demo with these options, in which these nodes have a part.
+fn survives(options: &[&str], nodes: &[&str], resent: u64) {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("takeover.svg");
     let output = Command::new(env!("CARGO_BIN_EXE_ferryway"))
-        .args(["demo", "--size", "48", "--seed", "7", "--svg"])
+        .args(["demo", "--size", "48", "--seed", "7"])
+        .args(options)
+        .arg("--svg")
         .arg(&picture)
         .env("TMPDIR", folder.path())
         .output()
@@ -30,8 +50,14 @@ fn a_transfer_survives_the_death_of_its_host() {
     );
     assert_eq!(fields["identical"], "true", "{told}");
     assert_eq!(fields["published"], "1", "{told}");
-    assert!(fields["resent_bytes"].parse::<u64>().unwrap() <= 8 << 20, "{told}");
+    assert!(fields["resent_bytes"].parse::<u64>().unwrap() <= resent, "{told}");
     assert!(fields["takeover_ms"].parse::<u64>().unwrap() > 0, "{told}");
+
+    for node in nodes {
+        assert!(said.contains(node), "no {node} in {told}");
+    }
+    let deaths = said.lines().filter(|line| line.contains(". kill -9 ")).count();
+    assert_eq!(deaths, nodes.len() / 2, "{told}");
 
     assert!(fs::read_to_string(&picture).unwrap().ends_with("</svg>\n"));
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();

@@ -1,4 +1,4 @@
-//! What happened, as the partner's server saw it and as the files show it.
+//! What happened, as it was seen at the partner and as the files show it.
 
 use std::{
     fs,
@@ -7,18 +7,20 @@ use std::{
 };
 
 use ferryway_core::{Algorithm, Digest, JobId, RunNumber};
-use ferryway_mocks::{
-    ftp_server::{Entry, Rename, Side, Transfer},
-    oracle::{Content, Observation, Publishes, Target, judge},
-};
+use ferryway_mocks::oracle::{Content, Observation, Publishes, Target, judge};
 
 use super::{
-    Moments,
+    Failover, Moments,
+    partner::Seen,
+    script::Side,
     stage::{DEFINITION, INSTANCE, Stage, TARGET},
 };
-use crate::laboratory::wire::{below_root, find_files, hash, path};
+use crate::laboratory::{
+    Failure,
+    wire::{find_files, hash, is_partial},
+};
 
-/// What a failover may send again.
+/// What each failover may send again.
 const RESENT_LIMIT: u64 = 2 * crate::durable::CHECKPOINT_BYTES;
 
 /// All that the verdict rests on.
@@ -28,23 +30,23 @@ pub(super) struct Evidence {
     pub(super) hashes: Option<(blake3::Hash, blake3::Hash)>,
     /// When the target was put in place by a rename, each time.
     pub(super) published_at: Vec<Instant>,
-    /// Other commands that touched the target.
+    /// Whatever else touched the target.
     pub(super) intrusions: Vec<String>,
-    /// Bytes of the file that the server received, over all uploads.
+    /// Bytes that the partner received for the file, over all tries.
     pub(super) received: u64,
     /// Bytes of them beyond the file's size.
     pub(super) resent: u64,
     /// When the first host's first byte arrived.
     pub(super) begun_at: Option<Instant>,
-    /// What the second host did, as far as it got.
-    pub(super) takeover: Takeover,
+    /// What each standby did, as far as it got, in the order of the script.
+    pub(super) takeovers: Vec<Takeover>,
     /// Files at the partner beside the target and the marker.
     pub(super) strays: Vec<PathBuf>,
     /// The empty file in the place of the former owner's staging folder, if it is there.
     pub(super) marker: Option<String>,
 }
 
-/// The second host's steps at the partner.
+/// The steps of a takeover, as the partner saw them.
 #[derive(Debug, Default)]
 pub(super) struct Takeover {
     /// The former owner's staging folder was out of its reach.
@@ -55,26 +57,21 @@ pub(super) struct Takeover {
     pub(super) read_back: u64,
     /// The last of them was read.
     pub(super) proved_at: Option<Instant>,
-    /// Where the upload went on.
-    pub(super) offset: u64,
     /// The first byte of the file's data arrived.
     pub(super) first_byte_at: Option<Instant>,
     /// From the start of the process to that byte.
     pub(super) lasted: Option<Duration>,
 }
 
-/// How much of the file is at the partner.
-pub(super) fn arrived(stage: &Stage) -> u64 {
-    let uploads = stage.server.transfers().into_iter().filter(is_upload);
-    uploads.map(|upload| upload.offset + upload.bytes).max().unwrap_or(0)
-}
-
 impl Evidence {
     /// Looks at everything. Call it when no host runs any more.
-    pub(super) async fn gather(stage: &Stage, moments: &Moments) -> Self {
+    ///
+    /// # Errors
+    /// When not everything was seen.
+    pub(super) async fn gather(stage: &Stage, moments: &Moments) -> Result<Self, Failure> {
         let (source, target) = (stage.source(), stage.target());
         let hashes = tokio::task::spawn_blocking(move || Some((hash(&source)?, hash(&target)?)));
-        let root = stage.partner();
+        let root = stage.partner_root();
         let mut strays = Vec::new();
         // What cannot be listed is not as promised.
         if find_files(&root, &mut strays).is_err() {
@@ -87,30 +84,42 @@ impl Evidence {
         let marker = strays.iter().any(|path| is_marker(path)).then(|| place.clone());
         strays.retain(|path| *path != root.join(TARGET) && !is_marker(path));
         let hashes = hashes.await.ok().flatten();
-        Self { hashes, strays, marker, ..Self::of_server(stage, moments) }
-    }
-
-    /// What the server alone tells, also while hosts run.
-    pub(super) fn of_server(stage: &Stage, moments: &Moments) -> Self {
-        let said = stage.server.transcript().entries();
-        let renames = stage.server.renames();
-        let uploads: Vec<_> = stage.server.transfers().into_iter().filter(is_upload).collect();
-        let received = uploads.iter().map(|upload| upload.bytes).sum::<u64>();
-        let onto_target = renames.iter().filter(|rename| below_root(&rename.to) == TARGET);
-        Self {
-            published_at: onto_target.map(|rename| rename.at).collect(),
-            intrusions: intrusions(&said),
-            received,
-            resent: received.saturating_sub(stage.size),
-            begun_at: uploads.first().and_then(|upload| upload.first_byte_at),
-            takeover: Takeover::of_server(stage, moments, &renames).unwrap_or_default(),
-            ..Self::default()
-        }
+        let seen = stage.partner.seen()?;
+        let renames = seen.renames.iter().filter(|(_, to)| to == TARGET);
+        let takeovers = moments.failovers.iter().map(|failover| Takeover::of(failover, &seen));
+        Ok(Self {
+            hashes,
+            published_at: renames.map(|(at, _)| *at).collect(),
+            received: seen.received,
+            resent: seen.received.saturating_sub(stage.size),
+            begun_at: seen.arrivals.first().and_then(|(_, first_byte_at)| *first_byte_at),
+            takeovers: takeovers.collect(),
+            intrusions: seen.intrusions,
+            strays,
+            marker,
+        })
     }
 
     /// Whether both files are the same.
     pub(super) fn identical(&self) -> bool {
         self.hashes.is_some_and(|(source, target)| source == target)
+    }
+
+    /// The longest time from a standby's start to its first byte; `None` when one sent none.
+    pub(super) fn takeover(&self) -> Option<Duration> {
+        let lasted: Option<Vec<_>> =
+            self.takeovers.iter().map(|takeover| takeover.lasted).collect();
+        lasted?.into_iter().max()
+    }
+
+    /// Bytes that were read back to prove them.
+    pub(super) fn read_back(&self) -> u64 {
+        self.takeovers.iter().map(|takeover| takeover.read_back).sum()
+    }
+
+    /// From the first byte to the publish.
+    pub(super) fn whole(&self) -> Option<Duration> {
+        Some(self.published_at.first()?.duration_since(self.begun_at?))
     }
 
     /// What is not as promised, in words.
@@ -126,10 +135,15 @@ impl Evidence {
         for violation in judge(&self.observation(stage, moments)) {
             expect(false, violation.to_string());
         }
-        let resent = self.resent;
-        expect(resent <= RESENT_LIMIT, format!("{resent} bytes were sent again"));
-        expect(self.takeover.offset > 0, "nothing was resumed".to_owned());
-        expect(self.takeover.lasted.is_some(), "the second host sent nothing".to_owned());
+        let (resent, deaths) = (self.resent, stage.script.deaths.len());
+        let limit = RESENT_LIMIT * deaths as u64;
+        expect(resent <= limit, format!("{resent} bytes were sent again"));
+        expect(self.takeovers.len() == deaths, "not every death was played".to_owned());
+        for (failover, takeover) in moments.failovers.iter().zip(&self.takeovers) {
+            let node = failover.successor;
+            expect(failover.resumed_at > 0, format!("nothing was resumed with {node}"));
+            expect(takeover.lasted.is_some(), format!("nothing came after the start of {node}"));
+        }
         faults
     }
 
@@ -150,7 +164,7 @@ impl Evidence {
         // A host that did not stop has not tidied up; that it did not is fault enough.
         let strays = self.strays.iter().filter(|_| moments.stopped);
         let shown = |stray: &PathBuf| {
-            stray.strip_prefix(stage.partner()).unwrap_or(stray).display().to_string()
+            stray.strip_prefix(stage.partner_root()).unwrap_or(stray).display().to_string()
         };
         Observation {
             targets: target.into_iter().collect(),
@@ -161,67 +175,29 @@ impl Evidence {
 }
 
 impl Takeover {
-    fn of_server(stage: &Stage, moments: &Moments, renames: &[Rename]) -> Option<Self> {
-        let (started, _) = moments.beta_started?;
-        let refuge = format!(".ferryway/{INSTANCE}.bank/e2.from-e1");
-        let step = |wanted: &dyn Fn(&Rename) -> bool| {
-            renames.iter().find(|rename| rename.at >= started && wanted(rename)).map(|step| step.at)
+    /// The steps after a failover, as far as they were seen.
+    pub(super) fn of(failover: &Failover, seen: &Seen) -> Self {
+        let (started, _) = failover.started;
+        let epoch = failover.epoch.number();
+        let sending = failover.death.side == Side::Sending;
+        let step = |wanted: &dyn Fn(&str) -> bool| {
+            let fits = |(at, to): &&(Instant, String)| *at >= started && wanted(to);
+            seen.renames.iter().find(fits).filter(|_| sending).map(|(at, _)| *at)
         };
-        let transfers = stage.server.transfers();
-        let ours = || transfers.iter().filter(|transfer| transfer.opened_at >= started);
-        let upload = ours().find(|transfer| is_upload(transfer));
-        let proof: Vec<_> = ours().filter(|transfer| transfer.verb == "RETR").collect();
-        let first_byte_at = upload.and_then(|upload| upload.first_byte_at);
-        Some(Self {
-            fenced_at: step(&|rename| rename.to.contains(&refuge)),
-            adopted_at: step(&|rename| rename.to.ends_with(".part")),
-            read_back: proof.iter().map(|proof| proof.bytes).sum(),
-            proved_at: proof.iter().filter_map(|proof| proof.last_byte_at).max(),
-            offset: upload.map_or(0, |upload| upload.offset),
+        let own = format!(".ferryway/{INSTANCE}.bank/e{epoch}");
+        let refuge = format!("{own}.from-e{}", epoch.saturating_sub(1));
+        let adopted_at = step(&|to| is_partial(to) && to.contains(&format!("{own}/")));
+        let proofs = || seen.proofs.iter().filter(|(began, ..)| *began >= started);
+        // Until the partial is adopted, what comes may be the last bytes of the dead host.
+        let since = if sending { adopted_at } else { Some(started) };
+        let first_byte_at = since.and_then(|since| seen.first_byte_after(since));
+        Self {
+            fenced_at: step(&|to| to.contains(&refuge)),
+            adopted_at,
+            read_back: proofs().map(|(_, bytes, _)| bytes).sum(),
+            proved_at: proofs().filter_map(|(.., last)| *last).max(),
             first_byte_at,
             lasted: first_byte_at.map(|at| at.duration_since(started)),
-        })
-    }
-}
-
-/// Whether it carries the file's bytes. The probe of the server's behaviour and the marker of
-/// a revoked folder do not.
-fn is_upload(transfer: &Transfer) -> bool {
-    let name = transfer.path.rsplit('/').next().unwrap_or_default();
-    let is_marker = name.strip_prefix('e').is_some_and(|epoch| epoch.parse::<u64>().is_ok());
-    transfer.verb != "RETR" && !name.ends_with(".probe") && !is_marker
-}
-
-/// Commands other than RNTO that change the file of the target's name, successful or not.
-fn intrusions(said: &[Entry]) -> Vec<String> {
-    said.iter()
-        .filter(|entry| entry.side == Side::Client)
-        .filter(|entry| {
-            let verb = entry.text.split(' ').next().unwrap_or_default();
-            matches!(verb, "STOR" | "APPE" | "DELE" | "RNFR")
-                && path(&entry.text).is_some_and(|path| path == TARGET)
-        })
-        .map(|entry| entry.text.clone())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::laboratory::wire::tests::said;
-
-    #[test]
-    fn whatever_else_touches_the_target_is_told() {
-        let said = said(&[
-            "STOR in/ledger.dat.part",
-            "STOR ./in/ledger.dat",
-            "SIZE in/ledger.dat",
-            "DELE /in/ledger.dat",
-            "RNFR in/ledger.dat",
-        ]);
-        assert_eq!(
-            intrusions(&said),
-            ["STOR ./in/ledger.dat", "DELE /in/ledger.dat", "RNFR in/ledger.dat"]
-        );
+        }
     }
 }

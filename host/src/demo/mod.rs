@@ -1,11 +1,14 @@
 //! `ferryway demo`: a transfer whose host is killed in the middle, on this machine, by itself.
 //!
-//! `stage` sets up a partner and an install directory in a temporary folder, on which real host
-//! processes run; `evidence` is what the partner's server saw, `story` tells it and `picture`
-//! draws it.
+//! `script` is what is played, as data. `stage` sets up a temporary folder with the install
+//! directories, on which real host processes run, and `partner` the other end; `play` lets hosts
+//! die. `evidence` is what was seen, `story` tells it and `picture` draws it.
 
 mod evidence;
+mod partner;
 mod picture;
+mod play;
+mod script;
 mod stage;
 mod story;
 
@@ -17,29 +20,27 @@ use std::{
 };
 
 use clap::Args;
-use ferryway_core::{DefinitionId, JobId, Status};
+use ferryway_core::Epoch;
 use jiff::Timestamp;
-use tokio::time::sleep;
 
-use crate::{
-    control::api::{JobView, SubmitRequest},
-    laboratory::{Deadline, Failure, POLL, hosts::HostProcess, interrupted},
-};
+use crate::laboratory::{Deadline, Failure, Transport, interrupted};
 use evidence::Evidence;
+use script::{Death, Script};
 use stage::Stage;
-use story::{Bar, Story};
-
-/// What is across when the host is killed, in percent.
-const KILL_AT_PERCENT: u64 = 40;
+use story::Story;
 
 /// The time for the demo, whatever happens.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-const STOP_LIMIT: Duration = Duration::from_secs(25);
-
 /// The options of `ferryway demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
+    /// Send to an FTP server, or to another host by socket.
+    #[arg(long, value_name = "ftp|socket", value_parser = transport, default_value = "ftp")]
+    transport: Transport,
+    /// Send by socket, and kill the receiving host as well, in the middle of the same file.
+    #[arg(long, conflicts_with = "transport")]
+    both: bool,
     /// Size of the file in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u64).range(32..=4096))]
@@ -47,7 +48,7 @@ pub struct DemoArgs {
     /// The file's content is made from this number; another one each time when not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Keep the folder with the installation, the partner's files and the hosts' logs.
+    /// Keep the folder with the installations, the partner's files and the hosts' logs.
     #[arg(long)]
     keep: bool,
     /// Draw what was measured into this file.
@@ -58,44 +59,66 @@ pub struct DemoArgs {
 /// The moments that only the demo itself knows.
 #[derive(Debug, Default)]
 struct Moments {
-    killed_at: Option<Instant>,
-    /// When the second host was started, by both clocks.
-    beta_started: Option<(Instant, Timestamp)>,
-    /// When the journal says that the second host took the job up, after its start.
-    owned_after: Option<Duration>,
+    failovers: Vec<Failover>,
     completed: bool,
     stopped: bool,
     /// Bytes of the file that the partner had, over time.
     samples: Vec<(Instant, u64)>,
 }
 
+/// A death that was played, and what the standby did.
+#[derive(Debug)]
+struct Failover {
+    death: Death,
+    /// The node that takes over.
+    successor: &'static str,
+    /// The epoch of its ownership.
+    epoch: Epoch,
+    killed_at: Instant,
+    /// When the standby's host was started, by both clocks.
+    started: (Instant, Timestamp),
+    /// When it had what the dead one had, after its start: the sender the job, as its journal
+    /// says, the receiver its door.
+    owned_after: Option<Duration>,
+    /// The byte at which the transfer went on.
+    resumed_at: u64,
+}
+
 /// Runs the demo and prints its verdict: success when the file arrived identical, was
 /// published once, next to nothing was sent again, and nothing was left behind.
 pub async fn run(args: DemoArgs) -> ExitCode {
-    let story = Story::new();
+    let mut story = Story::new();
     let seed = args.seed.unwrap_or_else(|| fastrand::u32(..).into());
-    let stage = match Stage::set_up(args.size << 20, seed, args.keep).await {
-        Ok(stage) => stage,
+    let script = Script::of(args.transport, args.both);
+    let deadline = Deadline::after(TIME_LIMIT);
+    let set_up = Stage::set_up(script, args.size << 20, seed, args.keep, deadline).await;
+    let (stage, receiver) = match set_up {
+        Ok(set_up) => set_up,
         Err(failure) => {
             story.failed(&[failure.to_string()], "", None);
             return ExitCode::FAILURE;
         }
     };
-    story.opening(&stage, seed);
+    story.opening(&stage, receiver.as_ref(), seed);
     let mut moments = Moments::default();
     let played = tokio::select! {
-        played = play(&stage, &mut moments, &story) => played,
+        played = play::play(&stage, receiver, &mut moments, &mut story, deadline) => played,
         () = interrupted() => Err(Failure("interrupted".to_owned())),
     };
-    let evidence = Evidence::gather(&stage, &moments).await;
-    let mut faults = match played {
+    let gathered = Evidence::gather(&stage, &moments).await;
+    let mut faults = Vec::new();
+    let evidence = gathered.unwrap_or_else(|failure| {
+        faults.push(failure.to_string());
+        Evidence::default()
+    });
+    match played {
         Ok(()) => {
             story.verdict(&evidence);
-            evidence.faults(&stage, &moments)
+            faults.extend(evidence.faults(&stage, &moments));
         }
         // All else that is missing follows from this.
-        Err(failure) => vec![failure.to_string()],
-    };
+        Err(failure) => faults = vec![failure.to_string()],
+    }
     if let (Some(file), true) = (&args.svg, faults.is_empty()) {
         match draw(file, &stage, &moments, &evidence) {
             Ok(()) => story.drawn(file),
@@ -109,107 +132,16 @@ pub async fn run(args: DemoArgs) -> ExitCode {
         story.ok(&evidence);
         return ExitCode::SUCCESS;
     }
-    story.failed(&faults, &stage.logs(&["alpha", "beta"]), Some(&evidence));
+    story.failed(&faults, &stage.logs(), Some(&evidence));
     ExitCode::FAILURE
 }
 
-/// Kills one host in the middle of the job and lets another one finish it.
-async fn play(stage: &Stage, moments: &mut Moments, story: &Story) -> Result<(), Failure> {
-    let deadline = Deadline::after(TIME_LIMIT);
-    let mut alpha = stage.start_host("alpha")?;
-    let health = alpha.ready(deadline).await?;
-    let job = submit(&alpha).await?;
-    story.accepted(stage, &health, &job);
-    let mut bar = Bar::new(alpha.node, stage.size);
-    follow(stage, &mut alpha, &job, moments, deadline, |view| {
-        let Some(progress) = view.progress else { return false };
-        bar.show(progress.done);
-        progress.done * 100 >= progress.total * KILL_AT_PERCENT && progress.total > 0
-    })
-    .await?;
-    if moments.completed {
-        return Err(Failure("the job was done before its host could be killed".to_owned()));
-    }
-    moments.killed_at = Some(alpha.kill().await?);
-    bar.leave();
-    story.killed(stage, alpha.pid, evidence::arrived(stage));
-
-    moments.beta_started = Some((Instant::now(), Timestamp::now()));
-    let mut beta = stage.start_host("beta")?;
-    let health = beta.ready(deadline).await?;
-    follow(stage, &mut beta, &job, moments, deadline, |view| {
-        view.progress.is_some_and(|progress| progress.done > progress.resumed_at)
-    })
-    .await?;
-    moments.owned_after = owned_after(&beta, &job, moments).await;
-    story.taken_over(&health, &Evidence::of_server(stage, moments), moments);
-    let mut bar = Bar::new(beta.node, stage.size);
-    follow(stage, &mut beta, &job, moments, deadline, |view| {
-        if let Some(progress) = view.progress {
-            bar.show(progress.done);
-        }
-        false
-    })
-    .await?;
-    bar.show(stage.size);
-    bar.leave();
-    beta.stop(STOP_LIMIT).await?;
-    moments.stopped = true;
-    Ok(())
-}
-
-async fn submit(host: &HostProcess) -> Result<JobId, Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure(format!("no job was accepted: {error}"));
-    let definition: DefinitionId = stage::DEFINITION.parse().map_err(|error| refused(&error))?;
-    let request = SubmitRequest { definition, local: None, remote: None, key: None };
-    let jobs = host.client.submit(&[request]).await.map_err(|error| refused(&error))?;
-    let job = jobs.into_iter().next().ok_or_else(|| refused(&"the answer is empty"))?;
-    Ok(job.id)
-}
-
-/// Looks at the job until `enough` says so or it is delivered.
-async fn follow(
-    stage: &Stage,
-    host: &mut HostProcess,
-    job: &JobId,
-    moments: &mut Moments,
-    deadline: Deadline,
-    mut enough: impl FnMut(&JobView) -> bool,
-) -> Result<(), Failure> {
-    loop {
-        host.check()?;
-        let view = host.client.job(job).await.map_err(|error| Failure(error.to_string()))?;
-        moments.samples.push((Instant::now(), evidence::arrived(stage)));
-        match view.job.status {
-            Status::Idle(ferryway_core::Outcome::Completed) => {
-                moments.completed = true;
-                return Ok(());
-            }
-            Status::Idle(_) | Status::Suspended => {
-                let reason = view.job.state.last_error.unwrap_or_default();
-                return Err(Failure(format!(
-                    "job {job} is {}: {reason}",
-                    view.job.status.meaning()
-                )));
-            }
-            _ if enough(&view) => return Ok(()),
-            _ => {}
-        }
-        deadline.check(&format!("job {job} on node {}", host.node))?;
-        sleep(POLL).await;
-    }
-}
-
-/// When the second host had the job, by the journal's own clock.
-async fn owned_after(beta: &HostProcess, job: &JobId, moments: &Moments) -> Option<Duration> {
-    let (_, started) = moments.beta_started?;
-    let entries = beta.client.entries(job).await.ok()?;
-    let taken = entries.iter().find(|entry| entry.event == Some(ferryway_core::Event::TakeOver))?;
-    taken.at.duration_since(started).try_into().ok()
-}
-
 fn draw(file: &Path, stage: &Stage, moments: &Moments, evidence: &Evidence) -> Result<(), Failure> {
-    let picture = picture::draw(stage.size, moments, evidence)
+    let picture = picture::draw(stage, moments, evidence)
         .ok_or_else(|| Failure("too little was measured for a picture".to_owned()))?;
     fs::write(file, picture).map_err(|error| Failure::io("write", file, error))
+}
+
+fn transport(word: &str) -> Result<Transport, String> {
+    Transport::from_word(word).ok_or_else(|| "write `ftp` or `socket`".to_owned())
 }

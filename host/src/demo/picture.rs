@@ -5,8 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Moments, evidence::Evidence};
+use super::{
+    Failover, Moments,
+    evidence::{Evidence, Takeover},
+    script::Side,
+    stage::Stage,
+};
 use crate::laboratory::{
+    Transport,
     numbers::{grouped, mib, percent},
     svg::{Page, Svg},
 };
@@ -33,22 +39,34 @@ const DARK_STYLE: &str = "\
 .s0{fill:#a985f0}.s1{fill:#dc9440}.s2{fill:#3db4c7}.s3{fill:#48bd80}";
 
 /// The picture; `None` when something in it was not measured.
-pub(super) fn draw(size: u64, moments: &Moments, evidence: &Evidence) -> Option<String> {
-    let facts = Facts::of(size, moments, evidence)?;
+pub(super) fn draw(stage: &Stage, moments: &Moments, evidence: &Evidence) -> Option<String> {
+    let facts = Facts::of(stage, moments, evidence)?;
     let mut svg = Svg::default();
-    svg.text(28.0, 38.0, "title", "start", "A transfer survives the death of its host");
+    let both = moments.failovers.len() > 1;
+    let title = match both {
+        false => "A transfer survives the death of its host",
+        true => "A transfer survives the deaths of both its hosts",
+    };
+    svg.text(28.0, 38.0, "title", "start", title);
+    let (option, way) = match (stage.script.transport, both) {
+        (Transport::Ftp, _) => ("", "by FTP"),
+        (Transport::Socket, false) => (" --transport socket", "by socket"),
+        (Transport::Socket, true) => (" --both", "by socket"),
+    };
     let subtitle = format!(
-        "{} by FTP. Drawn by `ferryway demo` from what it measured in one run.",
-        mib(size).replace(".0 ", " ")
+        "{} {way}. Drawn by `ferryway demo{option}` from what it measured in one run.",
+        mib(stage.size).replace(".0 ", " ")
     );
     svg.text(28.0, 58.0, "", "start", &subtitle);
     axes(&mut svg, &facts);
     curves(&mut svg, &facts, moments);
     turning_points(&mut svg, &facts);
-    strip(&mut svg, &facts);
+    if let Some(last) = facts.turns.last() {
+        strip(&mut svg, &facts, last);
+    }
     Some(svg.finish(Page {
         size: (WIDTH, HEIGHT),
-        label: "Timeline of a transfer whose host is killed in the middle",
+        label: &format!("Timeline: {title}"),
         style: (STYLE, DARK_STYLE),
     }))
 }
@@ -57,39 +75,62 @@ pub(super) fn draw(size: u64, moments: &Moments, evidence: &Evidence) -> Option<
 struct Facts {
     size: u64,
     begun: Instant,
-    killed: f64,
-    beta_started: f64,
-    resumed: f64,
+    turns: Vec<Turn>,
     published: f64,
+}
+
+/// A failover.
+struct Turn {
+    side: Side,
+    killed: f64,
+    started: f64,
+    resumed: f64,
     offset: u64,
-    read_back: u64,
-    /// The ends of the takeover's steps, after the second host's start.
-    steps: [Duration; 4],
+    /// The steps of the takeover: their ends after the standby's start, and their names.
+    steps: Vec<(Duration, String)>,
+}
+
+impl Turn {
+    fn of(begun: Instant, failover: &Failover, takeover: &Takeover) -> Option<Self> {
+        let seconds = |at: Instant| at.duration_since(begun).as_secs_f64();
+        let (started, _) = failover.started;
+        let (side, since) = (failover.death.side, |at: Instant| at.duration_since(started));
+        let owned = (failover.owned_after?, "owns the journal".to_owned());
+        let lasted = takeover.lasted?;
+        let steps = match side {
+            Side::Receiving => vec![owned, (lasted, "alpha comes back and goes on".to_owned())],
+            Side::Sending => {
+                let proof = match takeover.read_back {
+                    0 => "is told the hash of what is there".to_owned(),
+                    bytes => format!("proves {} by reading back", mib(bytes)),
+                };
+                vec![
+                    owned,
+                    (since(takeover.fenced_at?), "locks alpha out of the partner".to_owned()),
+                    (since(takeover.adopted_at?), "adopts the partial".to_owned()),
+                    (lasted, proof),
+                ]
+            }
+        };
+        Some(Self {
+            side,
+            killed: seconds(failover.killed_at),
+            started: seconds(started),
+            resumed: seconds(takeover.first_byte_at?),
+            offset: failover.resumed_at,
+            steps,
+        })
+    }
 }
 
 impl Facts {
-    fn of(size: u64, moments: &Moments, evidence: &Evidence) -> Option<Self> {
+    fn of(stage: &Stage, moments: &Moments, evidence: &Evidence) -> Option<Self> {
         let begun = evidence.begun_at?;
-        let seconds = |at: Instant| at.duration_since(begun).as_secs_f64();
-        let (started, _) = moments.beta_started?;
-        let takeover = &evidence.takeover;
-        let since = |at: Instant| at.duration_since(started);
-        Some(Self {
-            size,
-            begun,
-            killed: seconds(moments.killed_at?),
-            beta_started: seconds(started),
-            resumed: seconds(takeover.first_byte_at?),
-            published: seconds(*evidence.published_at.first()?),
-            offset: takeover.offset,
-            read_back: takeover.read_back,
-            steps: [
-                moments.owned_after?,
-                since(takeover.fenced_at?),
-                since(takeover.adopted_at?),
-                takeover.lasted?,
-            ],
-        })
+        let turns = moments.failovers.iter().zip(&evidence.takeovers);
+        let turns: Option<Vec<_>> =
+            turns.map(|(failover, takeover)| Turn::of(begun, failover, takeover)).collect();
+        let published = evidence.published_at.first()?.duration_since(begun).as_secs_f64();
+        Some(Self { size: stage.size, begun, turns: turns?, published })
     }
 
     /// Where a moment is on the chart; a little room is left after the last one.
@@ -119,57 +160,77 @@ fn axes(svg: &mut Svg, facts: &Facts) {
     }
 }
 
-/// What the partner had of the file: a curve for each host.
+/// What the partner had of the file: a curve for each stretch between deaths.
 fn curves(svg: &mut Svg, facts: &Facts, moments: &Moments) {
-    let samples: Vec<_> = moments
-        .samples
-        .iter()
-        .filter(|(at, bytes)| *at >= facts.begun && *bytes > 0)
-        .map(|(at, bytes)| (at.duration_since(facts.begun).as_secs_f64(), *bytes))
-        .collect();
-    let mut alpha = vec![(0.0, 0)];
-    alpha.extend(samples.iter().filter(|(at, _)| *at <= facts.killed));
-    alpha.push((facts.killed, facts.offset));
-    let mut beta = vec![(facts.resumed, facts.offset)];
-    let still_going = |(at, bytes): &&(f64, u64)| *at > facts.resumed && *bytes < facts.size;
-    beta.extend(samples.iter().filter(still_going));
-    beta.push((facts.published, facts.size));
-    for (host, points) in [("alpha", alpha), ("beta", beta)] {
-        let (Some(first), Some(last)) = (points.first(), points.last()) else { continue };
-        let mut path = String::new();
-        for (index, (at, bytes)) in points.iter().enumerate() {
-            let command = if index == 0 { 'M' } else { 'L' };
-            let _infallible = write!(path, "{command}{:.1} {:.1}", facts.x(*at), facts.y(*bytes));
-        }
-        let (from, to) = (facts.x(first.0), facts.x(last.0));
-        svg.path(&format!("{host} area"), &format!("{path}L{to:.1} {BOTTOM}L{from:.1} {BOTTOM}Z"));
-        svg.path(&format!("{host}-line curve"), &path);
+    let since = |at: &Instant| at.saturating_duration_since(facts.begun).as_secs_f64();
+    let samples = moments.samples.iter().filter(|(at, bytes)| *at >= facts.begun && *bytes > 0);
+    let samples: Vec<_> = samples.map(|(at, bytes)| (since(at), *bytes)).collect();
+    let mut ends: Vec<_> = facts.turns.iter().map(|turn| (turn.killed, turn.offset)).collect();
+    ends.push((facts.published, facts.size));
+    let (mut from, mut sender, mut receiver) = ((0.0, 0), Side::Sending.first(), "");
+    let both = facts.turns.iter().any(|turn| turn.side == Side::Receiving);
+    if both {
+        receiver = Side::Receiving.first();
     }
-    let label = BOTTOM - 14.0;
-    svg.text(facts.x(facts.killed) - 12.0, label, "strong", "end", "node alpha sends");
-    let right = facts.x(facts.published) - 12.0;
-    svg.text(right, label, "strong", "end", "node beta sends the rest");
+    for (number, end) in ends.into_iter().enumerate() {
+        let mut points = vec![from];
+        points.extend(samples.iter().filter(|(at, bytes)| {
+            *at > from.0 && *at < end.0 && (*bytes < facts.size || end.1 < facts.size)
+        }));
+        points.push(end);
+        curve(svg, facts, sender, &points);
+        let label = match (receiver, number) {
+            ("", 0) => format!("node {sender} sends"),
+            ("", _) => format!("node {sender} sends the rest"),
+            _ => format!("{sender} to {receiver}"),
+        };
+        svg.text(facts.x(end.0) - 12.0, BOTTOM - 14.0, "strong", "end", &label);
+        let Some(turn) = facts.turns.get(number) else { return };
+        from = (turn.resumed, turn.offset);
+        match turn.side {
+            Side::Sending => sender = turn.side.standby(),
+            Side::Receiving => receiver = turn.side.standby(),
+        }
+    }
+}
+
+fn curve(svg: &mut Svg, facts: &Facts, class: &str, points: &[(f64, u64)]) {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
+    let mut path = String::new();
+    for (index, (at, bytes)) in points.iter().enumerate() {
+        let command = if index == 0 { 'M' } else { 'L' };
+        let _infallible = write!(path, "{command}{:.1} {:.1}", facts.x(*at), facts.y(*bytes));
+    }
+    let (from, to) = (facts.x(first.0), facts.x(last.0));
+    svg.path(&format!("{class} area"), &format!("{path}L{to:.1} {BOTTOM}L{from:.1} {BOTTOM}Z"));
+    svg.path(&format!("{class}-line curve"), &path);
 }
 
 fn turning_points(svg: &mut Svg, facts: &Facts) {
-    let killed = facts.x(facts.killed);
-    svg.line("kill", (killed, TOP - 14.0), (killed, BOTTOM));
-    let at =
-        format!("{:.2} s: kill -9 alpha, at {} %", facts.killed, percent(facts.offset, facts.size));
-    svg.text(killed - 8.0, TOP - 8.0, "kill-text", "end", &at);
-    let (x, y) = (facts.x(facts.resumed), facts.y(facts.offset));
-    svg.dot("beta", x, y);
-    let resumed = format!("goes on at byte {}", grouped(facts.offset));
-    svg.text(x + 10.0, y + 18.0, "", "start", &resumed);
+    for turn in &facts.turns {
+        let killed = facts.x(turn.killed);
+        svg.line("kill", (killed, TOP - 14.0), (killed, BOTTOM));
+        let (node, percent) = (turn.side.first(), percent(turn.offset, facts.size));
+        let at = format!("{:.2} s: kill -9 {node}, at {percent} %", turn.killed);
+        svg.text(killed - 8.0, TOP - 8.0, "kill-text", "end", &at);
+        let (x, y) = (facts.x(turn.resumed), facts.y(turn.offset));
+        svg.dot("beta", x, y);
+        let resumed = format!("goes on at byte {}", grouped(turn.offset));
+        svg.text(x + 10.0, y + 18.0, "", "start", &resumed);
+    }
     let (x, y) = (facts.x(facts.published), facts.y(facts.size));
     svg.dot("beta", x, y);
-    let published = format!("{:.2} s: published, once, by a rename", facts.published);
+    // Two deaths leave no room beside their own words.
+    let published = match facts.turns.len() {
+        1 => format!("{:.2} s: published, once, by a rename", facts.published),
+        _ => format!("{:.2} s: published, once", facts.published),
+    };
     svg.text(x, TOP - 8.0, "strong", "end", &published);
 }
 
-/// The takeover enlarged, with a lens from the chart down to it.
-fn strip(svg: &mut Svg, facts: &Facts) {
-    let (from, to) = (facts.x(facts.beta_started), facts.x(facts.resumed));
+/// The last takeover enlarged, with a lens from the chart down to it.
+fn strip(svg: &mut Svg, facts: &Facts, turn: &Turn) {
+    let (from, to) = (facts.x(turn.started), facts.x(turn.resumed));
     svg.path(
         "lens",
         &format!(
@@ -177,19 +238,17 @@ fn strip(svg: &mut Svg, facts: &Facts) {
              L{LEFT} {STRIP_TOP}L{from:.1} {BOTTOM}Z"
         ),
     );
-    let whole = facts.steps[3];
-    let title = format!("{} ms from beta's start to its first byte", whole.as_millis());
+    let whole = turn.steps.last().map_or(Duration::ZERO, |(end, _)| *end);
+    let node = turn.side.standby();
+    let title = format!("{} ms from {node}'s start to its first byte", whole.as_millis());
     svg.text(f64::midpoint(LEFT, RIGHT), STRIP_TOP - 14.0, "strong", "middle", &title);
-    let proves = format!("proves {} by reading back", mib(facts.read_back));
-    let names =
-        ["owns the journal", "locks alpha out of the partner", "adopts the partial", &proves];
     let mut before = Duration::ZERO;
-    for (index, (end, name)) in facts.steps.into_iter().zip(names).enumerate() {
+    for (index, (end, name)) in turn.steps.iter().enumerate() {
         let x = |time: Duration| {
             LEFT + (RIGHT - LEFT) * time.as_secs_f64() / whole.as_secs_f64().max(1e-9)
         };
         let class = format!("s{index}");
-        svg.rect(&class, (x(before), STRIP_TOP), (x(end), STRIP_BOTTOM));
+        svg.rect(&class, (x(before), STRIP_TOP), (x(*end), STRIP_BOTTOM));
         let (column, row) = ((index % 2) as f64, (index / 2) as f64);
         let (left, base) = (LEFT + 400.0 * column, STRIP_BOTTOM + 26.0 + 22.0 * row);
         svg.rect(&class, (left, base - 10.0), (left + 10.0, base));
@@ -197,6 +256,6 @@ fn strip(svg: &mut Svg, facts: &Facts) {
         let lasts = end.as_millis().saturating_sub(before.as_millis());
         svg.text(left + 72.0, base, "strong", "end", &format!("{lasts} ms"));
         svg.text(left + 82.0, base, "", "start", name);
-        before = end;
+        before = *end;
     }
 }

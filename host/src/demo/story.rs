@@ -11,9 +11,10 @@ use ferryway_core::JobId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    Moments,
-    evidence::Evidence,
-    stage::{FILE, Stage, TARGET},
+    Failover,
+    evidence::{Evidence, Takeover},
+    script::{Death, Side},
+    stage::{FILE, Owner, Stage, TARGET},
 };
 use crate::{
     control::api::Health,
@@ -24,29 +25,39 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Story {
     bold: bool,
+    steps: u32,
 }
 
 impl Story {
     pub(super) fn new() -> Self {
         let bold = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-        Self { bold }
+        Self { bold, steps: 0 }
     }
 
-    pub(super) fn opening(&self, stage: &Stage, seed: u64) {
-        self.title("A file transfer that survives the death of its host");
+    pub(super) fn opening(&mut self, stage: &Stage, receiver: Option<&Owner>, seed: u64) {
+        self.title(match stage.script.deaths.len() {
+            1 => "A file transfer that survives the death of its host",
+            _ => "A file transfer that survives the deaths of both its hosts",
+        });
         say(&format!("All of it happens on this machine, in {}.\n", stage.folder().display()));
-        self.step(1, "A partner");
+        self.step("A partner");
+        let (addr, rate) = (stage.partner.addr(), mib(stage.rate));
+        say(&match receiver {
+            None => format!("   An FTP server listens on {addr} and takes {rate} a second."),
+            Some(Owner { host, health }) => format!(
+                "   Another host of Ferryway receives: node {} (process {}, epoch {}), by socket.\n   \
+                 The address of its cluster is {addr}; {rate} a second get through to it.",
+                host.node, health.pid, health.epoch,
+            ),
+        });
         say(&format!(
-            "   An FTP server listens on {} and takes {} a second.\n   \
-             The file for it, `{FILE}`, has {} of random bytes (seed {seed}).\n",
-            stage.server.addr(),
-            mib(stage.rate),
+            "   The file for it, `{FILE}`, has {} of random bytes (seed {seed}).\n",
             mib(stage.size),
         ));
     }
 
-    pub(super) fn accepted(&self, stage: &Stage, health: &Health, job: &JobId) {
-        self.step(2, "Node alpha sends");
+    pub(super) fn accepted(&mut self, stage: &Stage, health: &Health, job: &JobId) {
+        self.step(&format!("Node {} sends", health.node));
         say(&format!(
             "   Its host (process {}, epoch {}) accepts job {job}: the job is durable in the\n   \
              journal before the answer. The {} go to a partial file, never to `{TARGET}`.",
@@ -56,50 +67,43 @@ impl Story {
         ));
     }
 
-    pub(super) fn killed(&self, stage: &Stage, pid: u32, arrived: u64) {
+    pub(super) fn killed(&mut self, stage: &Stage, death: Death, pid: u32) {
         say("");
-        self.step(3, &format!("kill -9 {pid}"));
-        say(&format!(
-            "   alpha is gone without a word. The partner has {} % of the file, but no\n   \
-             `{TARGET}` yet: nobody can mistake the half for the whole.\n",
-            percent(arrived, stage.size),
-        ));
+        self.step(&format!("kill -9 {pid}"));
+        let (node, arrived) = (death.side.first(), percent(stage.arrived(), stage.size));
+        say(&match death.side {
+            Side::Sending => format!(
+                "   {node} is gone without a word. The partner has {arrived} % of the file, but no\n   \
+                 `{TARGET}` yet: nobody can mistake the half for the whole.\n"
+            ),
+            Side::Receiving => format!(
+                "   {node}, which receives, is gone without a word. It had {arrived} % of the file, but no\n   \
+                 `{TARGET}` yet. {} has nobody to send to.\n",
+                Side::Sending.first(),
+            ),
+        });
     }
 
-    pub(super) fn taken_over(&self, health: &Health, evidence: &Evidence, moments: &Moments) {
-        self.step(4, "Node beta takes over");
+    pub(super) fn taken_over(&mut self, owner: &Owner, failover: &Failover, takeover: &Takeover) {
+        let (health, node) = (&owner.health, failover.successor);
+        self.step(&format!("Node {node} takes over"));
         say(&format!(
-            "   Its host (process {}, epoch {}) starts on the same install directory.\n   \
+            "   Its host (process {}, epoch {}) starts on the install directory of {}.\n   \
              Milliseconds after its start:",
-            health.pid, health.epoch,
+            health.pid,
+            health.epoch,
+            failover.death.side.first(),
         ));
-        let Some((started, _)) = moments.beta_started else { return };
-        let takeover = &evidence.takeover;
-        let since = |at: Option<Instant>| at.map(|at| at.duration_since(started));
-        let read_back = mib(takeover.read_back);
-        let offset = grouped(takeover.offset);
-        for (after, what) in [
-            (moments.owned_after, "owns the journal and finds the job in status 04".to_owned()),
-            (
-                since(takeover.fenced_at),
-                "takes alpha's staging folder away, should alpha be alive after all".to_owned(),
-            ),
-            (
-                since(takeover.adopted_at),
-                "adopts the partial under a name that alpha never knew".to_owned(),
-            ),
-            (since(takeover.proved_at), format!("has read {read_back} back: they are the file's")),
-            (since(takeover.first_byte_at), format!("goes on at byte {offset}")),
-        ] {
+        for (after, what) in steps(failover, takeover) {
             if let Some(after) = after {
                 say(&format!("   {:>6}  {what}", after.as_millis()));
             }
         }
     }
 
-    pub(super) fn verdict(&self, evidence: &Evidence) {
+    pub(super) fn verdict(&mut self, evidence: &Evidence) {
         say("");
-        self.step(5, "The verdict, measured at the partner");
+        self.step("The verdict, measured at the partner");
         let identical = match evidence.hashes {
             Some((source, target)) if source == target => {
                 format!("yes, BLAKE3 {}... on both sides", &source.to_hex()[..16])
@@ -115,20 +119,23 @@ impl Story {
             others => format!("{others} other commands touched `{TARGET}`"),
         };
         let (resent, received) = (grouped(evidence.resent), grouped(evidence.received));
-        let read_back = grouped(evidence.takeover.read_back);
+        let read_back = grouped(evidence.read_back());
         let left = match (evidence.strays.len(), &evidence.marker) {
             (0, Some(marker)) => format!("only the empty file {marker}, which keeps alpha out"),
             (0, None) => "nothing".to_owned(),
             (strays, _) => format!("{strays} files that should not be there"),
         };
-        let lasted = milliseconds(evidence.takeover.lasted);
+        let last = evidence.takeovers.iter().map(|takeover| milliseconds(takeover.lasted));
+        let lasted = last.collect::<Vec<_>>().join(" and ");
+        let whole = evidence.whole().map_or(0.0, |whole| whole.as_secs_f64());
         for (what, found) in [
             ("identical", identical),
             ("published", format!("{times}; {others}")),
             ("sent again", format!("{resent} bytes; {received} arrived in all")),
             ("read back", format!("{read_back} bytes, to prove them")),
             ("left over", left),
-            ("takeover", format!("{lasted} ms from beta's start to its first byte")),
+            ("takeover", format!("{lasted} ms from a standby's start to the first byte")),
+            ("in all", format!("{whole:.1} s from the first byte to the publish")),
         ] {
             say(&format!("   {what:<11} {found}"));
         }
@@ -166,8 +173,9 @@ impl Story {
         say(&self.strong(text));
     }
 
-    fn step(&self, number: u32, text: &str) {
-        say(&self.strong(&format!("{number}. {text}")));
+    fn step(&mut self, text: &str) {
+        self.steps += 1;
+        say(&self.strong(&format!("{}. {text}", self.steps)));
     }
 
     fn strong(&self, text: &str) -> String {
@@ -224,6 +232,36 @@ impl Bar {
     }
 }
 
+/// What a standby did, and when after its start, where it was seen.
+fn steps(failover: &Failover, takeover: &Takeover) -> Vec<(Option<Duration>, String)> {
+    let (started, _) = failover.started;
+    let since = |at: Option<Instant>| at.map(|at| at.duration_since(started));
+    let goes_on = (
+        since(takeover.first_byte_at),
+        format!("goes on at byte {}", grouped(failover.resumed_at)),
+    );
+    let (dead, sender) = (failover.death.side.first(), Side::Sending.first());
+    if failover.death.side == Side::Receiving {
+        let owned = format!("owns the journal of {dead}, and opens the door");
+        let (after, what) = goes_on;
+        return vec![(failover.owned_after, owned), (after, format!("{sender} {what}, by itself"))];
+    }
+    let read_back = mib(takeover.read_back);
+    vec![
+        (failover.owned_after, "owns the journal and finds the job in status 04".to_owned()),
+        (
+            since(takeover.fenced_at),
+            format!("takes {dead}'s staging folder away, should {dead} be alive after all"),
+        ),
+        (
+            since(takeover.adopted_at),
+            format!("adopts the partial under a name that {dead} never knew"),
+        ),
+        (since(takeover.proved_at), format!("has read {read_back} back: they are the file's")),
+        goes_on,
+    ]
+}
+
 fn milliseconds(time: Option<Duration>) -> String {
     time.map_or_else(|| "none".to_owned(), |time| time.as_millis().to_string())
 }
@@ -236,7 +274,7 @@ fn last_line(verdict: &str, evidence: Option<&Evidence>) -> String {
         evidence.identical(),
         evidence.published_at.len(),
         evidence.resent,
-        milliseconds(evidence.takeover.lasted),
+        milliseconds(evidence.takeover()),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::{
     env,
     fs::{self, File},
+    net::SocketAddr,
     path::Path,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -23,6 +24,9 @@ const GUARD: &str = r#"exec 3<&0 </dev/null
 (cat <&3 >/dev/null; kill -KILL 0) 2>/dev/null &
 exec 3<&-
 exec "$@""#;
+
+/// The message that tells where a host listens.
+const DOOR_OPEN: &str = " 0501I ";
 
 /// How much of a log is shown when something goes wrong.
 const TAIL_LINES: usize = 20;
@@ -177,6 +181,30 @@ impl HostProcess {
         };
         kill_process(pid, signal)
             .map_err(|error| Failure::io(action, Path::new(self.node), error.into()))
+    }
+}
+
+/// Where an install directory's hosts listen for others, as soon as its log tells of the
+/// `count`th opened door.
+///
+/// # Errors
+/// When it does not before the deadline.
+pub(crate) async fn door(
+    install: &Path,
+    count: usize,
+    deadline: Deadline,
+) -> Result<SocketAddr, Failure> {
+    let log = install.join("logs/ferryway.log");
+    loop {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let line = text.lines().filter(|line| line.contains(DOOR_OPEN)).nth(count - 1);
+        let address =
+            line.and_then(|line| line.rsplit_once('(')?.1.split(')').next()?.parse().ok());
+        if let Some(address) = address {
+            return Ok(address);
+        }
+        deadline.check(&format!("an open door in {}", log.display()))?;
+        sleep(POLL).await;
     }
 }
 

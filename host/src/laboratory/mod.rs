@@ -1,10 +1,13 @@
 //! What the demo and the simulator are made of: hosts as real processes, install directories
-//! made on the spot, what a partner's server saw, and pictures.
+//! made on the spot, the network between them, what a partner's server and the kernel saw, and
+//! pictures.
 
 pub(crate) mod hosts;
 pub(crate) mod install;
 pub(crate) mod numbers;
+pub(crate) mod relay;
 pub(crate) mod svg;
+pub(crate) mod watch;
 pub(crate) mod wire;
 
 use std::{
@@ -13,10 +16,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ferryway_core::words;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the hosts are asked how they are.
 pub(crate) const POLL: Duration = Duration::from_millis(15);
+
+words! {
+    /// How the file goes to the partner.
+    Transport {
+        /// To an FTP server.
+        Ftp = "ftp",
+        /// To another host of ours.
+        Socket = "socket",
+    }
+}
 
 /// What went wrong, in words.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ferryway_mocks::ftp_server::Transfer;
+
 /// A command's path, seen from the login folder, which is the root.
 pub(crate) fn path(command: &str) -> Option<String> {
     let (_, path) = command.split_once(' ')?;
@@ -16,11 +18,30 @@ pub(crate) fn below_root(path: &str) -> &str {
     path.trim_start_matches("./").trim_start_matches('/')
 }
 
+/// Whether it carries the bytes of the file for this target. The probe of the server's behaviour
+/// and the marker of a revoked folder do not.
+pub(crate) fn is_upload(transfer: &Transfer, target: &str) -> bool {
+    transfer.verb == "STOR" && (is_partial(&transfer.path) || below_root(&transfer.path) == target)
+}
+
+/// Whether this is the name of a partial.
+pub(crate) fn is_partial(path: &str) -> bool {
+    path.ends_with(".part")
+}
+
 /// The BLAKE3 hash of a file; `None` when it cannot be read.
 pub(crate) fn hash(path: &Path) -> Option<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(fs::File::open(path).ok()?).ok()?;
     Some(hasher.finalize())
+}
+
+/// The size of the largest file below a folder.
+pub(crate) fn largest(folder: &Path) -> u64 {
+    let mut files = Vec::new();
+    // Files come and go meanwhile: what was found counts.
+    let _complete = find_files(folder, &mut files);
+    files.iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).max().unwrap_or(0)
 }
 
 /// Finds the files below a folder.

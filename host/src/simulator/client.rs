@@ -12,14 +12,17 @@ use super::{
     deaths::FirstNode,
     evidence::{self, Evidence, Version},
     plan::{Plan, Revival},
-    relay::Relay,
     rows::{Disk, RowId},
     stage::{self, LIMIT, SIZE, Settings, Stage, TARGET},
 };
 use crate::{
     control::api::Command,
     journal::record::Job,
-    laboratory::{Deadline, Failure, POLL, hosts::HostProcess},
+    laboratory::{
+        Deadline, Failure, POLL,
+        hosts::HostProcess,
+        relay::{Line, Relay},
+    },
 };
 
 /// The nodes of the cluster, the first owner first.
@@ -130,8 +133,8 @@ fn relays(partner: &Partner) -> Result<[Relay; 2], Failure> {
     let server = partner.server.addr();
     let mut last = None;
     for _ in 0..PORT_TRIES {
-        let first = Relay::start(ADDRESSES[0], 0, server).map_err(failed)?;
-        match Relay::start(ADDRESSES[1], first.addr().port(), server) {
+        let first = Relay::start(ADDRESSES[0], 0, server, Line::FTP).map_err(failed)?;
+        match Relay::start(ADDRESSES[1], first.addr().port(), server, Line::FTP) {
             Ok(second) => return Ok([first, second]),
             Err(error) => last = Some(error),
         }

@@ -5,11 +5,10 @@ use std::process::ExitStatus;
 use ferryway_mocks::ftp_server::Fault;
 
 use super::{
-    relay::Relay,
     rows::Death,
     stage::{LIMIT, Stage},
 };
-use crate::laboratory::{Failure, hosts::HostProcess};
+use crate::laboratory::{Failure, hosts::HostProcess, relay::Relay};
 
 /// The node that has the instance first, with its way to the partner and the point at which
 /// the partner's server holds its session.

@@ -99,11 +99,9 @@ pub(super) fn uploads(said: &[Entry], transfers: &[Transfer], node: &str) -> Vec
     transfers.iter().filter(is_its).cloned().collect()
 }
 
-/// Whether it carries the file's bytes. The probe of the server's behaviour and the marker of
-/// a revoked folder do not.
+/// Whether it carries the file's bytes.
 pub(super) fn is_upload(transfer: &Transfer) -> bool {
-    transfer.verb == "STOR"
-        && (transfer.path.ends_with(".part") || wire::below_root(&transfer.path) == TARGET)
+    wire::is_upload(transfer, TARGET)
 }
 
 /// What is left in a server's folder beside the target, its folder, and the empty files that

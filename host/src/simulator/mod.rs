@@ -5,7 +5,7 @@
 //! | `rows` | the table as data: settings, deaths, outcomes |
 //! | `plan` | what one run is to be, from its seed |
 //! | `client`, `server` | how a run goes: the cluster sends, the cluster serves |
-//! | `stage`, `disks`, `relay`, `deaths` | the world: folders, disks, network, nodes that die |
+//! | `stage`, `disks`, `deaths` | the world: folders, disks, nodes that die |
 //! | `evidence`, `oracle` | what a run shows, and the one judge of it |
 //! | `trace`, `table`, `picture` | how it is told |
 
@@ -16,7 +16,6 @@ mod evidence;
 mod oracle;
 mod picture;
 mod plan;
-mod relay;
 mod rows;
 mod server;
 mod stage;

@@ -9,11 +9,13 @@ use ferryway_mocks::ftp_server::{Cut, Disk as ServerDisk, Fault, FtpServer};
 use super::{
     evidence::{self, Evidence},
     plan::Plan,
-    relay::Relay,
     rows::{Death, Disk, LockMode},
     stage::{self, LIMIT, SIZE, Settings, Stage, TARGET},
 };
-use crate::laboratory::Failure;
+use crate::laboratory::{
+    Failure,
+    relay::{Line, Relay},
+};
 
 /// The node of the client.
 pub(super) const CLIENT: &str = "office";
@@ -89,7 +91,7 @@ impl Cluster {
             (true, true) => Some(serve(&beta_root, ServerDisk::Vanished).await?),
             (true, false) => Some(serve(&beta_root, ServerDisk::Normal).await?),
         };
-        let address = Relay::start(ADDRESS, 0, alpha.addr())
+        let address = Relay::start(ADDRESS, 0, alpha.addr(), Line::FTP)
             .map_err(|error| Failure(format!("no virtual address: {error}")))?;
         Ok(Self { alpha, beta, beta_root, address })
     }

@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use super::{
     disks::Disks,
-    relay,
     rows::{Disk, LockMode},
     trace::Trace,
 };
@@ -24,7 +23,7 @@ use crate::{
     laboratory::{
         Deadline, Failure,
         hosts::{self, HostProcess, Place},
-        install,
+        install, relay,
     },
 };
 
