@@ -24,6 +24,8 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 848.0;
 const TOP: f64 = 100.0;
 const BOTTOM: f64 = 252.0;
+/// The room for the words at a death.
+const KILL_LABEL: f64 = 190.0;
 /// The enlarged takeover: the top and bottom of its strip.
 const STRIP_TOP: f64 = 320.0;
 const STRIP_BOTTOM: f64 = 338.0;
@@ -212,15 +214,21 @@ fn turning_points(svg: &mut Svg, facts: &Facts) {
         svg.line("kill", (killed, TOP - 14.0), (killed, BOTTOM));
         let (node, percent) = (turn.side.first(), percent(turn.offset, facts.size));
         let at = format!("{:.2} s: kill -9 {node}, at {percent} %", turn.killed);
-        svg.text(killed - 8.0, TOP - 8.0, "kill-text", "end", &at);
+        match killed > LEFT + KILL_LABEL {
+            true => svg.text(killed - 8.0, TOP - 8.0, "kill-text", "end", &at),
+            false => svg.text(killed + 8.0, TOP - 8.0, "kill-text", "start", &at),
+        }
         let (x, y) = (facts.x(turn.resumed), facts.y(turn.offset));
         svg.dot("beta", x, y);
-        let resumed = format!("goes on at byte {}", grouped(turn.offset));
+        let resumed = match facts.turns.len() {
+            1 => format!("goes on at byte {}", grouped(turn.offset)),
+            _ => format!("goes on at {}", mib(turn.offset)),
+        };
         svg.text(x + 10.0, y + 18.0, "", "start", &resumed);
     }
     let (x, y) = (facts.x(facts.published), facts.y(facts.size));
     svg.dot("beta", x, y);
-    // Two deaths leave no room beside their own words.
+    // Two deaths leave little room beside their own words.
     let published = match facts.turns.len() {
         1 => format!("{:.2} s: published, once, by a rename", facts.published),
         _ => format!("{:.2} s: published, once", facts.published),
