@@ -7,13 +7,15 @@
 //! sender
 //!            Prepare    Connect        Begin           Verify        Publish       Published
 //!  01 accepted -> 02 preparing -> 03 connecting -> 04 transferring -> 06 verifying -> 07 publishing -> 08 confirming
-//!   ^ Retry, Restart, Release        | Settle                           | Delivered (direct)       ^        |      |
+//!   ^ Retry, Restart, Release, Void   | Settle                           | Delivered (direct)       ^        |      |
 //!   |                                +----------------------------------|-----> 07                 |        | StartExit
 //!  05 suspended <- Suspend (01..04, 06, 07)                             +--------------------------+        |      v
 //!  00 idle <- Complete (08, 09), Fail (01..04, 06), Cancel (01..06) <---------------------------------------+  09 post-exit
 //!
 //! receiver
 //!  01 announced -> 02 preparing -> 03 waiting -> 04 receiving -> 05 verifying -> 06 publishing -> 07 post-exit -> 08 confirming -> 00
+//!   ^ Retry (01..05), Void (06), Restart                                            |      Published (no post-exit)      ^
+//!                                                                                   +------------------------------------+
 //! ```
 
 use std::fmt;
@@ -111,7 +113,8 @@ pub enum Event {
     Publish,
     /// An intent of an earlier attempt is on record: find out what became of it.
     Settle,
-    /// The intent is taken back: its token is in our hands and of no use.
+    /// The intent is taken back: its token is in our hands and of no use, or what was put in
+    /// place is not what the partner has.
     Void,
     /// The target is in place.
     Published,
@@ -174,7 +177,7 @@ pub fn apply(status: Status, event: Event) -> Result<Status, IllegalTransition> 
         (S::Accepted | S::Preparing | S::Connecting | S::Transferring, E::Retry)
         | (S::Verifying, E::Retry) => S::Accepted,
         (S::Publishing, E::Retry) => S::Publishing,
-        (S::Publishing, E::Void) => S::Accepted,
+        (S::Publishing | S::Confirming, E::Void) => S::Accepted,
         (S::Confirming, E::Retry) => S::Confirming,
         (
             S::Accepted
@@ -228,6 +231,7 @@ fn apply_receiver(status: Status, event: Event) -> Result<Status, IllegalTransit
             S::ReceiverConfirming
         }
         (S::ReceiverConfirming, E::Complete) => S::ReceiverIdle(Outcome::Completed),
+        (S::ReceiverPublishing, E::Void) => S::ReceiverAnnounced,
         (
             S::ReceiverAnnounced
             | S::ReceiverPreparing

@@ -22,7 +22,7 @@ use crate::{
     exits::When,
     journal::{
         JournalError, Takeover, Warning,
-        record::{Fence, Job},
+        record::{Fence, Job, Origin},
     },
     loader::Plugins,
     log::{OperatorLog, system_clock},
@@ -382,6 +382,45 @@ impl Notices {
 
     fn tell(&self, job: &Job, message: impl FnOnce(JobId) -> Message) {
         self.log.job(&job.spec.definition, message(job.id.clone()));
+    }
+}
+
+/// Jobs with another side.
+impl Notices {
+    /// A visitor has a job for us.
+    pub fn announced(&self, job: &Job, origin: &Origin) {
+        let (visitor, peer) = (origin.visitor.clone(), origin.of.job.clone());
+        self.tell(job, |job| Message::JobAnnounced { job, visitor, peer });
+    }
+
+    /// What a visitor says it has delivered is not here.
+    pub fn not_as_delivered(&self, job: &Job, reason: &str) {
+        let reason = reason.to_owned();
+        self.tell(job, |job| Message::NotAsDelivered { job, reason });
+    }
+
+    /// A visitor's job ends without delivering.
+    pub fn withdrawn(&self, job: &Job, reason: &str) {
+        let reason = reason.to_owned();
+        self.tell(job, |job| Message::JobWithdrawn { job, reason });
+    }
+
+    /// The partner's own job still has something to do.
+    pub fn partner_job_open(&self, job: &Job, partner: &PartnerName, peer: JobId, open: &str) {
+        let (partner, open) = (partner.clone(), open.to_owned());
+        self.tell(job, |job| Message::PartnerJobOpen { job, partner, peer, open });
+    }
+
+    /// The partner does not have what was delivered to it.
+    pub fn sent_anew(&self, job: &Job, partner: &PartnerName, reason: &str) {
+        let (partner, reason) = (partner.clone(), reason.to_owned());
+        self.tell(job, |job| Message::SentAnew { job, partner, reason });
+    }
+
+    /// The partner may still wait for a job that has ended.
+    pub fn withdrawal_untold(&self, job: &Job, partner: &PartnerName, reason: &str) {
+        let (partner, reason) = (partner.clone(), reason.to_owned());
+        self.tell(job, |job| Message::WithdrawalUntold { job, partner, reason });
     }
 }
 

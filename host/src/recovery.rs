@@ -90,6 +90,7 @@ mod tests {
             fn checkpoint(&self, job: &JobId, checkpoint: Checkpoint);
             async fn job(&self, id: &JobId) -> Result<Option<Job>>;
             async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
+            async fn job_by_key(&self, key: &str) -> Result<Option<Job>>;
             async fn in_flight(&self) -> Result<Vec<Job>>;
             async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>>;
             async fn entries(&self, id: &JobId) -> Result<Vec<Entry>>;

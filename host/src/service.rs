@@ -17,7 +17,8 @@ use crate::{
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
     notices::Notices,
-    reception, recovery,
+    reception::{self, Register},
+    recovery,
     scheduler::{Desk, End, Scheduler, Shared},
 };
 
@@ -161,11 +162,14 @@ async fn serve(
     notices.took_over(&takeover, &config.host_name, &node, began.elapsed());
     let (restarted, settled) = recovery::count(&takeover.in_flight);
     let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
+    let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
+    let (receiving, jobs) = Register::take_up(Arc::clone(&store), Arc::clone(notices), jobs);
     let shared = Arc::new(Shared {
         config: std::sync::RwLock::new(Arc::new(config)),
         plugins: Arc::new(plugins),
-        journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
+        journal: store,
         notices: Arc::clone(notices),
+        receiving,
         node,
         started_at,
     });

@@ -11,7 +11,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, publish,
+    Failure, announce, publish,
     run::{Run, conclude},
     source::Source,
     stream::{FileSource, SharedHashes},
@@ -27,7 +27,8 @@ use crate::{
 /// Delivers the job, from the first byte on every try.
 pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     let source = Source::open(run).await?;
-    let mut lease = run.lend(Stay::Long).await?;
+    let size = source.fingerprint.size;
+    let mut lease = announce::lend(run, Stay::Long, Some(size)).await?;
     let result = transfer(run, lease.session(), source).await;
     conclude(lease, result)
 }
@@ -74,6 +75,6 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let names = vec![target.to_string()];
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     let delivered = Intent { tokens: vec![token], ..Intent::default() };
-    publish::finish(run, &[Event::Delivered, Event::Complete], None, &delivered).await?.await?;
+    publish::finish(run, Event::Delivered, None, &delivered).await?.await?;
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Why a try ended before its job was delivered.
 
-use ferryway_core::{Class, Kind, Operation, TransportError, path::InvalidPath};
+use ferryway_core::{
+    Class, Kind, Operation, PartnerName, TransportError, notice::Standing, path::InvalidPath,
+};
 
+use super::told;
 use crate::{causes, config::RootError, journal::JournalError};
 
 /// Why a try ended before its job was delivered.
@@ -28,6 +31,17 @@ pub enum Failure {
     /// from nothing.
     #[error("{0}")]
     Void(String),
+    /// The partner that is told of the job cannot be told.
+    #[error("partner {partner} cannot be told of the job")]
+    Untold {
+        /// The partner.
+        partner: PartnerName,
+        /// The cause.
+        source: TransportError,
+    },
+    /// The partner's own job still has something to do before this one can go on.
+    #[error("{}", told::in_words(.0))]
+    PartnerJobOpen(Standing),
     /// A name on the partner cannot be made.
     #[error(transparent)]
     Path(#[from] InvalidPath),
@@ -40,6 +54,8 @@ pub enum Verdict {
     Retry,
     /// Waits until the partner can be reached; the job is not to blame.
     PartnerOut,
+    /// Asks again, for as long as it takes: the job is not to blame.
+    Wait,
     /// Waits until the source address is this machine's; nobody is to blame.
     NoSourceAddress,
     /// Leaves it to an operator: what is wrong concerns all jobs of the partner.
@@ -57,6 +73,15 @@ impl Failure {
             Self::Journal(error) if error.is_fatal() => Verdict::Fenced,
             Self::Journal(_) | Self::LocalIo { .. } | Self::Void(_) => Verdict::Retry,
             Self::LocalFile(_) | Self::Path(_) => Verdict::Fail,
+            Self::PartnerJobOpen(_) => Verdict::Wait,
+            Self::Untold { source, .. } => match source.class() {
+                Class::Fenced => Verdict::Fenced,
+                Class::Permanent => Verdict::Suspend,
+                Class::Retryable { .. } | Class::Locked => match source.kind() {
+                    Kind::SourceAddress => Verdict::NoSourceAddress,
+                    _ => Verdict::Wait,
+                },
+            },
             Self::Transport(error) => match error.class() {
                 Class::Fenced => Verdict::Fenced,
                 // Who cannot connect has nothing against this job in particular.

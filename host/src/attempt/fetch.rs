@@ -16,7 +16,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, publish,
+    Failure, announce, publish,
     run::{Run, conclude},
     send::enter_publishing,
     source::{SMALL_BYTES, local_io},
@@ -39,7 +39,7 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
         enter_publishing(run).await?;
         return settle(run, &place).await;
     }
-    let mut lease = run.lend(Stay::Long).await?;
+    let mut lease = announce::lend(run, Stay::Long, None).await?;
     let result = transfer(run, lease.session(), &place, policy).await;
     if matches!(result, Err(Failure::Void(_))) {
         // What is void is no beginning to go on from.
@@ -69,8 +69,7 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], ..Intent::default() };
-        let events = [Event::Delivered, Event::Complete];
-        publish::finish(run, &events, None, &delivered).await?.await?;
+        publish::finish(run, Event::Delivered, None, &delivered).await?.await?;
         return Ok(());
     }
     publish::intend(run, token).await?.await?;
@@ -337,8 +336,7 @@ async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<
 
 async fn finish(run: &Run, note: Option<String>) -> Result<(), Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
-    let events = [Event::Published, Event::Complete];
-    publish::finish(run, &events, note, &intent).await?.await?;
+    publish::finish(run, Event::Published, note, &intent).await?.await?;
     Ok(())
 }
 

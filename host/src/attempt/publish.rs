@@ -96,7 +96,7 @@ pub(super) async fn published(
 ) -> Result<Receipt<Job>, Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     let displaced = note_displaced(run, &intent).await?;
-    let receipt = finish(run, &[Event::Published, Event::Complete], note, &intent).await?;
+    let receipt = finish(run, Event::Published, note, &intent).await?;
     if displaced.is_empty() {
         return Ok(receipt);
     }
@@ -129,14 +129,18 @@ pub(super) async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Lef
     Ok(noted)
 }
 
-/// Records the delivery.
+/// Records the delivery by `event`, and the end of the job where nothing follows.
 pub(super) async fn finish(
     run: &Run,
-    events: &[Event],
+    event: Event,
     note: Option<String>,
     intent: &Intent,
 ) -> Result<Receipt<Job>, Failure> {
     let token = intent.tokens.last().cloned();
+    let events: &[Event] = match run.look(|job| job.spec.told.is_some()) {
+        true => &[event],
+        false => &[event, Event::Complete],
+    };
     run.queue(events, note, |state| {
         if let Some(token) = token {
             state.size = Some(token.size);
@@ -145,7 +149,7 @@ pub(super) async fn finish(
         state.published += 1;
         state.intent = None;
         state.forget_attempts();
-        state.failures = 0;
+        (state.failures, state.waits) = (0, 0);
         state.not_before = None;
         state.last_error = None;
     })

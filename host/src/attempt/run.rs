@@ -10,6 +10,7 @@ use std::{
 
 use ferryway_core::{
     Class, Event, JobId, Operation, RemotePath, Status, TransportError, bytes::Meter,
+    notice::Standing,
 };
 
 use super::{Failure, folders::Folders};
@@ -54,9 +55,13 @@ pub struct Run {
     pub context: Arc<Context>,
     /// The job's partner.
     pub partner: Arc<PartnerState>,
+    /// The partner that is told of the job, where that is open.
+    pub told: Option<Arc<PartnerState>>,
     /// How far it is, for whoever looks.
     pub moving: Arc<Moving>,
     job: Arc<Mutex<Job>>,
+    /// How the partner's own job stands, as far as that is not on record.
+    heard: Arc<Mutex<Option<Standing>>>,
 }
 
 /// How far a try is.
@@ -74,8 +79,18 @@ struct Stream {
 
 impl Run {
     /// A try of `job`, which nobody else changes meanwhile.
-    pub fn new(context: Arc<Context>, partner: Arc<PartnerState>, job: Arc<Mutex<Job>>) -> Self {
-        Self { context, partner, moving: Arc::default(), job }
+    pub fn new(
+        context: Arc<Context>,
+        partner: Arc<PartnerState>,
+        told: Option<Arc<PartnerState>>,
+        job: Arc<Mutex<Job>>,
+    ) -> Self {
+        Self { context, partner, told, moving: Arc::default(), job, heard: Arc::default() }
+    }
+
+    /// Keeps how the partner's own job stands for the next write.
+    pub(super) fn hear(&self, standing: Standing) {
+        *lock(&self.heard) = Some(standing);
     }
 
     /// The job as it was last put in line for the journal.
@@ -157,9 +172,13 @@ impl Run {
         patient: bool,
     ) -> Result<Receipt<Job>, Failure> {
         let moved = self.moving.take_unrecorded();
+        let heard = lock(&self.heard).take();
         let change = |state: &mut JobState| {
             change(state);
             state.moved_bytes += moved;
+            if heard.is_some() {
+                state.peer = heard;
+            }
         };
         let stepped = self.look(|job| job.step(events, note, change));
         let (next, mut step) = stepped.map_err(crate::journal::JournalError::from)?;
@@ -325,7 +344,9 @@ fn as_of_connecting(failure: Failure) -> Failure {
 /// Gives a session back after steps that ended with `result`, unless it is out of step.
 pub(super) fn conclude<T>(lease: Lease, result: Result<T, Failure>) -> Result<T, Failure> {
     match &result {
-        Err(Failure::Transport(error)) => lease.give_back_after(error),
+        Err(Failure::Transport(error) | Failure::Untold { source: error, .. }) => {
+            lease.give_back_after(error);
+        }
         _ => lease.give_back(),
     }
     result

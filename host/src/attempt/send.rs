@@ -13,7 +13,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, publish,
+    Failure, announce, publish,
     resume::{self, Start},
     run::{Run, conclude},
     settle,
@@ -39,7 +39,8 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
         return settle::settle(run, lease, &target).await;
     }
     let source = Source::open(run).await?;
-    let mut lease = run.lend(stay(run, &source)).await?;
+    let size = source.fingerprint.size;
+    let mut lease = announce::lend(run, stay(run, &source), Some(size)).await?;
     let (token, partial) = match transfer(run, lease.session(), &target, source).await {
         Ok(proved) => proved,
         Err(failure) => return conclude(lease, Err(failure)),

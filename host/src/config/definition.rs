@@ -9,9 +9,9 @@ use ferryway_core::{DefinitionId, Direction, PartnerName, Publish, RemotePath, R
 
 use super::{
     exit,
-    fault::{Fault, Position, listed, nearest},
+    fault::{Fault, Position},
     layout::InstallDir,
-    reader::{Located, Reader},
+    reader::{Located, Named, Reader},
     roots::LocalRoots,
     template::{Place, Template},
 };
@@ -68,7 +68,9 @@ impl Definition {
         let priority = i32::try_from(reader.integer("priority")).unwrap_or_default();
         let settle_delay = Duration::from_secs(reader.integer("settle_delay_s").unsigned_abs());
         let exits = exit::read(&mut reader, install);
-        check_partner(&reader, partner.as_ref(), partners);
+        if let Some(partner) = &partner {
+            reader.check_known("partner", partner, Named::Partner, partners);
+        }
         check_remote(&reader, remote.as_ref());
         if let Some(direction) = direction {
             check_local(&reader, local.as_ref(), direction, roots);
@@ -101,21 +103,6 @@ impl Definition {
             hint: None,
         }
     }
-}
-
-fn check_partner(reader: &Reader<'_>, partner: Option<&Located<PartnerName>>, partners: &[String]) {
-    let Some(Located { value, offset }) = partner else { return };
-    let name = value.as_str();
-    if partners.iter().any(|known| known == name) {
-        return;
-    }
-    let names = || partners.iter().map(String::as_str);
-    let hint = match nearest(name, names()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if partners.is_empty() => format!("write `[partners.{name}]` in ferryway.toml"),
-        None => format!("there are {}", listed(names())),
-    };
-    reader.fault(*offset, "partner", format!("there is no partner `{name}`"), Some(hint));
 }
 
 fn check_remote(reader: &Reader<'_>, remote: Option<&Located<Template>>) {

@@ -95,7 +95,7 @@ const fn exit_codes(default: &'static [i64]) -> Kind {
 const MIB: i64 = 1024 * 1024;
 
 /// Every section, in the order of the documentation.
-pub(super) const SECTIONS: [&Section; 14] = [
+pub(super) const SECTIONS: [&Section; 15] = [
     &TOP,
     &INSTANCE,
     &ROOTS,
@@ -108,6 +108,7 @@ pub(super) const SECTIONS: [&Section; 14] = [
     &RETRY,
     &DEFINITIONS,
     &DEFINITION,
+    &RECEPTION,
     &PRE_EXIT,
     &POST_EXIT,
 ];
@@ -253,6 +254,11 @@ pub(super) static VISITOR: Section = Section {
             Kind::Texts,
             "What it may do: `send`, put files below the folders of `[roots] receive` and read them back; `fetch`, read files below those of `[roots] send`.",
         ),
+        key(
+            "jobs",
+            integer(1, 100_000, 1000),
+            "Jobs that it may have announced here and that have not ended. More are refused for the moment.",
+        ),
     ],
 };
 
@@ -292,6 +298,11 @@ pub(super) static PARTNER: Section = Section {
             Kind::Word { words: LateClose::WORDS, default: Some("probe") },
             "What the partner's server does to a renamed file when a dead session's upload to it closes late: `keeps` its bytes or `truncates` it; `probe`: as the partner's last probe has shown. Unless it keeps them, partial files of an earlier owner are not taken over.",
         ),
+        key(
+            "notices",
+            Kind::OptionalText("the partner itself, where its transport can tell; else nobody"),
+            "Who is told of the jobs with this partner, so that a job of its own goes with each of them there: a partner's name, such as the host behind an FTP server, or `none`.",
+        ),
         key("retry", Kind::Table, "When a failed attempt is tried again."),
     ],
 };
@@ -322,7 +333,30 @@ pub(super) static RETRY: Section = Section {
 pub(super) static DEFINITIONS: Section = Section {
     header: "",
     about: "The top of each file `definitions/*.toml`.",
-    keys: &[key("definition", Kind::Tables, "One `[[definition]]` for each transfer definition.")],
+    keys: &[
+        key("definition", Kind::Tables, "One `[[definition]]` for each transfer definition."),
+        key(
+            "reception",
+            Kind::Tables,
+            "One `[[reception]]` for each definition of a visitor with something to do for its jobs here.",
+        ),
+    ],
+};
+
+pub(super) static RECEPTION: Section = Section {
+    header: "[[reception]]",
+    about: "What this host does for the jobs that a visitor announces of one of its definitions. Without a table they are received all the same. It counts for jobs that are announced after it.",
+    keys: &[
+        key("id", Kind::Text, "Id of the visitor's definition."),
+        key("visitor", Kind::Text, "Name of the visitor, as in `[listen.visitors.NAME]`."),
+        key(
+            "files",
+            Kind::OptionalText("where the visitor reaches by its own session"),
+            "The folder that the FTP server shows as `/` to the visitor, when the bytes come by FTP: absolute, or relative to the install directory. This host then looks at the files itself.",
+        ),
+        key("pre_exit", Kind::Table, "A program that runs before the file may come."),
+        key("post_exit", Kind::Table, "A program that runs after the file is here."),
+    ],
 };
 
 pub(super) static DEFINITION: Section = Section {

@@ -43,6 +43,8 @@ pub struct VisitorConfig {
     pub instance: InstanceName,
     /// What it may do; not empty.
     pub may: Vec<May>,
+    /// How many jobs it may have announced that have not ended, at least 1.
+    pub jobs: usize,
 }
 
 impl ListenConfig {
@@ -91,9 +93,10 @@ impl VisitorConfig {
             reader.fault(reader.offset(), "may", "is missing", Some(hint));
         }
         let faulty = may.len() < words.len() || may.is_empty();
+        let jobs = usize::try_from(reader.integer("jobs")).unwrap_or(usize::MAX);
         reader.finish();
         let (host_name, instance) = (host_name?.value, instance?.value);
-        (!faulty).then_some(Self { host_name, instance, may })
+        (!faulty).then_some(Self { host_name, instance, may, jobs })
     }
 }
 

@@ -13,6 +13,7 @@ mod layout;
 mod listen;
 mod partner;
 mod reader;
+mod reception;
 mod reference;
 mod roots;
 mod secret;
@@ -37,7 +38,8 @@ pub use fault::{Fault, Position};
 pub use host::{History, Limits, LogSettings};
 pub use layout::{Environment, InstallDir};
 pub use listen::{ListenConfig, May, VisitorConfig};
-pub use partner::{LateClose, PartnerConfig, RetryPolicy, Staging};
+pub use partner::{LateClose, PartnerConfig, RetryPolicy, Staging, Told};
+pub use reception::Reception;
 pub use reference::reference;
 pub use roots::{LocalFile, LocalRoots, RootError};
 pub use secret::{SECRET_LIMIT_BYTES, Secret, SecretError, SecretSource, Settings};
@@ -75,6 +77,8 @@ pub struct Config {
     pub partners: BTreeMap<PartnerName, PartnerConfig>,
     /// The definitions; each one's partner is among the partners.
     pub definitions: BTreeMap<DefinitionId, Definition>,
+    /// What is done for the jobs that visitors announce.
+    pub receptions: Vec<Reception>,
     /// What the operator should know, though it keeps nothing from working.
     pub warnings: Vec<Fault>,
     /// What the configuration counts on and this machine does not have now. A fault to whoever
@@ -134,6 +138,11 @@ impl Config {
         Ok(Door { address: listen.address, sessions: listen.sessions, settings })
     }
 
+    /// What is done for a visitor's jobs of a definition, where there is something to do.
+    pub fn reception(&self, visitor: &PartnerName, id: &DefinitionId) -> Option<&Reception> {
+        self.receptions.iter().find(|one| one.visitor == *visitor && one.id == *id)
+    }
+
     /// What a partner's transport needs to connect in an ownership, its secrets read now. The
     /// source address is left open: it is looked up for each connection.
     ///
@@ -171,8 +180,12 @@ impl Config {
             let exposed = owned.exposed_secrets(&install, &environment);
             exposed.into_iter().for_each(|warning| findings.warn(warning));
         }
-        let definitions = read_definitions(&install, &host.roots, &names, findings);
+        let visitors = host.listen.iter().flatten().flat_map(|listen| listen.visitors.keys());
+        let visitors: Vec<_> = visitors.map(ToString::to_string).collect();
+        let known = Known { install: &install, roots: &host.roots, partners: &names, visitors };
+        let (definitions, receptions) = read_definitions(&known, findings);
         check_ids(&definitions, findings);
+        reception::check_twice(&receptions, findings);
         let definitions = definitions.into_iter().map(|d| (d.id.clone(), d)).collect();
         Some(Self {
             install,
@@ -187,6 +200,7 @@ impl Config {
             listen: host.listen?,
             partners,
             definitions,
+            receptions,
             warnings: Vec::new(),
             lacking: Vec::new(),
             environment,
@@ -198,34 +212,39 @@ impl Config {
 /// faults of its own gets no second fault for it.
 fn read_partners(top: &mut Reader<'_>) -> (Vec<String>, BTreeMap<PartnerName, PartnerConfig>) {
     let tables = top.named("partners", &keys::PARTNER);
-    let names = tables.iter().map(|(name, _)| name.value.clone()).collect();
+    let names: Vec<_> = tables.iter().map(|(name, _)| name.value.clone()).collect();
     let partners = tables
         .into_iter()
-        .filter_map(|(name, reader)| PartnerConfig::read(&name, reader))
+        .filter_map(|(name, reader)| PartnerConfig::read(&name, reader, &names))
         .map(|partner| (partner.name.clone(), partner))
         .collect();
     (names, partners)
 }
 
-fn read_definitions(
-    install: &InstallDir,
-    roots: &LocalRoots,
-    partners: &[String],
-    findings: &Findings,
-) -> Vec<Definition> {
-    let mut definitions = Vec::new();
-    for file in definition_files(&install.definitions(), findings) {
+/// What definitions may refer to.
+struct Known<'a> {
+    install: &'a InstallDir,
+    roots: &'a LocalRoots,
+    partners: &'a [String],
+    visitors: Vec<String>,
+}
+
+fn read_definitions(known: &Known<'_>, findings: &Findings) -> (Vec<Definition>, Vec<Reception>) {
+    let (mut definitions, mut receptions) = (Vec::new(), Vec::new());
+    for file in definition_files(&known.install.definitions(), findings) {
         let Some(document) = Document::read(&file, findings) else { continue };
         let mut top = Reader::top(&document, &keys::DEFINITIONS, findings);
-        let tables = top.each("definition", &keys::DEFINITION);
-        definitions.extend(
-            tables
-                .into_iter()
-                .filter_map(|table| Definition::read(table, install, roots, partners)),
+        let tables = top.each("definition", &keys::DEFINITION).into_iter();
+        definitions.extend(tables.filter_map(|table| {
+            Definition::read(table, known.install, known.roots, known.partners)
+        }));
+        let tables = top.each("reception", &keys::RECEPTION).into_iter();
+        receptions.extend(
+            tables.filter_map(|table| Reception::read(table, known.install, &known.visitors)),
         );
         top.finish();
     }
-    definitions
+    (definitions, receptions)
 }
 
 /// The files `*.toml` of a folder in the order of their names, hidden ones left out: editors

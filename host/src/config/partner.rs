@@ -1,12 +1,12 @@
 //! A partner of the configuration.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-use ferryway_core::{PartnerName, RemotePath};
+use ferryway_core::{PartnerName, RemotePath, id::InvalidName};
 
 use super::{
     keys::RETRY,
-    reader::{Located, Reader},
+    reader::{Located, Named, Reader},
     source_address::SourceChoice,
     transport::TransportConfig,
 };
@@ -55,8 +55,30 @@ pub struct PartnerConfig {
     pub resume_min_bytes: u64,
     /// What a late close does.
     pub late_close: LateClose,
+    /// Who is told of its jobs; what its transport can do decides when it is `None`.
+    pub notices: Option<Told>,
     /// When a failed attempt is tried again.
     pub retry: RetryPolicy,
+}
+
+/// Who is told of the jobs with a partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody.
+    Nobody,
+    /// A partner of the configuration, this one or another.
+    Partner(PartnerName),
+}
+
+impl FromStr for Told {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text {
+            "none" => Ok(Self::Nobody),
+            name => name.parse().map(Self::Partner),
+        }
+    }
 }
 
 /// When a failed attempt is tried again.
@@ -87,12 +109,17 @@ impl RetryPolicy {
 }
 
 impl PartnerConfig {
-    pub(super) fn read(name: &Located<String>, mut reader: Reader<'_>) -> Option<Self> {
+    /// Reads one table. `names` are those that the configuration has tables for.
+    pub(super) fn read(
+        name: &Located<String>,
+        mut reader: Reader<'_>,
+        names: &[String],
+    ) -> Option<Self> {
         let document = reader.document;
         let parsed: Option<PartnerName> = name
             .value
             .parse()
-            .map_err(|error: ferryway_core::id::InvalidName| {
+            .map_err(|error: InvalidName| {
                 let key = format!("partners.{}", name.value.escape_debug());
                 reader.findings.fault(document.fault(name.offset, key, error.to_string()));
             })
@@ -107,6 +134,11 @@ impl PartnerConfig {
             .map_or_else(|| staging_folder(".ferryway").ok(), |folder| Some(folder.value));
         let resume_min_bytes = reader.integer("resume_min_bytes").unsigned_abs();
         let late_close = reader.word("late_close", LateClose::from_word);
+        let notices = reader.parsed("notices", str::parse::<Told>);
+        if let Some(Located { value: Told::Partner(told), offset }) = &notices {
+            let told = Located { value: told.clone(), offset: *offset };
+            reader.check_known("notices", &told, Named::Partner, names);
+        }
         let retry = retry(reader.section("retry", &RETRY));
         let table = format!("partners.{}", name.value);
         let transport = TransportConfig::read(table, name.offset, transport?, reader);
@@ -120,6 +152,7 @@ impl PartnerConfig {
             staging_folder: staging_folder?,
             resume_min_bytes,
             late_close: late_close?,
+            notices: notices.map(|notices| notices.value),
             retry,
         })
     }

@@ -1,5 +1,6 @@
 //! Reads one table of a file against its section, and finds every fault of it.
 
+use ferryway_core::PartnerName;
 use toml::{
     Spanned,
     de::{DeInteger, DeString, DeTable, DeValue},
@@ -15,6 +16,13 @@ use super::{
 pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) offset: usize,
+}
+
+/// What a name may be the name of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named {
+    Partner,
+    Visitor,
 }
 
 /// A table on its way into typed values. Each key is taken once; what is left over at
@@ -268,6 +276,31 @@ impl<'a> Reader<'a> {
         let mut fault = self.document.fault(offset, self.full(name), message);
         fault.hint = hint;
         self.findings.fault(fault);
+    }
+
+    /// Checks that the name under `key` is among those that have a table.
+    pub(super) fn check_known(
+        &self,
+        key: &str,
+        name: &Located<PartnerName>,
+        kind: Named,
+        known: &[String],
+    ) {
+        let Located { value: name, offset } = name;
+        if known.iter().any(|known| known == name.as_str()) {
+            return;
+        }
+        let names = || known.iter().map(String::as_str);
+        let (what, table) = match kind {
+            Named::Partner => ("partner", "partners"),
+            Named::Visitor => ("visitor", "listen.visitors"),
+        };
+        let hint = match nearest(name.as_str(), names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => format!("write `[{table}.{name}]` in ferryway.toml"),
+            None => format!("there are {}", listed(names())),
+        };
+        self.fault(*offset, key, format!("there is no {what} `{name}`"), Some(hint));
     }
 
     /// A key with the tables it is in.

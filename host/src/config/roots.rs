@@ -307,6 +307,16 @@ impl LocalFile {
             .map_err(|error| self.failed("sync the folder of", error))
     }
 
+    /// Bytes that may still be written on the file's root.
+    ///
+    /// # Errors
+    /// `Io` when the system does not tell.
+    pub fn free_bytes(&self) -> Result<u64, RootError> {
+        let facts = rustix::fs::fstatvfs(&*self.root)
+            .map_err(|error| self.failed("look at the disk of", error.into()))?;
+        Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
     fn parent(&self) -> Option<&Path> {
         self.relative.parent().filter(|parent| !parent.as_os_str().is_empty())
     }

@@ -59,6 +59,11 @@ impl Template {
         &self.text
     }
 
+    /// The text of the template that stands for a path as it is.
+    pub fn literal(path: &str) -> String {
+        path.replace('{', "{{").replace('}', "}}")
+    }
+
     /// Whether the template has this place.
     pub fn has(&self, place: Place) -> bool {
         self.parts.contains(&Part::Place(place))

@@ -63,6 +63,9 @@ pub trait JournalStore: Send + Sync + 'static {
     /// no such job.
     async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
 
+    /// The job of an earlier request with this key, finished ones included.
+    async fn job_by_key(&self, key: &str) -> Result<Option<Job>>;
+
     /// All jobs that have not ended, in the order of acceptance.
     async fn in_flight(&self) -> Result<Vec<Job>>;
 

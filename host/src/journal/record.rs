@@ -157,6 +157,8 @@ pub struct JobState {
     pub post_exit: ExitState,
     /// How the partner's own job stood when it was last heard of.
     pub peer: Option<Standing>,
+    /// How often in a row it has waited for the partner's own job.
+    pub waits: u32,
 }
 
 /// What is known of a user exit's runs. An exit whose end is on record never runs again, unless
@@ -365,6 +367,26 @@ pub struct HistoryQuery {
     pub limit: usize,
     /// Go on after the last job of an earlier page.
     pub before_sequence: Option<u64>,
+}
+
+impl JobSpec {
+    /// The first status of a job, and the events that follow at once: a receiving job without a
+    /// pre-exit waits for its data from the moment when it is on record.
+    pub fn beginning(&self) -> (Status, &'static [Event]) {
+        match (&self.origin, &self.exits.pre) {
+            (None, _) => (Status::Accepted, &[]),
+            (Some(_), Some(_)) => (Status::ReceiverAnnounced, &[]),
+            (Some(_), None) => (Status::ReceiverAnnounced, &[Event::Prepare, Event::Connect]),
+        }
+    }
+}
+
+impl Origin {
+    /// The key of the receiving job: told again, the same job is meant.
+    pub fn key(&self) -> String {
+        let Self { visitor, instance, of } = self;
+        format!("{visitor}/{instance}/{}/{}", of.job, of.delivery)
+    }
 }
 
 impl Exits {

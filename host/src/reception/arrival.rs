@@ -32,6 +32,13 @@ pub(super) struct Hashed {
     looks: Looks,
 }
 
+/// What was found of a whole file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    digest: Digest,
+    looks: Looks,
+}
+
 /// What tells whether a file is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Looks {
@@ -151,6 +158,25 @@ impl Hashed {
     /// The hash.
     pub(super) fn digest(&self) -> Option<Digest> {
         self.hashes.digest(Algorithm::Blake3)
+    }
+
+    /// What it says of the whole file, if it is of that.
+    pub(super) fn proof(&self) -> Option<Proof> {
+        let whole = self.length == self.looks.size;
+        let digest = self.digest().filter(|_| whole)?;
+        Some(Proof { digest, looks: self.looks })
+    }
+}
+
+impl Proof {
+    /// Whether it is of this file as that is now, whatever its name.
+    pub(super) fn is_of(&self, file: &std::fs::File) -> bool {
+        Looks::of(file).is_ok_and(|looks| looks == self.looks)
+    }
+
+    /// The file's hash.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
     }
 }
 

@@ -3,11 +3,13 @@
 //!
 //! `fence` keeps former owners of a visitor's instance out, `tree` says what a visitor may
 //! reach, `room` bounds the work for it, `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when
-//! something is not done, `book` keeps the operator's log short.
+//! something is not done, `jobs` are those that visitors announce, `book` keeps the operator's log
+//! short.
 
 mod arrival;
 mod book;
 mod fence;
+mod jobs;
 mod refusal;
 mod room;
 mod tree;
@@ -38,6 +40,7 @@ use crate::{
 };
 use book::Book;
 use fence::{Entry, Fences, Outdated};
+pub use jobs::Register;
 use refusal::Refusal;
 use room::Guest;
 use tree::Tree;
@@ -185,9 +188,10 @@ impl Reception for FrontDesk {
             tree: Tree::of(entry, config.roots.clone()),
             who,
             pass,
-            journal: Arc::clone(&self.shared.journal),
+            shared: Arc::clone(&self.shared),
             watch: Arc::clone(&self.watch),
             desk: self.desk.clone(),
+            announced: None,
             hashed: None,
             open: true,
             guest,

@@ -6,7 +6,7 @@ use std::io;
 use ferryway_core::{Class, Kind, Operation, TransportError, error::Reply};
 
 use super::fence::Outdated;
-use crate::{attempt::Failure, config::RootError};
+use crate::{attempt::Failure, config::RootError, journal::JournalError};
 
 /// Why something is not done.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     BrokenOff(io::Error),
     /// This host cannot do it now.
     NotNow(String),
+    /// A notice is about a job that is not known here.
+    NotAnnounced,
 }
 
 impl Refusal {
@@ -38,6 +40,10 @@ impl Refusal {
             Self::NotAllowed(text) => (Class::Permanent, Kind::Denied, 550, text.to_owned()),
             Self::Senseless(text) => (Class::Permanent, Kind::Unavailable, 550, text),
             Self::BrokenOff(error) => return TransportError::local(operation, error),
+            Self::NotAnnounced => {
+                let text = "no such job was announced here".to_owned();
+                (Class::Permanent, Kind::NotFound, 550, text)
+            }
             Self::NotNow(text) => (Class::Retryable { after: None }, Kind::Refused, 450, text),
         };
         TransportError::new(class, kind, operation, text.clone()).replied(Reply { code, text })
@@ -92,6 +98,13 @@ impl From<RootError> for Refusal {
     fn from(error: RootError) -> Self {
         tracing::debug!(%error, "a visitor's path is refused");
         Self::Io(io::Error::new(error.kind(), error))
+    }
+}
+
+impl From<JournalError> for Refusal {
+    fn from(error: JournalError) -> Self {
+        tracing::warn!(%error, "a notice of a visitor is not recorded");
+        Self::NotNow("the journal does not answer".to_owned())
     }
 }
 

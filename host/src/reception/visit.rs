@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use ferryway_core::{
-    Algorithm, Digest, Operation, RemotePath, TransportError,
+    Algorithm, Digest, Direction, Event, Operation, RemotePath, TransportError,
     notice::{Notice, Standing},
     transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
 };
@@ -17,14 +17,15 @@ use super::{
     Watch,
     arrival::{self, Hashed},
     fence::Pass,
+    jobs::{Receiver, Teller},
     refusal::Refusal,
     room::{Guest, Room, WhileThere},
     tree::Tree,
 };
 use crate::{
     config::LocalFile,
-    journal::{JournalStore, record},
-    scheduler::Desk,
+    journal::record,
+    scheduler::{Desk, Shared},
 };
 
 /// Bytes that are read at a time.
@@ -35,9 +36,11 @@ pub(super) struct Visit {
     pub(super) tree: Tree,
     pub(super) who: record::Fence,
     pub(super) pass: Pass,
-    pub(super) journal: Arc<dyn JournalStore>,
+    pub(super) shared: Arc<Shared>,
     pub(super) watch: Arc<Watch>,
     pub(super) desk: Desk,
+    /// The job that was announced last: what is stored from there on is for it.
+    pub(super) announced: Option<Arc<Receiver>>,
     /// Of the file that the last operation was about.
     pub(super) hashed: Option<Hashed>,
     pub(super) open: bool,
@@ -97,11 +100,63 @@ impl Visit {
     /// Looks whether this host is the owner of its own instance: a zombie at the receiving end
     /// must not put a file in place either.
     async fn still_owner(&self, operation: Operation) -> Result<()> {
-        self.journal.check_ownership().await.map_err(|error| {
+        self.shared.journal.check_ownership().await.map_err(|error| {
             tracing::warn!(%error, "a visitor is refused: the instance may be another host's");
             let text = "this host does not own its instance any more".to_owned();
             Refusal::NotNow(text).into_error(operation)
         })
+    }
+
+    /// Puts on record that a job's file is about to be put in place.
+    async fn intend(&self, receiver: &Receiver) -> Result<()> {
+        self.still_owner(Operation::Rename).await?;
+        let recorded = self.shared.receiving.publishing(receiver).await;
+        recorded.map_err(|error| Refusal::from(error).into_error(Operation::Rename))
+    }
+
+    /// The job that what goes on in this session is for: the one of the file itself, where that
+    /// goes from here, else the one whose partial comes in.
+    fn job_of(&self, path: &RemotePath, direction: Direction) -> Option<Arc<Receiver>> {
+        self.shared.receiving.of_file(&self.who.visitor, path, direction)
+    }
+
+    /// Shows how far a job is. Nothing depends on it.
+    async fn show(&self, receiver: Option<&Receiver>, event: Event) {
+        let Some(receiver) = receiver else { return };
+        if let Err(error) = self.shared.receiving.walk(receiver, event).await {
+            tracing::warn!(%error, job = %receiver.id(), "a job's progress is not recorded");
+        }
+    }
+
+    /// The job that a hash is asked for.
+    fn job_to_verify(&self, path: &RemotePath) -> Option<Arc<Receiver>> {
+        self.job_of(path, Direction::Fetch).or_else(|| self.announced.clone())
+    }
+
+    async fn hear(&mut self, notice: Notice) -> std::result::Result<Option<Standing>, Refusal> {
+        let from = Teller {
+            who: self.who.clone(),
+            pass: self.pass.clone(),
+            tree: self.tree.clone(),
+            room: self.guest.room(),
+            config: self.shared.config(),
+        };
+        let receiving = &self.shared.receiving;
+        match notice {
+            Notice::Announce(what) => {
+                let sends = what.direction == Direction::Send;
+                let (standing, receiver) = receiving.announced(&from, what).await?;
+                self.announced = Some(receiver).filter(|_| sends);
+                Ok(Some(standing))
+            }
+            Notice::Delivered(what) => receiving.delivered(&from, what).await.map(Some),
+            Notice::Withdraw(what) => receiving.withdrawn(&from, what).await,
+            Notice::Back => {
+                from.pass.check()?;
+                let returned = self.desk.returned(self.who.visitor.clone()).await;
+                returned.map(|()| None).map_err(|refusal| Refusal::NotNow(refusal.message))
+            }
+        }
     }
 }
 
@@ -137,6 +192,7 @@ impl Session for Visit {
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
         let Download { path, offset, mut sink, meter } = download;
+        self.show(self.job_of(&path, Direction::Fetch).as_deref(), Event::Begin).await;
         self.work(Operation::Fetch, move |Errand { tree, pass, room }| {
             let mut file = tree.to_read(&path)?.open_read()?;
             let size = file.metadata()?.len();
@@ -163,6 +219,7 @@ impl Session for Visit {
 
     async fn store(&mut self, upload: Upload) -> Result<u64> {
         let Upload { path, offset, source, .. } = upload;
+        self.show(self.announced.as_deref(), Event::Begin).await;
         let earlier = self.hashed.take();
         let arrived = self
             .work(Operation::Store, move |errand| {
@@ -175,7 +232,10 @@ impl Session for Visit {
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
-        self.still_owner(Operation::Rename).await?;
+        match self.job_of(&to, Direction::Send) {
+            None => self.still_owner(Operation::Rename).await?,
+            Some(receiver) => self.intend(&receiver).await?,
+        }
         self.change(Operation::Rename, move |tree| {
             let (from, to) = (tree.to_write(&from)?, tree.to_write(&to)?);
             if from.metadata()?.is_file() {
@@ -225,6 +285,8 @@ impl Session for Visit {
             let message = format!("{algorithm} is not computed here");
             return Err(TransportError::unsupported(operation, message));
         }
+        let receiver = self.job_to_verify(&path);
+        self.show(receiver.as_deref(), Event::Verify).await;
         let known = self.hashed.take();
         let hashed = self
             .work(operation, move |Errand { tree, room, .. }| {
@@ -240,25 +302,22 @@ impl Session for Visit {
             })
             .await?;
         let digest = hashed.digest();
+        if let Some(receiver) = receiver {
+            receiver.prove(hashed.proof());
+        }
         self.hashed = Some(hashed);
         digest.ok_or_else(|| Refusal::NotNow("no hash".to_owned()).into_error(operation))
     }
 
     async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
-        // As for all that a visitor asks: not when a newer owner was here.
-        self.work(Operation::Tell, |_| Ok(())).await?;
-        match notice {
-            Notice::Back => {
-                let returned = self.desk.returned(self.who.visitor.clone()).await;
-                returned
-                    .map(|()| None)
-                    .map_err(|refusal| Refusal::NotNow(refusal.message).into_error(Operation::Tell))
-            }
-            _ => {
-                let text = "this host takes no notices about jobs";
-                Err(TransportError::unsupported(Operation::Tell, text))
-            }
+        if !self.open {
+            return Err(TransportError::closed(Operation::Tell));
         }
+        let heard = self.hear(notice).await;
+        if let Err(Refusal::Outdated(outdated)) = heard {
+            self.watch.saw(&self.who, outdated);
+        }
+        heard.map_err(|refusal| refusal.into_error(Operation::Tell))
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -92,7 +92,13 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
     let reason = failure.chain();
     let job = run.job();
     tracing::debug!(job = %job.id, partner = %job.spec.partner, reason, "a try failed");
-    match failure.verdict() {
+    let verdict = match failure.verdict() {
+        Verdict::Fenced => Verdict::Fenced,
+        // The file is in place: whatever keeps its partner from saying so, it is asked again.
+        _ if job.status == Status::Confirming => Verdict::Wait,
+        other => other,
+    };
+    match verdict {
         Verdict::Fenced => {
             let Failure::Journal(error) = failure else { return Ok(Next::Suspended) };
             Ok(Next::Fatal(error.clone()))
@@ -103,6 +109,7 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
             put_back(run, reason).await?;
             Ok(Next::PartnerOut(delay))
         }
+        Verdict::Wait => wait(run, failure, reason, notices).await,
         Verdict::NoSourceAddress => {
             // The next look comes soon and is no news to the record of a job that waits.
             let waits = ferryway_core::apply(job.status, Event::Retry) == Ok(job.status);
@@ -132,6 +139,44 @@ async fn put_back(run: &Run, reason: String) -> Result<(), Failure> {
         state.last_error = Some(reason);
     })
     .await
+}
+
+/// Lets the job ask again: what it waits for is the partner's, and takes as long as it takes.
+async fn wait(
+    run: &Run,
+    failure: &Failure,
+    reason: String,
+    notices: &Notices,
+) -> Result<Next, Failure> {
+    let job = run.job();
+    let told = run.told.as_ref().unwrap_or(&run.partner);
+    let (policy, waits) = (&told.config.retry, job.state.waits.saturating_add(1));
+    let delay = match failure {
+        Failure::Untold { source, .. } if source.operation() == Operation::Connect => {
+            let delay = told.went_out();
+            notices.partner_out(&told.name, &reason, delay);
+            delay
+        }
+        _ => backoff(policy, waits),
+    };
+    let due = Timestamp::now() + delay;
+    let news = job.state.last_error.as_ref() != Some(&reason);
+    // A wait of days must not fill the record.
+    if news || waits <= policy.attempts || job.status != Status::Confirming {
+        run.record(&[Event::Retry], Some(reason.clone()), |state| {
+            state.waits = waits;
+            state.not_before = Some(due);
+            state.last_error = Some(reason.clone());
+        })
+        .await?;
+    }
+    if let Failure::PartnerJobOpen(standing) = failure
+        && job.status == Status::Confirming
+        && news
+    {
+        notices.partner_job_open(&job, &told.name, standing.job.clone(), &reason);
+    }
+    Ok(Next::Again(due))
 }
 
 async fn retry(

@@ -37,9 +37,7 @@ impl Scheduler {
             Order::Add(jobs) => self.add(jobs).await?,
             Order::Command(ordered) => self.command(ordered).await?,
             Order::View { reply } => {
-                let mut views: Vec<_> = self.jobs.values().map(|job| self.view(job)).collect();
-                views.sort_by_key(|view| view.job.sequence);
-                let _gone = reply.send(views);
+                let _gone = reply.send(self.jobs.values().map(|job| self.view(job)).collect());
             }
             Order::ViewOne { id, reply } => {
                 let _gone = reply.send(self.jobs.get(&id).map(|job| self.view(job)));
@@ -131,6 +129,12 @@ impl Scheduler {
             Command::Restart { force: false } if job.status == Status::PostExit => {
                 // No post-exit is configured any more that could be run again.
                 (Event::Complete, "ended by an operator after its post-exit")
+            }
+            Command::Restart { force: false } if job.status == Status::Confirming => {
+                (Event::Retry, "asked again by an operator")
+            }
+            Command::Cancel if job.status == Status::Confirming => {
+                (Event::Complete, "ended by an operator without the partner's word")
             }
             Command::Restart { force } => (restart(force), "restarted by an operator"),
             Command::Cancel => (Event::Cancel, "cancelled by an operator"),
@@ -258,6 +262,7 @@ impl Scheduler {
         let run = Run::new(
             Arc::clone(&self.context),
             Arc::clone(partner),
+            None,
             Arc::new(Mutex::new(job.clone())),
         );
         match attempt_task::note_leftovers(&run).await {

@@ -31,6 +31,7 @@ use crate::{
     locks::lock,
     notices::Notices,
     partner::{PartnerState, source_address::SourceAddresses},
+    reception::Register,
 };
 use attempt_task::{Ended, Next};
 pub use operations::Desk;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub journal: Arc<dyn JournalStore>,
     /// Tells the operator.
     pub notices: Arc<Notices>,
+    /// The jobs of the receiving side, which the scheduler leaves alone.
+    pub receiving: Arc<Register>,
     /// This node's name.
     pub node: String,
     /// When the host started.
@@ -227,8 +230,12 @@ impl Scheduler {
 
     fn start(&mut self, id: &JobId) {
         let Some(in_flight) = self.jobs.get_mut(id) else { return };
-        let partner = lock(&in_flight.job).spec.partner.clone();
-        let Some(partner) = self.partners.get(&partner) else {
+        let (partner, told) = {
+            let job = lock(&in_flight.job);
+            let told = job.spec.told.as_ref().and_then(|told| self.partners.get(told));
+            (job.spec.partner.clone(), told.cloned())
+        };
+        let Some(partner) = self.partners.get(&partner).cloned() else {
             self.tasks.spawn(attempt_task::without_partner(
                 Arc::clone(&self.context),
                 Arc::clone(&in_flight.job),
@@ -236,8 +243,7 @@ impl Scheduler {
             ));
             return;
         };
-        let run =
-            Run::new(Arc::clone(&self.context), Arc::clone(partner), Arc::clone(&in_flight.job));
+        let run = Run::new(Arc::clone(&self.context), partner, told, Arc::clone(&in_flight.job));
         let (stop, stopped) = oneshot::channel();
         in_flight.attempt =
             Some(Attempt { run: run.clone(), stop: Some(stop), outlived: false, then: Vec::new() });

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Shared, desk::Ordered, orders::Order};
 use crate::{
-    config::Config,
+    config::{Config, Template, Told},
     control::{
         Operations,
         api::{Command, Health, JobView, Reason, Refusal, SubmitRequest},
@@ -64,6 +64,25 @@ impl Desk {
         Ok(jobs)
     }
 
+    /// What a request asks for.
+    fn spec(&self, config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
+        let spec = spec(config, request)?;
+        Ok(JobSpec { told: self.told(config, &spec.partner), ..spec })
+    }
+
+    /// Who is told of the jobs with a partner.
+    fn told(&self, config: &Config, partner: &PartnerName) -> Option<PartnerName> {
+        let partner = config.partners.get(partner)?;
+        match &partner.notices {
+            Some(Told::Nobody) => None,
+            Some(Told::Partner(told)) => Some(told.clone()),
+            None => {
+                let transport = self.shared.plugins.transport(&partner.transport.name)?;
+                transport.capabilities().notices.then(|| partner.name.clone())
+            }
+        }
+    }
+
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let stopping = |_| Refusal::new(Reason::Unavailable, "the host is stopping");
@@ -77,7 +96,7 @@ impl Operations for Desk {
     async fn submit(&self, requests: Vec<SubmitRequest>) -> Result<Vec<Job>, Refusal> {
         let config = self.shared.config();
         let specs =
-            requests.iter().map(|request| spec(&config, request)).collect::<Result<_, _>>()?;
+            requests.iter().map(|request| self.spec(&config, request)).collect::<Result<_, _>>()?;
         // A task of its own: a caller that goes away between the two steps must not leave a
         // job on record that nobody moves.
         let desk = self.clone();
@@ -86,15 +105,24 @@ impl Operations for Desk {
     }
 
     async fn command(&self, job: &JobId, command: Command) -> Result<Job, Refusal> {
+        if let Some(done) = self.shared.receiving.command(job, command).await {
+            return done;
+        }
         let job = job.clone();
         self.ask(|reply| Order::Command(Ordered { job, command, reply })).await?
     }
 
     async fn jobs(&self) -> Result<Vec<JobView>, Refusal> {
-        self.ask(|reply| Order::View { reply }).await
+        let mut views = self.ask(|reply| Order::View { reply }).await?;
+        views.extend(self.shared.receiving.views());
+        views.sort_by_key(|view| view.job.sequence);
+        Ok(views)
     }
 
     async fn job(&self, id: &JobId) -> Result<JobView, Refusal> {
+        if let Some(view) = self.shared.receiving.view(id) {
+            return Ok(view);
+        }
         let asked = id.clone();
         if let Some(view) = self.ask(|reply| Order::ViewOne { id: asked, reply }).await? {
             return Ok(view);
@@ -117,8 +145,9 @@ impl Operations for Desk {
         let (done, ended) = oneshot::channel();
         let order = Order::Wait { jobs: jobs.clone(), done };
         if self.orders.send(order).await.is_ok() {
+            let all = async { tokio::join!(ended, self.shared.receiving.wait(&jobs)) };
             // The time being over is no error: the answer shows how the jobs are then.
-            let _in_time = tokio::time::timeout(limit, ended).await;
+            let _in_time = tokio::time::timeout(limit, all).await;
         }
         let found = self.shared.journal.jobs(&jobs).await.map_err(|error| refuse(&error))?;
         jobs.iter().zip(found).map(|(id, job)| job.ok_or_else(|| unknown(id))).collect()
@@ -135,7 +164,7 @@ impl Operations for Desk {
             started_at: self.shared.started_at,
             recovered: true,
             moving,
-            in_flight,
+            in_flight: in_flight + self.shared.receiving.count(),
         }
     }
 
@@ -183,7 +212,7 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
         (Some(local), _) => {
             let file = config.roots.resolve(local, definition.direction);
             let file = file.map_err(|error| invalid(format!("{}: {error}", definition.id)))?;
-            escape(&file.path().display().to_string())
+            Template::literal(&file.path().display().to_string())
         }
         (None, Some(template)) => template.as_str().to_owned(),
         (None, None) => {
@@ -197,7 +226,7 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
         Some(remote) => {
             let path = remote.parse::<RemotePath>();
             let path = path.map_err(|error| invalid(format!("{}: {error}", definition.id)))?;
-            escape(path.as_str())
+            Template::literal(path.as_str())
         }
         None => definition.remote.as_str().to_owned(),
     };
@@ -220,11 +249,6 @@ fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
 
 fn unknown(id: &JobId) -> Refusal {
     Refusal::new(Reason::NotFound, format!("there is no job {id}"))
-}
-
-/// The template that stands for a text as it is.
-fn escape(text: &str) -> String {
-    text.replace('{', "{{").replace('}', "}}")
 }
 
 fn refuse(error: &JournalError) -> Refusal {

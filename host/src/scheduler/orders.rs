@@ -12,7 +12,7 @@ pub(super) enum Order {
     Add(Vec<Job>),
     /// Does what an operator says with a job.
     Command(Ordered),
-    /// Shows all jobs in flight.
+    /// Shows all jobs in flight, in no order.
     View { reply: oneshot::Sender<Vec<JobView>> },
     /// Shows one job, if it is in flight.
     ViewOne { id: JobId, reply: oneshot::Sender<Option<JobView>> },

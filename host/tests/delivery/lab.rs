@@ -23,6 +23,7 @@ use ferryway_host::{
     },
     loader::{Plugin, Plugins},
     notices::Notices,
+    reception::Register,
     recovery,
     scheduler::{Desk, End, Scheduler, Shared},
 };
@@ -334,6 +335,12 @@ impl Lab {
             plugins: Arc::new(Plugins { loaded: vec![plugin], ..Plugins::default() }),
             journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
             notices: Arc::clone(&notices),
+            receiving: Register::take_up(
+                Arc::clone(&journal) as Arc<dyn JournalStore>,
+                Arc::clone(&notices),
+                Vec::new(),
+            )
+            .0,
             node: name.to_owned(),
             started_at: Timestamp::now(),
         });

@@ -18,7 +18,8 @@ use ferryway_host::{
     journal::{JournalStore, NodeName, Options, SqliteJournal},
     loader::{Loader, Plugin, Plugins},
     notices::Notices,
-    reception::{self, OpenDoor},
+    reception::{self, OpenDoor, Register},
+    recovery,
     scheduler::{Scheduler, Shared},
 };
 use ferryway_mocks::streams;
@@ -94,7 +95,13 @@ impl House {
             Options::new(self.dir.path(), NodeName("node".to_owned()), config.instance.clone());
         options.replace = true;
         let taken = tokio::task::spawn_blocking(move || SqliteJournal::take_over(options));
-        let journal = Arc::new(taken.await.unwrap().unwrap().0);
+        let (journal, takeover) = taken.await.unwrap().unwrap();
+        let journal = Arc::new(journal);
+        let notices = Arc::new(Notices::open(&config));
+        let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await.unwrap();
+        let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
+        let (receiving, own) = Register::take_up(Arc::clone(&store), Arc::clone(&notices), jobs);
+        assert!(own.is_empty(), "{own:?}");
         let transport = self.plugged.transport();
         let plugin = Plugin {
             path: PathBuf::from("here"),
@@ -103,10 +110,11 @@ impl House {
             transport: Arc::clone(&transport),
         };
         let shared = Arc::new(Shared {
-            notices: Arc::new(Notices::open(&config)),
+            notices,
+            receiving,
             config: RwLock::new(Arc::new(config)),
             plugins: Arc::new(Plugins { loaded: vec![plugin], ..Plugins::default() }),
-            journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
+            journal: store,
             node: "node".to_owned(),
             started_at: jiff::Timestamp::now(),
         });

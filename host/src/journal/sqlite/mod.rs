@@ -232,6 +232,11 @@ impl JournalStore for SqliteJournal {
         self.reads.run(move |view| ids.iter().map(|id| view.job(id)).collect()).await
     }
 
+    async fn job_by_key(&self, key: &str) -> Result<Option<Job>> {
+        let key = key.to_owned();
+        self.reads.run(move |view| Ok(view.by_keys(&[&key])?.remove(&key))).await
+    }
+
     async fn in_flight(&self) -> Result<Vec<Job>> {
         self.reads.run(|view| view.in_flight()).await
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use ferryway_core::{Epoch, JobId, RunNumber, Status, apply};
+use ferryway_core::{Epoch, Event, JobId, RunNumber, Status, apply};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -37,6 +37,12 @@ pub(super) struct Change {
     /// Jobs that go on after their end.
     pub(super) revived: u64,
     pub(super) pruned: u64,
+}
+
+/// A status that a job came to, and by what: `None` for a job that is new, or stays as it is.
+struct Entered {
+    event: Option<Event>,
+    status: Status,
 }
 
 impl Batch<'_> {
@@ -108,12 +114,18 @@ impl Batch<'_> {
             c.prepare_cached("UPDATE meta SET sequence = sequence + 1 RETURNING sequence")?
                 .query_row([], |row| row.get(0))
         })?;
+        let (mut status, events) = spec.beginning();
+        let mut statuses = vec![Entered { event: None, status }];
+        for &event in events {
+            status = apply(status, event)?;
+            statuses.push(Entered { event: Some(event), status });
+        }
         let job = Job {
             id,
             run,
             sequence: sequence.cast_unsigned(),
             spec,
-            status: Status::Accepted,
+            status,
             version: 1,
             epoch: self.epoch,
             accepted_at: self.now,
@@ -125,7 +137,7 @@ impl Batch<'_> {
             let texts = Texts { spec: &spec_text, state: &text(&job.state)? };
             let stored = Stored { job, ended_at: None };
             rows::insert(c, &stored, &texts)?;
-            self.append(c, &stored.job, [None], None)?;
+            self.append(c, &stored.job, statuses, None)?;
             Ok(stored.job)
         })
     }
@@ -146,7 +158,10 @@ impl Batch<'_> {
         let mut statuses = Vec::with_capacity(step.events.len());
         for &event in &step.events {
             job.status = apply(job.status, event)?;
-            statuses.push((event, job.status));
+            statuses.push(Entered { event: Some(event), status: job.status });
+        }
+        if statuses.is_empty() {
+            statuses.push(Entered { event: None, status: job.status });
         }
         if from_history {
             // A job that ended long ago goes on: it comes back.
@@ -164,10 +179,7 @@ impl Batch<'_> {
         job.state = step.state;
         self.sql(|c| {
             update(c, &job, state)?;
-            if statuses.is_empty() {
-                return self.append(c, &job, [None], step.note);
-            }
-            self.append(c, &job, statuses.into_iter().map(Some), step.note)
+            self.append(c, &job, statuses, step.note)
         })?;
         self.end_or_revive(&job, ended_at)?;
         Ok(job)
@@ -204,19 +216,19 @@ impl Batch<'_> {
         &self,
         connection: &Connection,
         job: &Job,
-        events: impl IntoIterator<Item = Option<(ferryway_core::Event, Status)>>,
+        entered: Vec<Entered>,
         mut note: Option<String>,
     ) -> rusqlite::Result<()> {
-        let mut events = events.into_iter().peekable();
+        let mut entered = entered.into_iter().peekable();
         // The version orders the writes, the lower bits the entries of one.
         let mut number = job.version.cast_signed() << 16;
-        while let Some(event) = events.next() {
+        while let Some(Entered { event, status }) = entered.next() {
             let entry = Entry {
                 at: self.now,
                 epoch: self.epoch,
-                event: event.map(|(event, _)| event),
-                status: event.map_or(job.status, |(_, status)| status),
-                note: if events.peek().is_none() { note.take() } else { None },
+                event,
+                status,
+                note: if entered.peek().is_none() { note.take() } else { None },
             };
             rows::append(connection, job, number, &entry)?;
             number += 1;

@@ -1,0 +1,77 @@
+//! The announcement of a job, before a try begins: the partner's host has a job of its own then,
+//! which waits for the file.
+
+use ferryway_core::{
+    Event, Kind, Operation, Status, TransportError,
+    notice::{Announcement, Notice, Standing},
+    transport::Session,
+};
+
+use super::{
+    Failure,
+    run::{Run, conclude},
+    told::{self, told},
+};
+use crate::partner::{
+    PartnerState,
+    pool::{Lease, Stay},
+};
+
+/// A session for a try that begins now, after the job was announced where somebody is told of
+/// it. `size` is the file's, as far as it is known.
+///
+/// # Errors
+/// As [`Run::lend`]; when the partner that is told cannot be told, or its own job cannot take
+/// the file now.
+pub(super) async fn lend(run: &Run, stay: Stay, size: Option<u64>) -> Result<Lease, Failure> {
+    let Some(told) = told(run)? else { return run.lend(stay).await };
+    if told.name == run.partner.name {
+        let mut lease = run.lend(stay).await?;
+        return match announce(run, &told, lease.session(), size).await {
+            Ok(_) => Ok(lease),
+            Err(failure) => conclude(lease, Err(failure)),
+        };
+    }
+    // Before the other session is lent: who has one and waits for another could wait for ever.
+    if run.status() == Status::Accepted {
+        drop(run.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
+    }
+    let mut lease = told::lend(run, &told).await?;
+    let announced = announce(run, &told, lease.session(), size).await;
+    conclude(lease, announced)?;
+    run.lend(stay).await
+}
+
+/// Announces the job on a session of the partner that is told.
+///
+/// # Errors
+/// As [`lend`].
+pub(super) async fn announce(
+    run: &Run,
+    told: &PartnerState,
+    session: &mut dyn Session,
+    size: Option<u64>,
+) -> Result<Standing, Failure> {
+    let path = run.target()?;
+    let notice = run.look(|job| {
+        let (of, definition) = (job.reference(), job.spec.definition.clone());
+        let direction = job.spec.direction;
+        Notice::Announce(Announcement { of, definition, direction, path, size })
+    });
+    let Some(standing) = told::tell(run, told, session, notice).await? else {
+        let text = "the partner has no job for what was announced";
+        let error = TransportError::permanent(Kind::Protocol, Operation::Tell, text);
+        return Err(told::untold(told, error));
+    };
+    match standing.status {
+        Status::ReceiverAnnounced | Status::ReceiverPreparing => {
+            Err(Failure::PartnerJobOpen(standing))
+        }
+        status if status.in_flight() || status == COMPLETED => Ok(standing),
+        _ => Err(Failure::Void(told::in_words(&standing))),
+    }
+}
+
+/// Where a partner's job stands that has nothing left to do.
+pub(super) const COMPLETED: Status =
+    Status::ReceiverIdle(ferryway_core::status::Outcome::Completed);

@@ -1,0 +1,206 @@
+//! The jobs of the receiving side: one for each job that a visitor announced, moved by what the
+//! visitor tells and does.
+//!
+//! `receiver` is one of them on its way, `notice` what becomes of a notice, `file` what this
+//! host sees of the file, `orders` what an operator says.
+
+mod file;
+mod notice;
+mod orders;
+mod receiver;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, Status, apply};
+
+use crate::{
+    control::api::JobView,
+    journal::{self, JournalStore, record::Job},
+    locks::lock,
+    notices::Notices,
+};
+pub(super) use notice::Teller;
+pub(super) use receiver::Receiver;
+
+/// The jobs of the receiving side that have not ended. Nobody else moves them.
+pub struct Register {
+    journal: Arc<dyn JournalStore>,
+    notices: Arc<Notices>,
+    index: Mutex<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    by_id: HashMap<JobId, Arc<Receiver>>,
+    by_key: HashMap<String, Arc<Receiver>>,
+    /// The last that was announced for each file of a visitor.
+    by_file: HashMap<(PartnerName, String), Arc<Receiver>>,
+    of_visitor: HashMap<PartnerName, usize>,
+}
+
+impl Register {
+    /// The register of the jobs of the receiving side among those in flight; the others come
+    /// back.
+    pub fn take_up(
+        journal: Arc<dyn JournalStore>,
+        notices: Arc<Notices>,
+        jobs: Vec<Job>,
+    ) -> (Arc<Self>, Vec<Job>) {
+        let (received, own): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.spec.origin.is_some());
+        let mut index = Index::default();
+        for job in received {
+            index.enter(&Arc::new(Receiver::new(job)));
+        }
+        (Arc::new(Self { journal, notices, index: Mutex::new(index) }), own)
+    }
+
+    /// All of them, in no order.
+    pub fn views(&self) -> Vec<JobView> {
+        lock(&self.index).by_id.values().map(|receiver| receiver.view()).collect()
+    }
+
+    /// One of them.
+    pub fn view(&self, id: &JobId) -> Option<JobView> {
+        lock(&self.index).by_id.get(id).map(|receiver| receiver.view())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        lock(&self.index).by_id.len()
+    }
+
+    /// Waits until each of these that is in flight has ended, or waits for an operator.
+    pub async fn wait(&self, jobs: &[JobId]) {
+        let waited: Vec<_> = {
+            let index = lock(&self.index);
+            jobs.iter().filter_map(|id| index.by_id.get(id).cloned()).collect()
+        };
+        for receiver in waited {
+            receiver.at_rest().await;
+        }
+    }
+
+    /// The job that a visitor announced for this file and direction.
+    pub(super) fn of_file(
+        &self,
+        visitor: &PartnerName,
+        path: &RemotePath,
+        direction: Direction,
+    ) -> Option<Arc<Receiver>> {
+        let key = (visitor.clone(), path.as_str().to_owned());
+        let found = lock(&self.index).by_file.get(&key).cloned();
+        found.filter(|receiver| receiver.look(|job| job.spec.direction == direction))
+    }
+
+    /// Shows that the visitor does what `event` says, where that is the next step of the job.
+    ///
+    /// # Errors
+    /// The journal takes no more writes.
+    pub(super) async fn walk(&self, receiver: &Receiver, event: Event) -> journal::Result<()> {
+        let turn = receiver.turn(&*self.journal).await;
+        if apply(turn.status(), event).is_ok() {
+            drop(turn.queue(&[event], None, |_| {}).await?);
+        }
+        Ok(())
+    }
+
+    /// Puts on record that the visitor is about to put its file in place; durable on `Ok`.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub(super) async fn publishing(&self, receiver: &Receiver) -> journal::Result<()> {
+        let turn = receiver.turn(&*self.journal).await;
+        let events = up_to_publishing(turn.status());
+        if turn.status().in_flight() && !events.is_empty() {
+            turn.record(events, None, |_| {}).await?;
+        }
+        Ok(())
+    }
+
+    fn by_id(&self, id: &JobId) -> Option<Arc<Receiver>> {
+        lock(&self.index).by_id.get(id).cloned()
+    }
+
+    fn by_key(&self, key: &str) -> Option<Arc<Receiver>> {
+        lock(&self.index).by_key.get(key).cloned()
+    }
+
+    /// Takes a job in flight in, and gives the one that counts: another when somebody was
+    /// faster.
+    fn enter(&self, receiver: Arc<Receiver>) -> Arc<Receiver> {
+        let mut index = lock(&self.index);
+        if let Some(known) = index.by_id.get(&receiver.id()) {
+            return Arc::clone(known);
+        }
+        index.enter(&receiver);
+        receiver
+    }
+
+    /// A job that is on record, as it is there: in the register as long as it has not ended.
+    fn recorded(&self, job: Job) -> Arc<Receiver> {
+        let in_flight = job.status.in_flight();
+        let receiver = Arc::new(Receiver::new(job));
+        if in_flight { self.enter(receiver) } else { receiver }
+    }
+
+    /// Forgets a job that ended.
+    fn leave(&self, receiver: &Arc<Receiver>) {
+        lock(&self.index).leave(receiver);
+    }
+}
+
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Register").field("jobs", &self.count()).finish_non_exhaustive()
+    }
+}
+
+impl Index {
+    fn enter(&mut self, receiver: &Arc<Receiver>) {
+        let job = receiver.job();
+        if let Some(key) = job.spec.key.clone() {
+            self.by_key.insert(key, Arc::clone(receiver));
+        }
+        let visitor = job.spec.partner.clone();
+        self.by_file.insert((visitor.clone(), job.remote()), Arc::clone(receiver));
+        *self.of_visitor.entry(visitor).or_default() += 1;
+        self.by_id.insert(job.id, Arc::clone(receiver));
+    }
+
+    fn leave(&mut self, receiver: &Arc<Receiver>) {
+        let job = receiver.job();
+        if self.by_id.remove(&job.id).is_none() {
+            return;
+        }
+        if let Some(key) = &job.spec.key {
+            self.by_key.remove(key);
+        }
+        let visitor = job.spec.partner.clone();
+        if let Some(count) = self.of_visitor.get_mut(&visitor) {
+            *count -= 1;
+        }
+        let file = (visitor, job.remote());
+        if self.by_file.get(&file).is_some_and(|last| Arc::ptr_eq(last, receiver)) {
+            self.by_file.remove(&file);
+        }
+    }
+}
+
+/// The events from a status to 06; none from there on, nor for a job that is complete.
+fn up_to_publishing(status: Status) -> &'static [Event] {
+    use Event as E;
+    const WAY: [Event; 6] = [E::Restart, E::Prepare, E::Connect, E::Begin, E::Verify, E::Publish];
+    match status {
+        Status::ReceiverIdle(outcome) if outcome != ferryway_core::Outcome::Completed => &WAY,
+        Status::ReceiverAnnounced => &WAY[1..],
+        Status::ReceiverPreparing => &WAY[2..],
+        Status::ReceiverWaiting => &WAY[3..],
+        Status::ReceiverReceiving => &WAY[4..],
+        Status::ReceiverVerifying => &WAY[5..],
+        _ => &[],
+    }
+}

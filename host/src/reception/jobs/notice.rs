@@ -1,0 +1,332 @@
+//! What becomes of a notice. Each may be told again, and counts once.
+
+use std::sync::Arc;
+
+use ferryway_core::{
+    Direction, Event, Outcome, Status,
+    notice::{Announcement, Delivery, Reference, Standing, Withdrawal},
+    policy::{Publish, ResumePolicy},
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Receiver, Register,
+    file::{self, Sight},
+    receiver::{Turn, standing},
+    up_to_publishing,
+};
+use crate::{
+    config::{Config, LocalFile, Template},
+    journal::record::{Fence, Job, JobSpec, JobState, Origin},
+    locks::lock,
+    reception::{fence::Pass, refusal::Refusal, room::Room, tree::Tree},
+};
+
+/// Who tells something, and what this host lets it reach.
+pub(in crate::reception) struct Teller {
+    pub(in crate::reception) who: Fence,
+    pub(in crate::reception) pass: Pass,
+    pub(in crate::reception) tree: Tree,
+    pub(in crate::reception) room: Arc<Room>,
+    /// The configuration in force.
+    pub(in crate::reception) config: Arc<Config>,
+}
+
+impl Teller {
+    fn origin(&self, of: &Reference) -> Origin {
+        let Fence { visitor, instance, .. } = self.who.clone();
+        Origin { visitor, instance, of: of.clone() }
+    }
+
+    /// How many jobs it may have announced.
+    fn limit(&self) -> usize {
+        let listen = self.config.listen.as_ref();
+        let visitor = listen.and_then(|listen| listen.visitors.get(&self.who.visitor));
+        visitor.map_or(0, |visitor| visitor.jobs)
+    }
+}
+
+impl Register {
+    /// Has a job of our own for the visitor's. It is durable on `Ok`.
+    ///
+    /// # Errors
+    /// When there is no room for it, or the journal fails.
+    pub(in crate::reception) async fn announced(
+        &self,
+        from: &Teller,
+        what: Announcement,
+    ) -> Result<(Standing, Arc<Receiver>), Refusal> {
+        from.pass.check()?;
+        let origin = from.origin(&what.of);
+        if what.of.delivery > 1 {
+            self.end_former(&origin).await?;
+        }
+        let (spec, place) = spec(from, &what, origin.clone())?;
+        if let (Direction::Send, Some(size), Some(place)) = (what.direction, what.size, place) {
+            spawn_blocking(move || file::check_space(&place, size)).await.map_err(broke)??;
+        }
+        let receiver = match self.by_key(&origin.key()) {
+            Some(receiver) => receiver,
+            None => self.accept(from, spec, &origin).await?,
+        };
+        let turn = receiver.turn(&*self.journal).await;
+        from.pass.check()?;
+        let events = up_to_waiting(turn.status());
+        if !events.is_empty() {
+            turn.record(events, Some("announced again".to_owned()), |state| {
+                state.last_error = None;
+            })
+            .await?;
+        }
+        let job = receiver.job();
+        drop(turn);
+        // It may have come back from its end.
+        let receiver = if job.status.in_flight() { self.enter(receiver) } else { receiver };
+        Ok((standing(&job), receiver))
+    }
+
+    /// Brings the job to its end, if its file is what the visitor says.
+    ///
+    /// # Errors
+    /// When the job is not known, or nobody can look at the file.
+    pub(in crate::reception) async fn delivered(
+        &self,
+        from: &Teller,
+        what: Delivery,
+    ) -> Result<Standing, Refusal> {
+        let receiver = self.known(from, &what.of).await?;
+        let turn = receiver.turn(&*self.journal).await;
+        from.pass.check()?;
+        let (status, job) = (turn.status(), receiver.job());
+        match status {
+            Status::ReceiverIdle(Outcome::Completed) | Status::ReceiverPostExit => {
+                return Ok(standing(&job));
+            }
+            Status::ReceiverConfirming => {
+                let job = turn.record(&[Event::Complete], None, |_| {}).await?;
+                self.ended(&receiver, &job);
+                return Ok(standing(&job));
+            }
+            _ => {}
+        }
+        let note = match self.sight(from, &receiver, &what).await? {
+            Some(Sight::Other(reason)) => return self.refuse(&turn, &receiver, reason).await,
+            Some(Sight::Same) => "the file is as delivered",
+            Some(Sight::Gone) => "the file is not there any more: whoever waited has taken it",
+            None => "the visitor says that the file is there; this host does not see it",
+        };
+        let mut events = up_to_publishing(status).to_vec();
+        events.extend([Event::Published, Event::Complete]);
+        let change = |state: &mut JobState| {
+            (state.size, state.digest) = (Some(what.size), what.digest);
+            state.published += 1;
+            state.last_error = None;
+        };
+        let job = turn.record(&events, Some(note.to_owned()), change).await?;
+        self.ended(&receiver, &job);
+        Ok(standing(&job))
+    }
+
+    /// Ends the job without its file, unless that is in place.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub(in crate::reception) async fn withdrawn(
+        &self,
+        from: &Teller,
+        what: Withdrawal,
+    ) -> Result<Option<Standing>, Refusal> {
+        let receiver = match self.known(from, &what.of).await {
+            Err(Refusal::NotAnnounced) => return Ok(None),
+            receiver => receiver?,
+        };
+        let turn = receiver.turn(&*self.journal).await;
+        from.pass.check()?;
+        let reason = format!("withdrawn by the visitor: {}", what.reason);
+        let job = self.give_up(&turn, &receiver, &reason).await?;
+        Ok(Some(standing(&job)))
+    }
+
+    async fn accept(
+        &self,
+        from: &Teller,
+        spec: JobSpec,
+        origin: &Origin,
+    ) -> Result<Arc<Receiver>, Refusal> {
+        let limit = from.limit();
+        let there = lock(&self.index).of_visitor.get(&origin.visitor).copied().unwrap_or_default();
+        if there >= limit {
+            let text = format!("{there} announced jobs have not ended here; no more are taken now");
+            return Err(Refusal::NotNow(text));
+        }
+        let accepted = self.journal.accept(vec![spec]).await?;
+        let Some(job) = accepted.into_iter().next() else {
+            return Err(Refusal::NotNow("the journal took no job".to_owned()));
+        };
+        if job.version == 1 {
+            self.notices.announced(&job, origin);
+        }
+        Ok(self.recorded(job))
+    }
+
+    async fn known(&self, from: &Teller, of: &Reference) -> Result<Arc<Receiver>, Refusal> {
+        let key = from.origin(of).key();
+        if let Some(receiver) = self.by_key(&key) {
+            return Ok(receiver);
+        }
+        let job = self.journal.job_by_key(&key).await?.ok_or(Refusal::NotAnnounced)?;
+        Ok(self.recorded(job))
+    }
+
+    /// What this host sees of the file; `None` where it sees nothing.
+    async fn sight(
+        &self,
+        from: &Teller,
+        receiver: &Receiver,
+        what: &Delivery,
+    ) -> Result<Option<Sight>, Refusal> {
+        let (definition, direction, status) =
+            receiver.look(|job| (job.spec.definition.clone(), job.spec.direction, job.status));
+        if direction == Direction::Fetch {
+            // It is our own file that went away; what arrived of it the visitor has compared.
+            return Ok(None);
+        }
+        let file = (&what.path, direction);
+        let place = match file::beside(&from.config, &from.who.visitor, &definition, file) {
+            Some(place) => place?,
+            None if came_here(status) => file::within(&from.tree, file)?,
+            None => return Ok(None),
+        };
+        let (what, proof, room) = (what.clone(), receiver.proof(), Arc::clone(&from.room));
+        let compare = move || file::compare(&place, &what, proof.as_ref(), &room);
+        spawn_blocking(compare).await.map_err(broke)?.map(Some)
+    }
+
+    /// Lets the job wait for its file again.
+    async fn refuse(
+        &self,
+        turn: &Turn<'_>,
+        receiver: &Arc<Receiver>,
+        reason: String,
+    ) -> Result<Standing, Refusal> {
+        let events: &[Event] = match turn.status() {
+            Status::ReceiverPublishing => &[Event::Void],
+            Status::ReceiverAnnounced | Status::ReceiverIdle(_) => &[],
+            _ => &[Event::Retry],
+        };
+        let change = |state: &mut JobState| state.last_error = Some(reason.clone());
+        let job = turn.record(events, Some(reason.clone()), change).await?;
+        receiver.prove(None);
+        self.notices.not_as_delivered(&job, &reason);
+        Ok(standing(&job))
+    }
+
+    /// Ends a job that nobody will deliver; one that is delivered stays as it is.
+    async fn give_up(
+        &self,
+        turn: &Turn<'_>,
+        receiver: &Arc<Receiver>,
+        reason: &str,
+    ) -> Result<Job, Refusal> {
+        let events: &[Event] = match turn.status() {
+            Status::ReceiverPublishing => &[Event::Void, Event::Fail],
+            Status::ReceiverIdle(_) | Status::ReceiverPostExit | Status::ReceiverConfirming => {
+                return Ok(receiver.job());
+            }
+            _ => &[Event::Fail],
+        };
+        let change = |state: &mut JobState| state.last_error = Some(reason.to_owned());
+        let job = turn.record(events, Some(reason.to_owned()), change).await?;
+        self.leave(receiver);
+        self.notices.withdrawn(&job, reason);
+        Ok(job)
+    }
+
+    /// Ends the jobs of former deliveries of the visitor's job.
+    async fn end_former(&self, origin: &Origin) -> Result<(), Refusal> {
+        let former = |job: &Job| {
+            job.spec.origin.as_ref().is_some_and(|other| {
+                (&other.visitor, &other.instance) == (&origin.visitor, &origin.instance)
+                    && other.of.job == origin.of.job
+                    && other.of.delivery < origin.of.delivery
+            })
+        };
+        let former: Vec<_> = {
+            let index = lock(&self.index);
+            index.by_id.values().filter(|receiver| receiver.look(former)).cloned().collect()
+        };
+        for receiver in former {
+            let turn = receiver.turn(&*self.journal).await;
+            self.give_up(&turn, &receiver, "the visitor delivers its job once more").await?;
+        }
+        Ok(())
+    }
+
+    fn ended(&self, receiver: &Arc<Receiver>, job: &Job) {
+        self.leave(receiver);
+        self.notices.completed(job);
+    }
+}
+
+/// The job that stands for an announced one, and its file's place as far as it is known.
+fn spec(
+    from: &Teller,
+    what: &Announcement,
+    origin: Origin,
+) -> Result<(JobSpec, Option<LocalFile>), Refusal> {
+    let file = (&what.path, what.direction);
+    let place = match file::beside(&from.config, &from.who.visitor, &what.definition, file) {
+        Some(place) => Some(place?),
+        // Where it is out of reach, the bytes come by another way, or are refused when they come.
+        None => file::within(&from.tree, file).ok(),
+    };
+    let reception = from.config.reception(&from.who.visitor, &what.definition);
+    let remote = what.path.as_str();
+    let local =
+        place.as_ref().map_or(remote.to_owned(), |place| place.path().display().to_string());
+    let spec = JobSpec {
+        definition: what.definition.clone(),
+        partner: from.who.visitor.clone(),
+        direction: what.direction,
+        local: Template::literal(&local),
+        remote: Template::literal(remote),
+        priority: 0,
+        publish: Publish::Atomic,
+        resume: ResumePolicy::Verified,
+        settle_delay_s: 0,
+        key: Some(origin.key()),
+        told: None,
+        origin: Some(origin),
+        exits: reception.map(|reception| reception.exits.clone()).unwrap_or_default(),
+    };
+    Ok((spec, place))
+}
+
+/// Whether the visitor's own session has brought the bytes: only its work leads to these.
+fn came_here(status: Status) -> bool {
+    use Status::{ReceiverPublishing, ReceiverReceiving, ReceiverVerifying};
+    matches!(status, ReceiverReceiving | ReceiverVerifying | ReceiverPublishing)
+}
+
+/// The events from a status to 03; none from a status that an announcement does not change.
+fn up_to_waiting(status: Status) -> &'static [Event] {
+    use Event as E;
+    match status {
+        Status::ReceiverIdle(Outcome::Failed | Outcome::Cancelled) => {
+            &[E::Restart, E::Prepare, E::Connect]
+        }
+        Status::ReceiverAnnounced => &[E::Prepare, E::Connect],
+        Status::ReceiverPreparing => &[E::Connect],
+        Status::ReceiverReceiving | Status::ReceiverVerifying => {
+            &[E::Retry, E::Prepare, E::Connect]
+        }
+        // The visitor has taken its intent back, or it would not send anew.
+        Status::ReceiverPublishing => &[E::Void, E::Prepare, E::Connect],
+        _ => &[],
+    }
+}
+
+fn broke(error: tokio::task::JoinError) -> Refusal {
+    tracing::error!(%error, "the work for a visitor broke");
+    Refusal::NotNow("the work broke".to_owned())
+}

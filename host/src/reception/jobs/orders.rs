@@ -1,0 +1,78 @@
+//! What an operator says of a job of the receiving side.
+
+use std::sync::Arc;
+
+use ferryway_core::{Event, JobId, Status};
+
+use super::{Receiver, Register};
+use crate::{
+    control::api::{Command, Reason, Refusal},
+    journal::{
+        JournalError,
+        record::{Job, JobState},
+    },
+};
+
+impl Register {
+    /// Carries out an order for a job of the receiving side; `None` for any other job.
+    ///
+    /// # Errors
+    /// When the job's status does not allow it, or the journal fails.
+    pub async fn command(&self, id: &JobId, command: Command) -> Option<Result<Job, Refusal>> {
+        if let Some(receiver) = self.by_id(id) {
+            return Some(self.carry_out(&receiver, command).await);
+        }
+        let job = match self.journal.job(id).await {
+            Ok(job) => job?,
+            Err(error) => return Some(Err(refuse(&error))),
+        };
+        job.spec.origin.as_ref()?;
+        Some(self.carry_out(&self.recorded(job), command).await)
+    }
+
+    async fn carry_out(&self, receiver: &Arc<Receiver>, command: Command) -> Result<Job, Refusal> {
+        let turn = receiver.turn(&*self.journal).await;
+        let status = turn.status();
+        let (events, note): (&[Event], _) = match (command, status) {
+            (Command::Cancel, Status::ReceiverPublishing) => {
+                (&[Event::Void, Event::Cancel], "cancelled by an operator")
+            }
+            (Command::Cancel, _) => (&[Event::Cancel], "cancelled by an operator"),
+            (Command::Restart { force: false }, Status::ReceiverConfirming) => {
+                (&[Event::Complete], "ended by an operator before the visitor asked")
+            }
+            (Command::Restart { force: true }, _) => {
+                (&[Event::ForceRestart], "restarted by an operator")
+            }
+            (Command::Restart { force: false }, _) => {
+                (&[Event::Restart], "restarted by an operator")
+            }
+            (Command::Hold | Command::Release, _) => {
+                let id = receiver.id();
+                return Err(conflict(format!(
+                    "job {id} is moved by its visitor: hold or release the visitor's own job"
+                )));
+            }
+        };
+        let change = |state: &mut JobState| state.last_error = None;
+        let done = turn.record(events, Some(note.to_owned()), change).await;
+        let job = done.map_err(|error| refuse(&error))?;
+        self.notices.ordered(&job, command);
+        match job.status.in_flight() {
+            true => drop(self.enter(Arc::clone(receiver))),
+            false => self.leave(receiver),
+        }
+        Ok(job)
+    }
+}
+
+fn refuse(error: &JournalError) -> Refusal {
+    match error.is_fatal() {
+        true => Refusal::new(Reason::Unavailable, error.to_string()),
+        false => conflict(error.to_string()),
+    }
+}
+
+fn conflict(message: String) -> Refusal {
+    Refusal::new(Reason::Conflict, message)
+}
