@@ -163,7 +163,8 @@ async fn serve(
     let (restarted, settled) = recovery::count(&takeover.in_flight);
     let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
     let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
-    let (receiving, jobs) = Register::take_up(Arc::clone(&store), Arc::clone(notices), jobs);
+    let (receiving, jobs) =
+        Register::take_up(&config, Arc::clone(&store), Arc::clone(notices), jobs);
     let shared = Arc::new(Shared {
         config: std::sync::RwLock::new(Arc::new(config)),
         plugins: Arc::new(plugins),
@@ -173,6 +174,7 @@ async fn serve(
         node,
         started_at,
     });
+    shared.receiving.resume_exits().await?;
     let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), jobs).await?;
     // Whoever waits for our files comes before our own jobs, and is left after them.
     let door = reception::open(&shared, &desk).await?;

@@ -64,11 +64,10 @@ pub(super) async fn announce(
         return Err(told::untold(told, error));
     };
     match standing.status {
-        Status::ReceiverAnnounced | Status::ReceiverPreparing => {
-            Err(Failure::PartnerJobOpen(standing))
-        }
+        Status::ReceiverAnnounced | Status::ReceiverPreparing => Err(Failure::PartnerJob(standing)),
         status if status.in_flight() || status == COMPLETED => Ok(standing),
-        _ => Err(Failure::Void(told::in_words(&standing))),
+        // It was restarted by the announcement, and failed again.
+        _ => Err(Failure::PartnerJob(standing)),
     }
 }
 

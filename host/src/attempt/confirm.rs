@@ -29,7 +29,7 @@ pub(super) async fn confirm(run: &Run) -> Result<(), Failure> {
     match standing.status {
         COMPLETED => Ok(()),
         Status::ReceiverPublishing | Status::ReceiverPostExit | Status::ReceiverConfirming => {
-            Err(Failure::PartnerJobOpen(standing))
+            Err(Failure::PartnerJob(standing))
         }
         _ => send_anew(run, &told, &standing).await,
     }

@@ -39,9 +39,10 @@ pub enum Failure {
         /// The cause.
         source: TransportError,
     },
-    /// The partner's own job still has something to do before this one can go on.
+    /// The partner's own job has something to do before this one can go on, or does not take
+    /// the file.
     #[error("{}", told::in_words(.0))]
-    PartnerJobOpen(Standing),
+    PartnerJob(Standing),
     /// A name on the partner cannot be made.
     #[error(transparent)]
     Path(#[from] InvalidPath),
@@ -73,7 +74,8 @@ impl Failure {
             Self::Journal(error) if error.is_fatal() => Verdict::Fenced,
             Self::Journal(_) | Self::LocalIo { .. } | Self::Void(_) => Verdict::Retry,
             Self::LocalFile(_) | Self::Path(_) => Verdict::Fail,
-            Self::PartnerJobOpen(_) => Verdict::Wait,
+            Self::PartnerJob(standing) if standing.status.in_flight() => Verdict::Wait,
+            Self::PartnerJob(_) => Verdict::Fail,
             Self::Untold { source, .. } => match source.class() {
                 Class::Fenced => Verdict::Fenced,
                 Class::Permanent => Verdict::Suspend,

@@ -110,8 +110,11 @@ impl Visit {
     /// Puts on record that a job's file is about to be put in place.
     async fn intend(&self, receiver: &Receiver) -> Result<()> {
         self.still_owner(Operation::Rename).await?;
-        let recorded = self.shared.receiving.publishing(receiver).await;
-        recorded.map_err(|error| Refusal::from(error).into_error(Operation::Rename))
+        let recorded = match self.pass.check() {
+            Ok(()) => self.shared.receiving.publishing(receiver).await.map_err(Refusal::from),
+            Err(outdated) => Err(outdated.into()),
+        };
+        recorded.map_err(|refusal| refusal.into_error(Operation::Rename))
     }
 
     /// The job that what goes on in this session is for: the one of the file itself, where that
@@ -122,7 +125,7 @@ impl Visit {
 
     /// Shows how far a job is. Nothing depends on it.
     async fn show(&self, receiver: Option<&Receiver>, event: Event) {
-        let Some(receiver) = receiver else { return };
+        let Some(receiver) = receiver.filter(|_| self.pass.check().is_ok()) else { return };
         if let Err(error) = self.shared.receiving.walk(receiver, event).await {
             tracing::warn!(%error, job = %receiver.id(), "a job's progress is not recorded");
         }

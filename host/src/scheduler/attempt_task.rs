@@ -170,7 +170,7 @@ async fn wait(
         })
         .await?;
     }
-    if let Failure::PartnerJobOpen(standing) = failure
+    if let Failure::PartnerJob(standing) = failure
         && job.status == Status::Confirming
         && news
     {

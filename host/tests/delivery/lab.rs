@@ -330,17 +330,15 @@ impl Lab {
             version: "0".to_owned(),
             transport: Arc::new(wire.clone()),
         };
+        let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
+        let (receiving, jobs) =
+            Register::take_up(&config, Arc::clone(&store), Arc::clone(&notices), jobs);
         let shared = Arc::new(Shared {
             config: RwLock::new(Arc::new(config)),
             plugins: Arc::new(Plugins { loaded: vec![plugin], ..Plugins::default() }),
-            journal: Arc::clone(&journal) as Arc<dyn JournalStore>,
+            journal: store,
             notices: Arc::clone(&notices),
-            receiving: Register::take_up(
-                Arc::clone(&journal) as Arc<dyn JournalStore>,
-                Arc::clone(&notices),
-                Vec::new(),
-            )
-            .0,
+            receiving,
             node: name.to_owned(),
             started_at: Timestamp::now(),
         });

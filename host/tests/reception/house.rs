@@ -8,7 +8,7 @@ use std::{
 };
 
 use ferryway_core::{
-    Epoch,
+    Epoch, JobId,
     bytes::Meter,
     reception::Introduction,
     transport::{Partner, Result, Session, Transport, Upload},
@@ -60,6 +60,7 @@ pub struct House {
 pub struct Open {
     pub door: OpenDoor,
     pub journal: Arc<SqliteJournal>,
+    pub shared: Arc<Shared>,
     transport: Arc<dyn Transport>,
 }
 
@@ -100,7 +101,8 @@ impl House {
         let notices = Arc::new(Notices::open(&config));
         let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await.unwrap();
         let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
-        let (receiving, own) = Register::take_up(Arc::clone(&store), Arc::clone(&notices), jobs);
+        let (receiving, own) =
+            Register::take_up(&config, Arc::clone(&store), Arc::clone(&notices), jobs);
         assert!(own.is_empty(), "{own:?}");
         let transport = self.plugged.transport();
         let plugin = Plugin {
@@ -118,11 +120,25 @@ impl House {
             node: "node".to_owned(),
             started_at: jiff::Timestamp::now(),
         });
+        shared.receiving.resume_exits().await.unwrap();
         let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), Vec::new()).await.unwrap();
         // Ends with the last desk, which the door has.
         tokio::spawn(scheduler.run());
         let door = reception::open(&shared, &desk).await.unwrap().expect("a door");
-        Open { door, journal, transport }
+        Open { door, journal, shared, transport }
+    }
+
+    /// Lets a visitor have announced so many jobs.
+    pub fn limit_jobs(&self, jobs: usize) {
+        let file = self.dir.path().join("ferryway.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("may = ", &format!("jobs = {jobs}\nmay = "));
+        fs::write(&file, text).unwrap();
+    }
+
+    /// Adds to the definitions.
+    pub fn define(&self, text: &str) {
+        fs::write(self.dir.path().join("definitions/all.toml"), text).unwrap();
     }
 
     pub fn received(&self) -> PathBuf {
@@ -152,6 +168,16 @@ impl House {
 }
 
 impl Open {
+    /// Waits until what the register shows of a job is on record.
+    pub async fn settle(&self, job: &JobId) {
+        let shown = self.shared.receiving.view(job).unwrap().job.status;
+        let started = Instant::now();
+        while self.journal.job(job).await.unwrap().unwrap().status != shown {
+            assert!(started.elapsed() < LIMIT, "{shown} is not recorded");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     pub fn partner(&self, host: &str, epoch: u64) -> Partner {
         let port = self.door.address().port();
         let settings =

@@ -8,3 +8,4 @@ mod fencing;
 mod folders;
 mod house;
 mod leaving;
+mod notices;

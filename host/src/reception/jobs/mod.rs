@@ -2,8 +2,9 @@
 //! visitor tells and does.
 //!
 //! `receiver` is one of them on its way, `notice` what becomes of a notice, `file` what this
-//! host sees of the file, `orders` what an operator says.
+//! host sees of the file, `exits` the user's programs, `orders` what an operator says.
 
+mod exits;
 mod file;
 mod notice;
 mod orders;
@@ -17,11 +18,15 @@ use std::{
 use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, Status, apply};
 
 use crate::{
+    config::Config,
     control::api::JobView,
+    exits::Runner,
     journal::{self, JournalStore, record::Job},
     locks::lock,
     notices::Notices,
 };
+use tokio::sync::Semaphore;
+
 pub(super) use notice::Teller;
 pub(super) use receiver::Receiver;
 
@@ -29,6 +34,9 @@ pub(super) use receiver::Receiver;
 pub struct Register {
     journal: Arc<dyn JournalStore>,
     notices: Arc<Notices>,
+    runner: Runner,
+    /// Places for exits that run at once.
+    places: Arc<Semaphore>,
     index: Mutex<Index>,
 }
 
@@ -45,6 +53,7 @@ impl Register {
     /// The register of the jobs of the receiving side among those in flight; the others come
     /// back.
     pub fn take_up(
+        config: &Config,
         journal: Arc<dyn JournalStore>,
         notices: Arc<Notices>,
         jobs: Vec<Job>,
@@ -55,7 +64,15 @@ impl Register {
         for job in received {
             index.enter(&Arc::new(Receiver::new(job)));
         }
-        (Arc::new(Self { journal, notices, index: Mutex::new(index) }), own)
+        let runner = Runner::new(
+            config.install.clone(),
+            config.instance.clone(),
+            config.roots.clone(),
+            journal.epoch(),
+            Arc::clone(&notices),
+        );
+        let places = Arc::new(Semaphore::new(config.limits.jobs));
+        (Arc::new(Self { journal, notices, runner, places, index: Mutex::new(index) }), own)
     }
 
     /// All of them, in no order.
@@ -119,6 +136,10 @@ impl Register {
             turn.record(events, None, |_| {}).await?;
         }
         Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Receiver>> {
+        lock(&self.index).by_id.values().cloned().collect()
     }
 
     fn by_id(&self, id: &JobId) -> Option<Arc<Receiver>> {

@@ -12,11 +12,12 @@ use tokio::task::spawn_blocking;
 use super::{
     Receiver, Register,
     file::{self, Sight},
-    receiver::{Turn, standing},
+    receiver::Turn,
     up_to_publishing,
 };
 use crate::{
     config::{Config, LocalFile, Template},
+    exits::When,
     journal::record::{Fence, Job, JobSpec, JobState, Origin},
     locks::lock,
     reception::{fence::Pass, refusal::Refusal, room::Room, tree::Tree},
@@ -52,7 +53,7 @@ impl Register {
     /// # Errors
     /// When there is no room for it, or the journal fails.
     pub(in crate::reception) async fn announced(
-        &self,
+        self: &Arc<Self>,
         from: &Teller,
         what: Announcement,
     ) -> Result<(Standing, Arc<Receiver>), Refusal> {
@@ -69,20 +70,9 @@ impl Register {
             Some(receiver) => receiver,
             None => self.accept(from, spec, &origin).await?,
         };
-        let turn = receiver.turn(&*self.journal).await;
-        from.pass.check()?;
-        let events = up_to_waiting(turn.status());
-        if !events.is_empty() {
-            turn.record(events, Some("announced again".to_owned()), |state| {
-                state.last_error = None;
-            })
-            .await?;
-        }
-        let job = receiver.job();
-        drop(turn);
-        // It may have come back from its end.
-        let receiver = if job.status.in_flight() { self.enter(receiver) } else { receiver };
-        Ok((standing(&job), receiver))
+        let receiver = self.prepare(from, receiver).await?;
+        self.await_exit(&receiver).await;
+        Ok((receiver.standing(), receiver))
     }
 
     /// Brings the job to its end, if its file is what the visitor says.
@@ -90,41 +80,15 @@ impl Register {
     /// # Errors
     /// When the job is not known, or nobody can look at the file.
     pub(in crate::reception) async fn delivered(
-        &self,
+        self: &Arc<Self>,
         from: &Teller,
         what: Delivery,
     ) -> Result<Standing, Refusal> {
         let receiver = self.known(from, &what.of).await?;
-        let turn = receiver.turn(&*self.journal).await;
-        from.pass.check()?;
-        let (status, job) = (turn.status(), receiver.job());
-        match status {
-            Status::ReceiverIdle(Outcome::Completed) | Status::ReceiverPostExit => {
-                return Ok(standing(&job));
-            }
-            Status::ReceiverConfirming => {
-                let job = turn.record(&[Event::Complete], None, |_| {}).await?;
-                self.ended(&receiver, &job);
-                return Ok(standing(&job));
-            }
-            _ => {}
-        }
-        let note = match self.sight(from, &receiver, &what).await? {
-            Some(Sight::Other(reason)) => return self.refuse(&turn, &receiver, reason).await,
-            Some(Sight::Same) => "the file is as delivered",
-            Some(Sight::Gone) => "the file is not there any more: whoever waited has taken it",
-            None => "the visitor says that the file is there; this host does not see it",
-        };
-        let mut events = up_to_publishing(status).to_vec();
-        events.extend([Event::Published, Event::Complete]);
-        let change = |state: &mut JobState| {
-            (state.size, state.digest) = (Some(what.size), what.digest);
-            state.published += 1;
-            state.last_error = None;
-        };
-        let job = turn.record(&events, Some(note.to_owned()), change).await?;
-        self.ended(&receiver, &job);
-        Ok(standing(&job))
+        self.take_delivery(from, &receiver, what).await?;
+        self.await_exit(&receiver).await;
+        self.complete(&receiver).await?;
+        Ok(receiver.standing())
     }
 
     /// Ends the job without its file, unless that is in place.
@@ -143,8 +107,79 @@ impl Register {
         let turn = receiver.turn(&*self.journal).await;
         from.pass.check()?;
         let reason = format!("withdrawn by the visitor: {}", what.reason);
-        let job = self.give_up(&turn, &receiver, &reason).await?;
-        Ok(Some(standing(&job)))
+        self.give_up(&turn, &receiver, &reason).await?;
+        Ok(Some(receiver.standing()))
+    }
+
+    /// Brings an announced job to where it waits for its file, or its pre-exit runs.
+    async fn prepare(
+        self: &Arc<Self>,
+        from: &Teller,
+        receiver: Arc<Receiver>,
+    ) -> Result<Arc<Receiver>, Refusal> {
+        let turn = receiver.turn(&*self.journal).await;
+        from.pass.check()?;
+        let (status, again) = (turn.status(), Some("announced again".to_owned()));
+        if !receiver.is_busy() && receiver.look(needs_pre_exit) {
+            let mut events = back_to_announced(status).to_vec();
+            events.push(Event::Prepare);
+            self.start_exit(&turn, &receiver, (&events, When::Pre), |_| {}).await?;
+        } else if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
+            turn.record(up_to_waiting(status), again, |state| state.last_error = None).await?;
+        }
+        drop(turn);
+        // It may have come back from its end.
+        let in_flight = receiver.look(|job| job.status.in_flight());
+        Ok(if in_flight { self.enter(receiver) } else { receiver })
+    }
+
+    /// Takes the visitor's word and this host's own look for what was delivered: the job is at
+    /// its post-exit, at its end, or waits for the file again.
+    async fn take_delivery(
+        self: &Arc<Self>,
+        from: &Teller,
+        receiver: &Arc<Receiver>,
+        what: Delivery,
+    ) -> Result<(), Refusal> {
+        let turn = receiver.turn(&*self.journal).await;
+        from.pass.check()?;
+        let status = turn.status();
+        if is_delivered(status) {
+            return Ok(());
+        }
+        let note = match self.sight(from, receiver, &what).await? {
+            Some(Sight::Other(reason)) => return self.refuse(&turn, receiver, reason).await,
+            Some(Sight::Same) => "the file is as delivered",
+            Some(Sight::Gone) => "the file is not there any more: whoever waited has taken it",
+            None => "the visitor says that the file is there; this host does not look",
+        };
+        let mut events = up_to_publishing(status).to_vec();
+        let change = |state: &mut JobState| {
+            (state.size, state.digest) = (Some(what.size), what.digest);
+            state.published += 1;
+            state.last_error = None;
+        };
+        let exit = receiver.look(|job| When::Post.exit(&job.spec).is_some());
+        if exit && receiver.look(|job| job.state.post_exit.end.is_none()) {
+            events.push(Event::StartExit);
+            self.start_exit(&turn, receiver, (&events, When::Post), change).await?;
+            drop(self.enter(Arc::clone(receiver)));
+            return Ok(());
+        }
+        events.extend([Event::Published, Event::Complete]);
+        let job = turn.record(&events, Some(note.to_owned()), change).await?;
+        self.ended(receiver, &job);
+        Ok(())
+    }
+
+    /// Ends a job that has nothing to do but to say so.
+    async fn complete(&self, receiver: &Arc<Receiver>) -> Result<(), Refusal> {
+        let turn = receiver.turn(&*self.journal).await;
+        if turn.status() == Status::ReceiverConfirming {
+            let job = turn.record(&[Event::Complete], None, |_| {}).await?;
+            self.ended(receiver, &job);
+        }
+        Ok(())
     }
 
     async fn accept(
@@ -208,7 +243,7 @@ impl Register {
         turn: &Turn<'_>,
         receiver: &Arc<Receiver>,
         reason: String,
-    ) -> Result<Standing, Refusal> {
+    ) -> Result<(), Refusal> {
         let events: &[Event] = match turn.status() {
             Status::ReceiverPublishing => &[Event::Void],
             Status::ReceiverAnnounced | Status::ReceiverIdle(_) => &[],
@@ -218,7 +253,7 @@ impl Register {
         let job = turn.record(events, Some(reason.clone()), change).await?;
         receiver.prove(None);
         self.notices.not_as_delivered(&job, &reason);
-        Ok(standing(&job))
+        Ok(())
     }
 
     /// Ends a job that nobody will deliver; one that is delivered stays as it is.
@@ -227,11 +262,11 @@ impl Register {
         turn: &Turn<'_>,
         receiver: &Arc<Receiver>,
         reason: &str,
-    ) -> Result<Job, Refusal> {
+    ) -> Result<(), Refusal> {
         let events: &[Event] = match turn.status() {
             Status::ReceiverPublishing => &[Event::Void, Event::Fail],
             Status::ReceiverIdle(_) | Status::ReceiverPostExit | Status::ReceiverConfirming => {
-                return Ok(receiver.job());
+                return Ok(());
             }
             _ => &[Event::Fail],
         };
@@ -239,7 +274,7 @@ impl Register {
         let job = turn.record(events, Some(reason.to_owned()), change).await?;
         self.leave(receiver);
         self.notices.withdrawn(&job, reason);
-        Ok(job)
+        Ok(())
     }
 
     /// Ends the jobs of former deliveries of the visitor's job.
@@ -300,6 +335,34 @@ fn spec(
         exits: reception.map(|reception| reception.exits.clone()).unwrap_or_default(),
     };
     Ok((spec, place))
+}
+
+/// The events from a status to 01; none from a status that an announcement does not change.
+fn back_to_announced(status: Status) -> &'static [Event] {
+    match up_to_waiting(status) {
+        [first @ (Event::Restart | Event::Retry | Event::Void), ..] => match first {
+            Event::Restart => &[Event::Restart],
+            Event::Retry => &[Event::Retry],
+            _ => &[Event::Void],
+        },
+        _ => &[],
+    }
+}
+
+/// Whether nothing may come before the pre-exit has run.
+fn needs_pre_exit(job: &Job) -> bool {
+    let done = job.state.pre_exit.end.as_ref().is_some_and(|end| end.success);
+    When::Pre.exit(&job.spec).is_some() && !done && !is_delivered(job.status)
+}
+
+/// Whether the file is known to be in place.
+fn is_delivered(status: Status) -> bool {
+    matches!(
+        status,
+        Status::ReceiverPostExit
+            | Status::ReceiverConfirming
+            | Status::ReceiverIdle(Outcome::Completed)
+    )
 }
 
 /// Whether the visitor's own session has brought the bytes: only its work leads to these.

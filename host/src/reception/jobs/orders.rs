@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use ferryway_core::{Event, JobId, Status};
+use ferryway_core::{Event, JobId, Operation, Status};
 
 use super::{Receiver, Register};
 use crate::{
     control::api::{Command, Reason, Refusal},
+    exits::When,
     journal::{
         JournalError,
         record::{Job, JobState},
@@ -18,7 +19,11 @@ impl Register {
     ///
     /// # Errors
     /// When the job's status does not allow it, or the journal fails.
-    pub async fn command(&self, id: &JobId, command: Command) -> Option<Result<Job, Refusal>> {
+    pub async fn command(
+        self: &Arc<Self>,
+        id: &JobId,
+        command: Command,
+    ) -> Option<Result<Job, Refusal>> {
         if let Some(receiver) = self.by_id(id) {
             return Some(self.carry_out(&receiver, command).await);
         }
@@ -30,9 +35,23 @@ impl Register {
         Some(self.carry_out(&self.recorded(job), command).await)
     }
 
-    async fn carry_out(&self, receiver: &Arc<Receiver>, command: Command) -> Result<Job, Refusal> {
+    async fn carry_out(
+        self: &Arc<Self>,
+        receiver: &Arc<Receiver>,
+        command: Command,
+    ) -> Result<Job, Refusal> {
         let turn = receiver.turn(&*self.journal).await;
         let status = turn.status();
+        if receiver.is_busy() {
+            return Err(conflict(format!("the exit of job {} runs now", receiver.id())));
+        }
+        if (command, status) == (Command::Restart { force: false }, Status::ReceiverPostExit) {
+            let what: (&[Event], _) = (&[Event::Restart], When::Post);
+            let started = self.start_exit(&turn, receiver, what, |_| {}).await;
+            started.map_err(|refusal| unavailable(refusal.into_error(Operation::Tell)))?;
+            self.notices.ordered(&receiver.job(), command);
+            return Ok(receiver.job());
+        }
         let (events, note): (&[Event], _) = match (command, status) {
             (Command::Cancel, Status::ReceiverPublishing) => {
                 (&[Event::Void, Event::Cancel], "cancelled by an operator")
@@ -71,6 +90,10 @@ fn refuse(error: &JournalError) -> Refusal {
         true => Refusal::new(Reason::Unavailable, error.to_string()),
         false => conflict(error.to_string()),
     }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Reason::Unavailable, error.to_string())
 }
 
 fn conflict(message: String) -> Refusal {

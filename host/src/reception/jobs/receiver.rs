@@ -1,6 +1,9 @@
 //! One job of the receiving side on its way.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use ferryway_core::{Event, JobId, Outcome, Status, notice::Standing};
 use tokio::sync::{MutexGuard, watch};
@@ -22,6 +25,8 @@ pub(in crate::reception) struct Receiver {
     turn: tokio::sync::Mutex<()>,
     /// What the visitor's session has hashed of its file.
     proof: Mutex<Option<Proof>>,
+    /// Whether one of its exits runs here.
+    busy: AtomicBool,
 }
 
 /// The right to change the job, as long as it is held.
@@ -38,6 +43,7 @@ impl Receiver {
             job: watch::Sender::new(job),
             turn: tokio::sync::Mutex::default(),
             proof: Mutex::default(),
+            busy: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +67,23 @@ impl Receiver {
         JobView { job: self.job(), progress: None, waits_for: None }
     }
 
+    /// What the visitor is told of the job, once that is durable.
+    pub(super) fn standing(&self) -> Standing {
+        let job = self.job();
+        let open = match job.status {
+            Status::ReceiverIdle(Outcome::Completed) => None,
+            Status::ReceiverIdle(Outcome::Cancelled) => Some("cancelled by an operator".to_owned()),
+            _ if self.is_busy() => Some("its exit runs".to_owned()),
+            Status::ReceiverPostExit if job.state.last_error.is_none() => Some(format!(
+                "nobody knows whether its post-exit has run; `ftprel restart {}` there runs it \
+                 again",
+                job.id
+            )),
+            _ => job.state.last_error,
+        };
+        Standing { job: job.id, status: job.status, open }
+    }
+
     /// Waits for the right to change the job.
     pub(super) async fn turn<'a>(&'a self, journal: &'a dyn JournalStore) -> Turn<'a> {
         Turn { receiver: self, journal, _held: self.turn.lock().await }
@@ -68,10 +91,28 @@ impl Receiver {
 
     /// Waits until the job has ended or waits for an operator.
     pub(super) async fn at_rest(&self) {
-        let rests = |status: Status| !status.in_flight() || status == Status::ReceiverPostExit;
+        let rests = |status: Status| match status {
+            Status::ReceiverPostExit => !self.is_busy(),
+            status => !status.in_flight(),
+        };
         // The sender is held right here.
         let mut job = self.job.subscribe();
         let _seen = job.wait_for(|job| rests(job.status)).await;
+    }
+
+    /// Whether one of its exits runs here.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Release);
+    }
+
+    /// Waits until no exit runs, and what became of the last is put in line.
+    pub(super) async fn not_busy(&self) {
+        let mut job = self.job.subscribe();
+        let _seen = job.wait_for(|_| !self.is_busy()).await;
     }
 
     /// Keeps what was hashed of the file.
@@ -130,14 +171,4 @@ impl Turn<'_> {
         self.receiver.job.send_replace(next);
         Ok(receipt)
     }
-}
-
-/// What a visitor is told of a job.
-pub(super) fn standing(job: &Job) -> Standing {
-    let open = match job.status {
-        Status::ReceiverIdle(Outcome::Completed) => None,
-        Status::ReceiverIdle(Outcome::Cancelled) => Some("cancelled by an operator".to_owned()),
-        _ => job.state.last_error.clone(),
-    };
-    Standing { job: job.id.clone(), status: job.status, open }
 }

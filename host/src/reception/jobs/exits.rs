@@ -1,0 +1,117 @@
+//! The user's programs around what comes in: the pre-exit in 02, the post-exit in 07.
+
+use std::{sync::Arc, time::Duration};
+
+use ferryway_core::{Event, Status, policy::OnFailure};
+use tokio::time::timeout;
+
+use super::{Receiver, Register, receiver::Turn};
+use crate::{
+    exits::{Ended, Onward, Verdict, When, after_takeover},
+    journal::{self, record::JobState},
+    reception::refusal::Refusal,
+};
+
+/// How long a notice waits for an exit before it is answered with how the job stands.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Register {
+    /// Puts the start of an exit on record, after `events`, and lets it run. Durable on `Ok`.
+    ///
+    /// # Errors
+    /// When too many run already, or the journal fails.
+    pub(super) async fn start_exit(
+        self: &Arc<Self>,
+        turn: &Turn<'_>,
+        receiver: &Arc<Receiver>,
+        (events, when): (&[Event], When),
+        change: impl FnOnce(&mut JobState),
+    ) -> Result<(), Refusal> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let full = |_| Refusal::NotNow("too many exits run here at once".to_owned());
+        let place = place.map_err(full)?;
+        let change = |state: &mut JobState| {
+            change(state);
+            when.begin(state);
+            state.last_error = None;
+        };
+        turn.record(events, Some(format!("the {when}-exit starts")), change).await?;
+        receiver.set_busy(true);
+        let (register, receiver) = (Arc::clone(self), Arc::clone(receiver));
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = register.run_exit(&receiver, when).await {
+                tracing::error!(%error, job = %receiver.id(), "the end of an exit is not recorded");
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits a moment for an exit that runs.
+    pub(super) async fn await_exit(&self, receiver: &Receiver) {
+        // The answer says how far it is when the moment is over.
+        let _in_time = timeout(PATIENCE, receiver.not_busy()).await;
+    }
+
+    /// Goes on with the jobs whose post-exit a former owner had started.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub async fn resume_exits(self: &Arc<Self>) -> journal::Result<()> {
+        for receiver in self.all() {
+            let turn = receiver.turn(&*self.journal).await;
+            if turn.status() != Status::ReceiverPostExit {
+                continue;
+            }
+            match receiver.look(after_takeover) {
+                Onward::Ask | Onward::Failed => {}
+                Onward::Rerun => {
+                    let what: (&[Event], _) = (&[Event::RerunExit], When::Post);
+                    if let Err(refusal) = self.start_exit(&turn, &receiver, what, |_| {}).await {
+                        tracing::warn!(?refusal, job = %receiver.id(), "an exit is not run again");
+                    }
+                }
+                Onward::Skip => {
+                    let note = "the post-exit is taken for done".to_owned();
+                    drop(turn.record(&[Event::Confirm], Some(note), |_| {}).await?);
+                }
+                Onward::GoOn => drop(turn.record(&[Event::Confirm], None, |_| {}).await?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_exit(&self, receiver: &Arc<Receiver>, when: When) -> journal::Result<()> {
+        let job = receiver.job();
+        let Some(exit) = when.exit(&job.spec) else { return Ok(()) };
+        let ended = self.runner.run(&job, when, exit).await;
+        let turn = receiver.turn(&*self.journal).await;
+        receiver.set_busy(false);
+        let follows = match (when, ended.verdict) {
+            (When::Pre, Verdict::Success) => Some(Event::Connect),
+            (When::Pre, Verdict::Again) => Some(Event::Retry),
+            (When::Pre, Verdict::Failure) => Some(Event::Fail),
+            (When::Post, Verdict::Success) => Some(Event::Confirm),
+            (When::Post, _) => (exit.on_failure == OnFailure::Continue).then_some(Event::Confirm),
+        };
+        // The job may have been ended meanwhile: then the exit's end is all there is to record.
+        let stands = turn.status() == job.status;
+        let events: Vec<_> = follows.into_iter().filter(|_| stands).collect();
+        let Ended { verdict, end } = ended;
+        let how = format!("the {when}-exit ended: {}", end.how);
+        let hint = match follows {
+            None => format!("; `ftprel restart {}` runs it again", job.id),
+            Some(_) => String::new(),
+        };
+        let open = (verdict != Verdict::Success).then(|| format!("{how}{hint}"));
+        let change = |state: &mut JobState| {
+            when.end(state, end);
+            state.last_error = open.clone();
+        };
+        let job = turn.record(&events, Some(how), change).await?;
+        if !job.status.in_flight() {
+            self.leave(receiver);
+        }
+        Ok(())
+    }
+}

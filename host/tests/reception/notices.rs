@@ -1,0 +1,341 @@
+//! Jobs that a visitor announces: each has one of ours, which walks with what the visitor does
+//! and tells, survives our own death, and ends once.
+
+use std::fs;
+
+use ferryway_core::{
+    Algorithm, Class, Digest, Direction, JobId, Kind, Outcome, RunNumber, Status,
+    notice::{Announcement, Delivery, Notice, Reference, Standing, Withdrawal},
+    transport::{Result, Session},
+};
+use ferryway_host::{control::api::Command, journal::JournalStore};
+
+use crate::house::{House, Open, Plugged, upload};
+
+const HOST: &str = "both.example";
+const BYTES: &[u8] = b"what goes there";
+const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
+const FAILED: Status = Status::ReceiverIdle(Outcome::Failed);
+
+fn of(delivery: u32) -> Reference {
+    let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(4));
+    Reference { job, delivery }
+}
+
+fn announce(delivery: u32, direction: Direction) -> Notice {
+    Notice::Announce(Announcement {
+        of: of(delivery),
+        definition: "PRDY01".parse().unwrap(),
+        direction,
+        path: "a".parse().unwrap(),
+        size: Some(BYTES.len() as u64),
+    })
+}
+
+fn delivered(delivery: u32, bytes: &[u8]) -> Notice {
+    Notice::Delivered(Delivery {
+        of: of(delivery),
+        path: "a".parse().unwrap(),
+        size: bytes.len() as u64,
+        digest: Some(Digest::from_bytes(Algorithm::Blake3, blake3::hash(bytes).as_bytes())),
+    })
+}
+
+fn withdraw(delivery: u32) -> Notice {
+    Notice::Withdraw(Withdrawal { of: of(delivery), reason: "no source".to_owned() })
+}
+
+async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {
+    session.tell(notice).await.unwrap().expect("a job")
+}
+
+async fn store(session: &mut dyn Session) {
+    session.store(upload("part", 0, BYTES)).await.unwrap();
+}
+
+async fn verify(session: &mut dyn Session) {
+    let part = "part".parse().unwrap();
+    session.checksum(part, Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
+}
+
+async fn publish(session: &mut dyn Session) {
+    session.rename("part".parse().unwrap(), "a".parse().unwrap()).await.unwrap();
+}
+
+async fn codes(open: &Open, job: &JobId) -> Vec<&'static str> {
+    let entries = open.journal.entries(job).await.unwrap();
+    entries.iter().filter(|e| e.event.is_some()).map(|entry| entry.status.code()).collect()
+}
+
+fn status(open: &Open, job: &JobId) -> Option<Status> {
+    open.shared.receiving.view(job).map(|view| view.job.status)
+}
+
+fn refused(result: Result<Option<Standing>>) -> (Kind, Class) {
+    let error = result.expect_err("it is refused");
+    assert!(!error.outcome_unknown(), "{error}");
+    (error.kind(), error.class())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_walks_the_receivers_table() {
+    let house = House::new(Plugged::Loaded);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let Standing { job, status: first, .. } =
+        tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((job.as_str(), first), ("PRDY011", Status::ReceiverWaiting));
+    store(&mut *session).await;
+    assert_eq!(status(&open, &job), Some(Status::ReceiverReceiving));
+    verify(&mut *session).await;
+    assert_eq!(status(&open, &job), Some(Status::ReceiverVerifying));
+    publish(&mut *session).await;
+    assert_eq!(status(&open, &job), Some(Status::ReceiverPublishing));
+    for _ in 0..2 {
+        let standing = tell(&mut *session, delivered(1, BYTES)).await;
+        assert_eq!((&standing.job, standing.status), (&job, DONE));
+    }
+    assert_eq!(status(&open, &job), None, "it has left the register");
+    assert_eq!(codes(&open, &job).await, ["02", "03", "04", "05", "06", "08", "00"]);
+    // What is done is done, whatever is told late.
+    for late in [announce(1, Direction::Send), withdraw(1)] {
+        assert_eq!(tell(&mut *session, late).await.status, DONE);
+    }
+    let recorded = open.journal.job(&job).await.unwrap().unwrap();
+    assert_eq!((recorded.state.published, recorded.state.size), (1, Some(BYTES.len() as u64)));
+    let origin = recorded.spec.origin.unwrap();
+    assert_eq!((origin.visitor.as_str(), origin.of), ("BOTH", of(1)));
+    house.log_line(" 0507I ").await;
+    house.log_line(" 0203I ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_walks_the_receivers_table() {
+    let house = House::new(Plugged::Loaded);
+    let file = house.offered().join("f");
+    fs::write(&file, BYTES).unwrap();
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let path: ferryway_core::RemotePath = file.to_str().unwrap().parse().unwrap();
+    let Notice::Announce(what) = announce(1, Direction::Fetch) else { unreachable!() };
+    let notice = Notice::Announce(Announcement { path: path.clone(), size: None, ..what });
+    let job = tell(&mut *session, notice).await.job;
+    let sink = ferryway_mocks::streams::Collected::new().sink();
+    let download = ferryway_core::transport::Download {
+        path: path.clone(),
+        offset: 0,
+        sink,
+        meter: ferryway_core::bytes::Meter::new(),
+    };
+    session.fetch(download).await.unwrap();
+    assert_eq!(status(&open, &job), Some(Status::ReceiverReceiving));
+    session.checksum(path, Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
+    assert_eq!(status(&open, &job), Some(Status::ReceiverVerifying));
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    assert_eq!(codes(&open, &job).await, ["02", "03", "04", "05", "06", "08", "00"]);
+}
+
+/// This host dies at each status; the visitor comes again, and one job comes to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_takes_the_jobs_over() {
+    for steps in 0..=3 {
+        let house = House::new(Plugged::Linked);
+        let open = house.open().await;
+        let mut session = open.session(HOST, 1).await;
+        let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+        if steps > 0 {
+            store(&mut *session).await;
+        }
+        if steps > 1 {
+            verify(&mut *session).await;
+        }
+        if steps > 2 {
+            publish(&mut *session).await;
+        }
+        let before = status(&open, &job).unwrap();
+        assert_eq!(before.code(), ["03", "04", "05", "06"][steps], "the death is at its place");
+        // What was shown last is on its way to the disk.
+        open.journal.check_ownership().await.unwrap();
+        open.settle(&job).await;
+        let successor = house.open().await;
+        let mut again = successor.session(HOST, 1).await;
+        if before == Status::ReceiverPublishing {
+            assert_eq!(status(&successor, &job), Some(before));
+        } else {
+            assert_eq!(status(&successor, &job), Some(Status::ReceiverAnnounced));
+            let standing = tell(&mut *again, announce(1, Direction::Send)).await;
+            assert_eq!((&standing.job, standing.status), (&job, Status::ReceiverWaiting));
+            store(&mut *again).await;
+            publish(&mut *again).await;
+        }
+        let standing = tell(&mut *again, delivered(1, BYTES)).await;
+        assert_eq!((standing.job, standing.status), (job.clone(), DONE), "from {before}");
+        // The dead host's last answer does not count any more.
+        assert!(session.tell(delivered(1, BYTES)).await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_as_delivered_is_waited_for_again() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    store(&mut *session).await;
+    verify(&mut *session).await;
+    publish(&mut *session).await;
+    let target = house.received().join("a");
+    for other in [&b"short"[..], b"WHAT GOES THERE"] {
+        fs::write(&target, other).unwrap();
+        let standing = tell(&mut *session, delivered(1, BYTES)).await;
+        assert_eq!((&standing.job, standing.status), (&job, Status::ReceiverAnnounced));
+        let open_text = standing.open.unwrap();
+        assert!(open_text.contains("bytes") || open_text.contains("hash"), "{open_text}");
+        house.log_line(" 0508W ").await;
+        // It is sent anew.
+        let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+        assert_eq!(standing.status, Status::ReceiverWaiting);
+        store(&mut *session).await;
+        publish(&mut *session).await;
+    }
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_taken_counts_as_delivered() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    fs::remove_file(house.received().join("a")).unwrap();
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    let entries = open.journal.entries(&job).await.unwrap();
+    let taken = |note: &str| note.contains("has taken it");
+    assert!(entries.iter().any(|e| e.note.as_deref().is_some_and(taken)), "{entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawn_job_ends_and_can_be_announced_again() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    assert_eq!(session.tell(withdraw(1)).await.unwrap(), None, "nobody knows of it");
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    for _ in 0..2 {
+        let standing = tell(&mut *session, withdraw(1)).await;
+        assert_eq!(standing.status, FAILED);
+        assert!(standing.open.unwrap().contains("no source"));
+    }
+    assert_eq!(status(&open, &job), None);
+    house.log_line(" 0509W ").await;
+    let again = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((&again.job, again.status), (&job, Status::ReceiverWaiting));
+    assert_eq!(status(&open, &job), Some(Status::ReceiverWaiting));
+    // A withdrawal that comes late does not keep a delivered file from being so.
+    assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_delivery_is_another_job() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let first = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    let second = tell(&mut *session, announce(2, Direction::Send)).await.job;
+    assert_ne!(first, second);
+    assert_eq!(open.journal.job(&first).await.unwrap().unwrap().status, FAILED);
+    store(&mut *session).await;
+    assert_eq!(status(&open, &second), Some(Status::ReceiverReceiving));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announced_jobs_are_bounded() {
+    let house = House::new(Plugged::Linked);
+    house.limit_jobs(1);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    tell(&mut *session, announce(1, Direction::Send)).await;
+    let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+    let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(5));
+    let of = Reference { job, delivery: 1 };
+    let more = Notice::Announce(Announcement { of, ..what });
+    let refusal = refused(session.tell(more.clone()).await);
+    assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
+    // Known ones are no more.
+    tell(&mut *session, announce(1, Direction::Send)).await;
+    tell(&mut *session, withdraw(1)).await;
+    tell(&mut *session, more).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_too_much() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut zombie = open.session(HOST, 1).await;
+    let job = tell(&mut *zombie, announce(1, Direction::Send)).await.job;
+    let mut owner = open.session(HOST, 2).await;
+    for notice in [announce(1, Direction::Send), delivered(1, BYTES), withdraw(1)] {
+        assert_eq!(refused(zombie.tell(notice).await), (Kind::Fenced, Class::Permanent));
+    }
+    assert_eq!(status(&open, &job), Some(Status::ReceiverWaiting));
+    // A job of another visitor is none of one's own.
+    let mut other = open.session("sender.example", 1).await;
+    assert_eq!(refused(other.tell(delivered(1, BYTES)).await), (Kind::NotFound, Class::Permanent));
+    assert_eq!(tell(&mut *owner, announce(1, Direction::Send)).await.job, job);
+    let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+    let huge = Notice::Announce(Announcement { size: Some(u64::MAX), ..what });
+    let refusal = refused(owner.tell(huge).await);
+    assert_eq!(refusal, (Kind::Space, Class::Retryable { after: None }));
+}
+
+/// The bytes come by FTP into a folder that this host can see.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_by_another_way_is_looked_at() {
+    let house = House::new(Plugged::Linked);
+    let folder = house.received().join("ftp");
+    fs::create_dir(&folder).unwrap();
+    house.define("[[reception]]\nid = \"PRDY01\"\nvisitor = \"BOTH\"\nfiles = \"received/ftp\"\n");
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    let local = open.shared.receiving.view(&job).unwrap().job.local();
+    assert_eq!(local, folder.join("a"));
+    fs::write(&local, b"something else").unwrap();
+    let standing = tell(&mut *session, delivered(1, BYTES)).await;
+    assert_eq!(standing.status, Status::ReceiverAnnounced, "{standing:?}");
+    fs::write(&local, BYTES).unwrap();
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    assert_eq!(
+        codes(&open, &job).await,
+        ["02", "03", "01", "02", "03", "04", "05", "06", "08", "00"]
+    );
+    // A folder that is not there tells nothing of what was in it.
+    tell(&mut *session, announce(2, Direction::Send)).await;
+    fs::remove_dir_all(&folder).unwrap();
+    let refusal = session.tell(delivered(2, BYTES)).await.unwrap_err();
+    assert!(!refusal.outcome_unknown(), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_cancels_and_restarts_announced_jobs() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let receiving = &open.shared.receiving;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    let order = async |command| receiving.command(&job, command).await.expect("it is ours");
+    order(Command::Hold).await.unwrap_err();
+    let cancelled = order(Command::Cancel).await.unwrap();
+    assert_eq!(cancelled.status, Status::ReceiverIdle(Outcome::Cancelled));
+    order(Command::Cancel).await.unwrap_err();
+    let restarted = order(Command::Restart { force: false }).await.unwrap();
+    assert_eq!(restarted.status, Status::ReceiverAnnounced);
+    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((&standing.job, standing.status), (&job, Status::ReceiverWaiting));
+    assert!(receiving.command(&of(9).job, Command::Cancel).await.is_none());
+}
