@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Fault},
+    config::{Config, Fault, PartnerConfig, Told},
     control::{Operations, server, socket::ControlSocket},
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
@@ -124,6 +124,7 @@ pub fn check_transports(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>
         let checked = config.check_partner(partner, &*transport);
         faults.extend(checked.faults);
         warnings.extend(checked.warnings);
+        faults.extend(untellable(config, plugins, partner));
     }
     if let Some(listen) = &config.listen {
         let transport = plugins.transport(&listen.transport.name);
@@ -139,6 +140,21 @@ pub fn check_transports(config: &Config, plugins: &Plugins) -> Result<Vec<Fault>
         }
     }
     if faults.is_empty() { Ok(warnings) } else { Err(faults) }
+}
+
+/// What keeps the partner that is told of another's jobs from hearing of them.
+fn untellable(config: &Config, plugins: &Plugins, partner: &PartnerConfig) -> Option<Fault> {
+    let Some(Told::Partner(name)) = &partner.notices else { return None };
+    let told = config.partners.get(name)?;
+    let transport = plugins.transport(&told.transport.name)?;
+    (!transport.capabilities().notices).then(|| {
+        let message = format!(
+            "partner `{name}` takes no notices: its transport is `{}`; name a partner by socket, \
+             or `none`",
+            told.transport.name
+        );
+        partner.transport.fault("notices", message)
+    })
 }
 
 async fn serve(

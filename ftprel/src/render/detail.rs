@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
+use ferryway_core::notice::Standing;
 use ferryway_host::{
     control::api::JobView,
-    journal::record::{Entry, Job},
+    journal::record::{Entry, Job, Origin},
 };
 use jiff::Timestamp;
 
@@ -16,6 +17,7 @@ pub(crate) fn detail(view: &JobView, entries: &[Entry], now: Timestamp) -> Strin
     let mut lines = Lines::default();
     spec(&mut lines, &view.job);
     status(&mut lines, view, now);
+    other_side(&mut lines, &view.job);
     attempt(&mut lines, &view.job);
     lines.text.push_str("\nRecord\n");
     for entry in entries {
@@ -93,6 +95,25 @@ fn status(lines: &mut Lines, view: &JobView, now: Timestamp) {
     }
     lines.add_some("Digest", state.digest.as_ref());
     lines.add("Published", format_args!("{} times", state.published));
+}
+
+/// What is known of the job that the other host has for the same file.
+fn other_side(lines: &mut Lines, job: &Job) {
+    if let Some(Origin { visitor, instance, of }) = &job.spec.origin {
+        let theirs = format_args!("{} of {visitor}, instance {instance}", of.job);
+        match of.delivery {
+            1 => lines.add("Receives", theirs),
+            again => lines.add("Receives", format_args!("{theirs}, delivery {again}")),
+        }
+    }
+    let Some(told) = &job.spec.told else { return };
+    match &job.state.peer {
+        None => lines.add("Partner's job", format_args!("none known; {told} is told of this one")),
+        Some(Standing { job, status, open }) => {
+            let open = open.as_ref().map(|open| format!(": {open}")).unwrap_or_default();
+            lines.add("Partner's job", format_args!("{job} of {told}, {status}{open}"));
+        }
+    }
 }
 
 fn attempt(lines: &mut Lines, job: &Job) {

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use ferryway_core::{
     DefinitionId, Epoch, JobId, Outcome, PartnerName, Status,
+    notice::Standing,
     policy::{Direction, Publish, ResumePolicy},
     status::Side,
 };
 use ferryway_host::{
     control::api::{JobView, Progress},
-    journal::record::{Attempt, Checkpoint, Entry, Intent},
+    journal::record::{Attempt, Checkpoint, Entry, Intent, Origin},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -110,6 +111,9 @@ pub(crate) struct DetailShape<'a> {
     attempt: Option<&'a Attempt>,
     earlier: &'a [Attempt],
     intent: Option<&'a Intent>,
+    told: Option<&'a PartnerName>,
+    partner_job: Option<PartnerJobShape<'a>>,
+    receives: Option<&'a Origin>,
     checkpoint: Option<&'a Checkpoint>,
 }
 
@@ -124,8 +128,25 @@ impl<'a> From<&'a JobView> for DetailShape<'a> {
             attempt: job.state.attempt.as_ref(),
             earlier: &job.state.earlier,
             intent: job.state.intent.as_ref(),
+            told: job.spec.told.as_ref(),
+            partner_job: job.state.peer.as_ref().map(PartnerJobShape::from),
+            receives: job.spec.origin.as_ref(),
             checkpoint: job.checkpoint.as_ref(),
         }
+    }
+}
+
+/// How the partner's own job stood when it was last heard of.
+#[derive(Debug, Serialize)]
+struct PartnerJobShape<'a> {
+    id: &'a JobId,
+    status: StatusShape,
+    open: Option<&'a str>,
+}
+
+impl<'a> From<&'a Standing> for PartnerJobShape<'a> {
+    fn from(Standing { job, status, open }: &'a Standing) -> Self {
+        Self { id: job, status: (*status).into(), open: open.as_deref() }
     }
 }
 

@@ -108,9 +108,9 @@ pub(super) const SECTIONS: [&Section; 15] = [
     &RETRY,
     &DEFINITIONS,
     &DEFINITION,
-    &RECEPTION,
     &PRE_EXIT,
     &POST_EXIT,
+    &RECEPTION,
 ];
 
 pub(super) static TOP: Section = Section {
@@ -417,7 +417,7 @@ const SUCCESS: Key = key("success", exit_codes(&[0]), "Exit codes that mean succ
 
 pub(super) static PRE_EXIT: Section = Section {
     header: "[definition.pre_exit]",
-    about: "A program that runs once for each job before its file is looked at; without its success no byte moves. [exits.md](exits.md) says what it finds and what it has to expect.",
+    about: "A program that runs once for each job before its file is looked at; without its success no byte moves. `[reception.pre_exit]` has the same keys. [exits.md](exits.md) says what it finds and what it has to expect.",
     keys: &[
         COMMAND,
         TIMEOUT,
@@ -432,7 +432,7 @@ pub(super) static PRE_EXIT: Section = Section {
 
 pub(super) static POST_EXIT: Section = Section {
     header: "[definition.post_exit]",
-    about: "A program that runs for each job after its file is delivered. [exits.md](exits.md) says what it finds and what it has to expect.",
+    about: "A program that runs for each job after its file is delivered. `[reception.post_exit]` has the same keys. [exits.md](exits.md) says what it finds and what it has to expect.",
     keys: &[
         COMMAND,
         TIMEOUT,

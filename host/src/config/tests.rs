@@ -383,7 +383,9 @@ fn every_documented_key_is_accepted() {
         "transport" => Some("\"ftp\""),
         "staging_folder" => Some("\".f\""),
         "id" => Some("\"A\""),
-        "partner" => Some("\"NAME\""),
+        "partner" | "visitor" => Some("\"NAME\""),
+        "notices" => Some("\"none\""),
+        "files" => Some("\"/srv/ftp\""),
         "local" | "remote" => Some("\"a\""),
         _ => None,
     };

@@ -138,7 +138,8 @@ impl TransportConfig {
         fault
     }
 
-    fn fault(&self, key: &str, message: impl Into<String>) -> Fault {
+    /// A fault of a key of the table.
+    pub fn fault(&self, key: &str, message: impl Into<String>) -> Fault {
         Fault {
             file: self.file.clone(),
             position: Some(self.settings.position(key).unwrap_or(self.position)),

@@ -49,7 +49,8 @@ impl Scheduler {
         let waited = self.queue.partner_back(system, Timestamp::now());
         for in_flight in self.jobs.values_mut() {
             if let Some(attempt) = &mut in_flight.attempt
-                && attempt.run.partner.name == *system
+                && (attempt.run.partner.name == *system
+                    || attempt.run.told.as_ref().is_some_and(|told| told.name == *system))
             {
                 attempt.outlived = true;
             }

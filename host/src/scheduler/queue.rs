@@ -47,6 +47,8 @@ struct Partner {
 struct Entry {
     sequence: u64,
     partner: PartnerName,
+    /// Who is told of the job, and may be waited for as well.
+    told: Option<PartnerName>,
     target: Target,
     priority: i32,
     state: State,
@@ -77,6 +79,7 @@ impl Queue {
         let entry = Entry {
             sequence: job.sequence,
             partner: job.spec.partner.clone(),
+            told: job.spec.told.clone(),
             target: Target::of(job),
             priority: job.spec.priority,
             state: due.map_or(State::Suspended, State::Waiting),
@@ -157,14 +160,16 @@ impl Queue {
         *out_until = (*out_until).max(Some(until));
     }
 
-    /// Ends the outage of a partner and lets each of its jobs that waits for a later time go now;
-    /// tells how many waited.
+    /// Ends the outage of a partner and lets each of its jobs, and of those that it is told of,
+    /// that waits for a later time go now; tells how many waited.
     pub fn partner_back(&mut self, name: &PartnerName, now: Timestamp) -> usize {
-        let Some(partner) = self.partners.get_mut(name) else { return 0 };
-        let was_out = partner.out_until.take().is_some_and(|until| until > now);
-        let held_back = if was_out { partner.ready.len() } else { 0 };
+        let held_back = self.partners.get_mut(name).map_or(0, |partner| {
+            let was_out = partner.out_until.take().is_some_and(|until| until > now);
+            if was_out { partner.ready.len() } else { 0 }
+        });
+        let concerned = |entry: &Entry| entry.partner == *name || entry.told.as_ref() == Some(name);
         let later = |(id, entry): (&JobId, &Entry)| match entry.state {
-            State::Waiting(due) if due > now && entry.partner == *name => Some(id.clone()),
+            State::Waiting(due) if due > now && concerned(entry) => Some(id.clone()),
             _ => None,
         };
         let later: Vec<_> = self.entries.iter().filter_map(later).collect();
@@ -383,12 +388,16 @@ mod tests {
         queue.insert(&job(2, "A", "y", 0), Some(at(500)));
         queue.insert(&job(3, "B", "x", 0), Some(at(500)));
         queue.insert(&job(4, "A", "z", 0), None);
+        let mut told = job(5, "B", "y", 0);
+        told.spec.told = Some("A".parse().unwrap());
+        queue.insert(&told, Some(at(500)));
         let name = "A".parse().unwrap();
         queue.partner_out(&name, at(900));
         assert_eq!(start(&mut queue, 1), None);
-        assert_eq!(queue.partner_back(&name, at(1)), 2);
+        assert_eq!(queue.partner_back(&name, at(1)), 3);
         assert_eq!(start(&mut queue, 1).as_deref(), Some("PRDY011"));
         assert_eq!(start(&mut queue, 1).as_deref(), Some("PRDY012"));
+        assert_eq!(start(&mut queue, 1).as_deref(), Some("PRDY015"));
         // Neither another partner's job nor one that an operator has to release.
         assert_eq!(start(&mut queue, 1), None);
         assert_eq!(queue.partner_back(&name, at(2)), 0);

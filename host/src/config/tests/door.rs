@@ -3,7 +3,7 @@
 use ferryway_core::{Epoch, reception::Introduction};
 
 use super::{HOST, Install};
-use crate::config::May;
+use crate::config::{May, Told};
 
 const DOOR: &str = "[listen]\ntransport = \"socket\"\naddress = \"0.0.0.0\"\n\
                     security = \"plain\"\n";
@@ -48,4 +48,38 @@ fn a_door_without_a_place_and_visitors_without_rights_are_faults() {
     }
     assert!(said.iter().any(|text| text.contains("use `send`")), "{said:#?}");
     assert!(said.iter().any(|text| text.starts_with("listen.visitors.C.must ")), "{said:#?}");
+}
+
+#[test]
+fn a_reception_is_of_a_visitor_and_a_partner_names_who_is_told() {
+    let visitor =
+        "[listen.visitors.NIGHT]\nhost_name = \"h\"\ninstance = \"i\"\nmay = [\"send\"]\n";
+    let text = format!("{HOST}notices = \"tokyo\"\n{DOOR}{visitor}");
+    let table = |id: &str, visitor: &str, rest: &str| {
+        format!("[[reception]]\nid = \"{id}\"\nvisitor = \"{visitor}\"\n{rest}")
+    };
+    let exit = "files = \"ftp\"\n[reception.post_exit]\ncommand = [\"load.sh\"]\n";
+    let install = Install::new(&text, &[("a.toml", &table("PRDY01", "NIGHT", exit))]);
+    let config = install.load().unwrap();
+    let told = config.partners.values().next().unwrap().notices.clone();
+    assert_eq!(told, Some(Told::Partner("tokyo".parse().unwrap())));
+    let (visitor, id) = ("NIGHT".parse().unwrap(), "PRDY01".parse().unwrap());
+    let reception = config.reception(&visitor, &id).unwrap();
+    assert_eq!(reception.files.as_deref(), Some(&*config.install.path().join("ftp")));
+    assert!(reception.exits.pre.is_none() && reception.exits.post.is_some());
+    assert!(config.reception(&"DAY".parse().unwrap(), &id).is_none());
+
+    let text = text.replace("notices = \"tokyo\"", "notices = \"tokio\"");
+    let tables = table("A", "NIGHT", "") + &table("A", "NIGHT", "") + &table("B", "DAY", "");
+    let faults = Install::new(&text, &[("a.toml", &tables)]).load().unwrap_err();
+    let said: Vec<_> = faults.iter().map(|fault| fault.to_string()).collect();
+    let expected = [
+        "partners.tokyo.notices: there is no partner `tokio`; did you mean `tokyo`?",
+        "reception.id: jobs A of NIGHT have a table already, at ",
+        "reception.visitor: there is no visitor `DAY`; there are `NIGHT`",
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for expected in expected {
+        assert!(said.iter().any(|said| said.contains(expected)), "{expected}: {said:#?}");
+    }
 }
