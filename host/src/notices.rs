@@ -375,6 +375,12 @@ impl Notices {
         self.tell(job, |job| Message::ExitTimedOut { job, exit, seconds });
     }
 
+    /// A job still waits at its post-exit, which has failed.
+    pub fn exit_waits(&self, job: &Job) {
+        let end = job.state.post_exit.end.as_ref();
+        self.exit_failed(job, When::Post, end.map_or("", |end| end.how.as_str()));
+    }
+
     /// A program of the user's that may not have run is taken for done.
     pub fn exit_skipped(&self, job: &Job) {
         self.tell(job, |job| Message::ExitSkipped { job });

@@ -1,15 +1,20 @@
 //! What a new owner does with its predecessor's jobs, as the table of statuses says.
 
-use ferryway_core::{Status, status::AtTakeover};
+use ferryway_core::{
+    Event, Status,
+    status::{AtTakeover, Side},
+};
 
 use crate::{
+    exits::{Onward, after_takeover},
     journal::{JournalStore, Result, record::Job},
     notices::Notices,
     scheduler::events_at_takeover,
 };
 
-/// Brings every job in flight to where it can be taken up. Jobs whose post-exit may have run
-/// stay as they are, and the operator is told of each.
+/// Brings every job in flight to where it can be taken up, and gives those that have not ended
+/// with that. Jobs whose post-exit may have run and whose definition does not decide stay as they
+/// are, and the operator is told of each.
 ///
 /// # Errors
 /// When the journal takes no more writes.
@@ -19,19 +24,13 @@ pub async fn take_up(
     notices: &Notices,
 ) -> Result<Vec<Job>> {
     let mut taken_up = Vec::with_capacity(jobs.len());
-    let mut last = None;
+    let (mut ended, mut last) = (Vec::new(), None);
     for job in jobs {
-        match job.status.row().at_takeover {
-            AtTakeover::Nothing => {}
-            AtTakeover::Ask => notices.cannot_recover(&job),
-            AtTakeover::Restart | AtTakeover::Settle => notices.taken_up(&job),
-        }
-        let events = events_at_takeover(job.status);
+        let (events, note) = what_follows(&job, notices);
         if events.is_empty() {
             taken_up.push(job);
             continue;
         }
-        let note = format!("taken over in status {} ({})", job.status.code(), job.status.meaning());
         let moved = job
             .current_checkpoint()
             .filter(|_| job.status == Status::Transferring)
@@ -42,13 +41,44 @@ pub async fn take_up(
             state.not_before = None;
         })?;
         last = Some(journal.queue(step).await?);
-        taken_up.push(next);
+        let line = if next.status.in_flight() { &mut taken_up } else { &mut ended };
+        line.push(next);
     }
     // One is durable, all before it are.
     if let Some(receipt) = last {
         receipt.await?;
     }
+    ended.iter().for_each(|job| notices.completed(job));
     Ok(taken_up)
+}
+
+/// The events that take a job up, with a note for its record, and a word to the operator.
+fn what_follows(job: &Job, notices: &Notices) -> (&'static [Event], String) {
+    let status = job.status;
+    let events = events_at_takeover(status);
+    let note = format!("taken over in status {} ({})", status.code(), status.meaning());
+    match status.row().at_takeover {
+        AtTakeover::Nothing => {}
+        AtTakeover::Restart | AtTakeover::Settle => notices.taken_up(job),
+        AtTakeover::Ask => match after_takeover(job) {
+            Onward::Ask => notices.cannot_recover(job),
+            Onward::Failed => notices.exit_waits(job),
+            Onward::GoOn => notices.taken_up(job),
+            Onward::Rerun => {
+                notices.taken_up(job);
+                return (&[Event::RerunExit], format!("{note}; the post-exit may have run"));
+            }
+            Onward::Skip => {
+                notices.exit_skipped(job);
+                let events: &[Event] = match status.row().side {
+                    Side::Sender => &[Event::Complete],
+                    Side::Receiver => &[Event::Confirm],
+                };
+                return (events, format!("{note}; the post-exit is taken for done"));
+            }
+        },
+    }
+    (events, note)
 }
 
 /// How many jobs are restarted, and how many are settled with their partner first.

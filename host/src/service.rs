@@ -12,8 +12,10 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Fault, PartnerConfig, Told},
+    config::{Config, Fault, InstallDir, PartnerConfig, Told},
     control::{Operations, server, socket::ControlSocket},
+    durable::blocking,
+    exits,
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
     notices::Notices,
@@ -168,7 +170,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let started_at = Timestamp::now();
     let limits = config.limits;
-    let keep_days = config.history.keep_days;
+    let (keep_days, install) = (config.history.keep_days, config.install.clone());
     let began = std::time::Instant::now();
     let (journal, takeover) = open_journal(&config, options, &node).await?;
     let socket = match socket {
@@ -197,7 +199,7 @@ async fn serve(
     desk.greet().await;
     let mut scheduler = tokio::spawn(scheduler.run());
     let (stop_control, control) = serve_control(socket, desk.clone());
-    let pruner = tokio::spawn(prune(Arc::clone(&journal), keep_days, Arc::clone(notices)));
+    let pruner = tokio::spawn(prune(Arc::clone(&journal), install, keep_days, Arc::clone(notices)));
     notices.ready(restarted, settled);
     let result = tokio::select! {
         ended = &mut scheduler => flatten(ended),
@@ -278,7 +280,12 @@ async fn stop(
     }
 }
 
-async fn prune(journal: Arc<SqliteJournal>, keep_days: u32, notices: Arc<Notices>) {
+async fn prune(
+    journal: Arc<SqliteJournal>,
+    install: InstallDir,
+    keep_days: u32,
+    notices: Arc<Notices>,
+) {
     loop {
         let before = Timestamp::now().checked_sub(Span::new().hours(24 * i64::from(keep_days)));
         if let Ok(before) = before {
@@ -286,6 +293,10 @@ async fn prune(journal: Arc<SqliteJournal>, keep_days: u32, notices: Arc<Notices
                 Ok(0) => {}
                 Ok(jobs) => notices.pruned(jobs, before),
                 Err(error) => tracing::warn!(%error, "finished jobs were not pruned"),
+            }
+            let install = install.clone();
+            if let Err(error) = blocking(move || exits::prune(&install, before)).await {
+                tracing::warn!(%error, "the outputs of user exits were not pruned");
             }
         }
         tokio::time::sleep(PRUNE_EVERY).await;

@@ -4,7 +4,8 @@
 
 use ferryway_core::{Algorithm, Digest, JobId, Outcome, RunNumber, Status};
 use ferryway_mocks::oracle::{
-    Content, Job, Observation, Publishes, Target, Violation, judge, verdict,
+    Broken, Content, Exit, Job, Moment, Observation, Promise, Publishes, Run, Target, Violation,
+    judge, verdict,
 };
 
 fn id(run: u32) -> JobId {
@@ -25,6 +26,21 @@ fn job(run: u32, byte: u8) -> Job {
     }
 }
 
+/// An exit that ran once, as it may.
+fn exit() -> Exit {
+    Exit {
+        job: id(1),
+        name: "post".to_owned(),
+        promise: Promise::AtMostOnce,
+        record: vec![Moment::Start, Moment::End],
+        runs: vec![run("k", false)],
+    }
+}
+
+fn run(key: &str, may_have_run: bool) -> Run {
+    Run { key: key.to_owned(), may_have_run }
+}
+
 /// Two jobs to one target, as promised.
 fn delivered() -> Observation {
     Observation {
@@ -40,6 +56,7 @@ fn delivered() -> Observation {
         }],
         strays: Vec::new(),
         late_effects: Vec::new(),
+        exits: vec![exit()],
     }
 }
 
@@ -91,6 +108,33 @@ fn each_violation_is_found() {
     plant(&|seen| seen.strays.push(stray()), Violation::Stray(stray()));
     let late = || "wrote to in/a".to_owned();
     plant(&|seen| seen.late_effects.push(late()), Violation::LateEffect(late()));
+}
+
+#[test]
+fn each_broken_promise_about_an_exit_is_found() {
+    use Moment::{End, Restart, Start};
+    let twice = |second: Run| vec![run("k", false), second];
+    let check = |promise, record: &[Moment], runs: Vec<Run>, expected: &[Broken]| {
+        let exit = Exit { promise, record: record.to_vec(), runs, ..exit() };
+        let expected: Vec<_> =
+            expected.iter().map(|how| Violation::Exit(id(1), "post".to_owned(), *how)).collect();
+        let seen = Observation { exits: vec![exit.clone()], ..Observation::default() };
+        assert_eq!(judge(&seen), expected, "{exit:?}");
+    };
+    let (most, least) = (Promise::AtMostOnce, Promise::AtLeastOnce);
+    let warned = || twice(run("k", true));
+    check(most, &[Start, End], warned(), &[Broken::RanTimes(2, 1), Broken::Unrecorded]);
+    check(most, &[Start, Start], warned(), &[Broken::RanTimes(2, 1)]);
+    check(most, &[Start, Restart, Start, End], warned(), &[]);
+    check(most, &[Start], vec![], &[]);
+    check(most, &[Start, End], vec![], &[Broken::NeverRan]);
+    check(least, &[Start, Start], vec![], &[Broken::NeverRan]);
+    check(least, &[Start, Start, End], warned(), &[]);
+    check(least, &[Start], warned(), &[Broken::Unrecorded]);
+    check(least, &[Start, End, Start], warned(), &[Broken::RanAgain]);
+    check(least, &[Start, End, Restart, Start], warned(), &[]);
+    check(least, &[Start, Start], twice(run("k", false)), &[Broken::Unwarned]);
+    check(least, &[Start, Start], twice(run("l", true)), &[Broken::OtherKey]);
 }
 
 #[test]

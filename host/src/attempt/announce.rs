@@ -2,7 +2,7 @@
 //! which waits for the file.
 
 use ferryway_core::{
-    Event, Kind, Operation, Status, TransportError,
+    Kind, Operation, Status, TransportError,
     notice::{Announcement, Notice, Standing},
     transport::Session,
 };
@@ -33,9 +33,7 @@ pub(super) async fn lend(run: &Run, stay: Stay, size: Option<u64>) -> Result<Lea
         };
     }
     // Before the other session is lent: who has one and waits for another could wait for ever.
-    if run.status() == Status::Accepted {
-        drop(run.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
-    }
+    run.show_connecting().await?;
     let mut lease = told::lend(run, &told).await?;
     let announced = announce(run, &told, lease.session(), size).await;
     conclude(lease, announced)?;

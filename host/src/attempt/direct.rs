@@ -11,7 +11,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, announce, publish,
+    Failure, announce, finish,
     run::{Run, conclude},
     source::Source,
     stream::{FileSource, SharedHashes},
@@ -75,6 +75,6 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let names = vec![target.to_string()];
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     let delivered = Intent { tokens: vec![token], ..Intent::default() };
-    publish::finish(run, Event::Delivered, None, &delivered).await?.await?;
+    finish::delivered(run, Event::Delivered, None, &delivered).await?.await?;
     Ok(())
 }

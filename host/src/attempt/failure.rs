@@ -43,6 +43,14 @@ pub enum Failure {
     /// the file.
     #[error("{}", told::in_words(.0))]
     PartnerJob(Standing),
+    /// The user's pre-exit does not let the job go on.
+    #[error("the pre-exit {}: {how}", if *.again { "asks for another try" } else { "failed" })]
+    PreExit {
+        /// How it ended.
+        how: String,
+        /// Whether it is to run again after a while.
+        again: bool,
+    },
     /// A name on the partner cannot be made.
     #[error(transparent)]
     Path(#[from] InvalidPath),
@@ -73,7 +81,8 @@ impl Failure {
         match self {
             Self::Journal(error) if error.is_fatal() => Verdict::Fenced,
             Self::Journal(_) | Self::LocalIo { .. } | Self::Void(_) => Verdict::Retry,
-            Self::LocalFile(_) | Self::Path(_) => Verdict::Fail,
+            Self::PreExit { again: true, .. } => Verdict::Retry,
+            Self::LocalFile(_) | Self::Path(_) | Self::PreExit { .. } => Verdict::Fail,
             Self::PartnerJob(standing) if standing.status.in_flight() => Verdict::Wait,
             Self::PartnerJob(_) => Verdict::Fail,
             Self::Untold { source, .. } => match source.class() {

@@ -16,7 +16,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, announce, publish,
+    Failure, announce, finish, publish,
     run::{Run, conclude},
     send::enter_publishing,
     source::{SMALL_BYTES, local_io},
@@ -69,7 +69,7 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };
     if policy == Publish::Direct {
         let delivered = Intent { tokens: vec![token], ..Intent::default() };
-        publish::finish(run, Event::Delivered, None, &delivered).await?.await?;
+        finish::delivered(run, Event::Delivered, None, &delivered).await?.await?;
         return Ok(());
     }
     publish::intend(run, token).await?.await?;
@@ -331,12 +331,12 @@ async fn receive(
 /// Renames the file onto the target and makes that durable.
 async fn put_in_place(run: &Run, part: &LocalFile, place: &LocalFile) -> Result<(), Failure> {
     run.context.folders.put_in_place(part, place).await?;
-    finish(run, None).await
+    published(run, None).await
 }
 
-async fn finish(run: &Run, note: Option<String>) -> Result<(), Failure> {
+async fn published(run: &Run, note: Option<String>) -> Result<(), Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
-    publish::finish(run, Event::Published, note, &intent).await?.await?;
+    finish::delivered(run, Event::Published, note, &intent).await?.await?;
     Ok(())
 }
 
@@ -372,5 +372,5 @@ async fn settle(run: &Run, place: &LocalFile) -> Result<(), Failure> {
     }
     run.context.folders.sync(place).await?;
     run.context.notices.found_published(&run.job(), place.path().display().to_string());
-    finish(run, Some("settled: the file was published before".to_owned())).await
+    published(run, Some("settled: the file was published before".to_owned())).await
 }

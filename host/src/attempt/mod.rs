@@ -3,7 +3,8 @@
 //! Each step of the delivery has its file: `send` and `fetch` lead, `resume` decides what
 //! of an earlier partial is used, `verify` proves the partial, `publish` renames it onto the
 //! target, `settle` finds out what became of an earlier intent; `announce` and `confirm` tell the
-//! partner's host of the job, as `told` does. Whatever ends a try — an error,
+//! partner's host of the job, as `told` does; `prepare` and `finish` are what comes before and after
+//! the delivery, the user's exits above all. Whatever ends a try — an error,
 //! an operator, the death of the node — the next one starts from the record alone.
 
 pub mod absence;
@@ -12,7 +13,9 @@ mod confirm;
 mod direct;
 mod failure;
 mod fetch;
+mod finish;
 mod folders;
+mod prepare;
 mod publish;
 mod resume;
 mod run;
@@ -28,30 +31,31 @@ pub use folders::Folders;
 pub use run::{Context, Moving, Run};
 
 use ferryway_core::{
-    Event, Status,
+    Status,
     policy::{Direction, Publish},
 };
 
-/// Takes the job as far as it gets: `Ok` means that it has ended.
+/// How far a try took its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// The job has ended.
+    End,
+    /// The job waits for an operator: its post-exit failed.
+    Operator,
+}
+
+/// Takes the job as far as it gets.
 ///
 /// # Errors
 /// Why it got no further. The record says how far it is.
-pub async fn deliver(run: &Run) -> Result<(), Failure> {
-    if run.status() != Status::Confirming {
-        put_in_place(run).await?;
+pub async fn deliver(run: &Run) -> Result<Reached, Failure> {
+    if !matches!(run.status(), Status::Confirming | Status::PostExit) {
+        prepare::prepare(run).await?;
+        match run.look(|job| (job.spec.direction, job.spec.publish)) {
+            (Direction::Send, Publish::Atomic) => send::send(run).await?,
+            (Direction::Send, Publish::Direct) => direct::send(run).await?,
+            (Direction::Fetch, publish) => fetch::fetch(run, publish).await?,
+        }
     }
-    if run.status() == Status::Confirming {
-        confirm::confirm(run).await?;
-        run.record(&[Event::Complete], None, |state| state.last_error = None).await?;
-    }
-    Ok(())
-}
-
-/// Brings the job's file to where it belongs: at 08, or at its end when nobody is told.
-async fn put_in_place(run: &Run) -> Result<(), Failure> {
-    match run.look(|job| (job.spec.direction, job.spec.publish)) {
-        (Direction::Send, Publish::Atomic) => send::send(run).await,
-        (Direction::Send, Publish::Direct) => direct::send(run).await,
-        (Direction::Fetch, publish) => fetch::fetch(run, publish).await,
-    }
+    finish::finish(run).await
 }

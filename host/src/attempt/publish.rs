@@ -10,7 +10,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, absence,
+    Failure, absence, finish,
     run::{Run, conclude},
     settle,
 };
@@ -96,7 +96,7 @@ pub(super) async fn published(
 ) -> Result<Receipt<Job>, Failure> {
     let intent = run.look(|job| job.state.intent.clone()).unwrap_or_default();
     let displaced = note_displaced(run, &intent).await?;
-    let receipt = finish(run, Event::Published, note, &intent).await?;
+    let receipt = finish::delivered(run, Event::Published, note, &intent).await?;
     if displaced.is_empty() {
         return Ok(receipt);
     }
@@ -127,33 +127,6 @@ pub(super) async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Lef
         noted.push(leftover);
     }
     Ok(noted)
-}
-
-/// Records the delivery by `event`, and the end of the job where nothing follows.
-pub(super) async fn finish(
-    run: &Run,
-    event: Event,
-    note: Option<String>,
-    intent: &Intent,
-) -> Result<Receipt<Job>, Failure> {
-    let token = intent.tokens.last().cloned();
-    let events: &[Event] = match run.look(|job| job.spec.told.is_some()) {
-        true => &[event],
-        false => &[event, Event::Complete],
-    };
-    run.queue(events, note, |state| {
-        if let Some(token) = token {
-            state.size = Some(token.size);
-            state.digest = token.digest;
-        }
-        state.published += 1;
-        state.intent = None;
-        state.forget_attempts();
-        (state.failures, state.waits) = (0, 0);
-        state.not_before = None;
-        state.last_error = None;
-    })
-    .await
 }
 
 /// Renames the token onto the target, which is moved out of the way where it has to be.

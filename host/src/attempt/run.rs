@@ -13,11 +13,14 @@ use ferryway_core::{
     notice::Standing,
 };
 
+use tokio::sync::watch;
+
 use super::{Failure, folders::Folders};
 use crate::{
     config::{LocalFile, LocalRoots},
     control::api::Progress,
     durable::CHECKPOINT_BYTES,
+    exits::Runner,
     journal::{
         JournalStore, Receipt,
         record::{Checkpoint, Job, JobState},
@@ -46,6 +49,8 @@ pub struct Context {
     pub notices: Arc<Notices>,
     /// The folders on our side that jobs deliver into.
     pub folders: Folders,
+    /// Runs the user's programs.
+    pub exits: Runner,
 }
 
 /// One try of a job.
@@ -62,7 +67,14 @@ pub struct Run {
     job: Arc<Mutex<Job>>,
     /// How the partner's own job stands, as far as that is not on record.
     heard: Arc<Mutex<Option<Standing>>>,
+    /// Whether a program of the user's is at work.
+    at_work: watch::Sender<bool>,
 }
+
+/// Held from before the start of a user's program is put on record until its end is: a stop waits
+/// for that.
+#[derive(Debug)]
+pub(super) struct Undisturbed(watch::Sender<bool>);
 
 /// How far a try is.
 #[derive(Debug, Default)]
@@ -85,12 +97,33 @@ impl Run {
         told: Option<Arc<PartnerState>>,
         job: Arc<Mutex<Job>>,
     ) -> Self {
-        Self { context, partner, told, moving: Arc::default(), job, heard: Arc::default() }
+        Self {
+            context,
+            partner,
+            told,
+            moving: Arc::default(),
+            job,
+            heard: Arc::default(),
+            at_work: watch::Sender::new(false),
+        }
     }
 
     /// Keeps how the partner's own job stands for the next write.
     pub(super) fn hear(&self, standing: Standing) {
         *lock(&self.heard) = Some(standing);
+    }
+
+    /// Asks a stop to wait until the value is dropped.
+    pub(super) fn undisturbed(&self) -> Undisturbed {
+        self.at_work.send_replace(true);
+        Undisturbed(self.at_work.clone())
+    }
+
+    /// Resolves when no program of the user's is at work.
+    pub async fn may_be_disturbed(&self) {
+        // The sender lives as long as the value.
+        let mut at_work = self.at_work.subscribe();
+        let _open = at_work.wait_for(|at_work| !at_work).await.is_ok();
     }
 
     /// The job as it was last put in line for the journal.
@@ -130,10 +163,29 @@ impl Run {
     /// The events of the way from where the job stands to `event`, which follows connecting:
     /// a job that had a session at hand has not been shown on that way.
     pub fn from_connecting(&self, event: Event) -> Vec<Event> {
+        let way = self.to_connecting();
         match self.status() {
-            Status::Accepted => vec![Event::Prepare, Event::Connect, event],
             Status::Connecting => vec![event],
-            _ => Vec::new(),
+            _ if way.is_empty() => Vec::new(),
+            _ => way.iter().copied().chain([event]).collect(),
+        }
+    }
+
+    /// Shows the job as connecting, unless it is that, or further.
+    pub(super) async fn show_connecting(&self) -> Result<(), Failure> {
+        let events = self.to_connecting();
+        if !events.is_empty() {
+            drop(self.queue(events, None, |_| {}).await?);
+        }
+        Ok(())
+    }
+
+    /// The events that show the job as connecting; none when it is that, or further.
+    fn to_connecting(&self) -> &'static [Event] {
+        match self.status() {
+            Status::Accepted => &[Event::Prepare, Event::Connect],
+            Status::Preparing => &[Event::Connect],
+            _ => &[],
         }
     }
 
@@ -217,9 +269,7 @@ impl Run {
         let lease = match self.partner.pool.slot(stay).await?.at_hand().await {
             Ok(lease) => lease,
             Err(slot) => {
-                if self.status() == Status::Accepted {
-                    drop(self.queue(&[Event::Prepare, Event::Connect], None, |_| {}).await?);
-                }
+                self.show_connecting().await?;
                 let lease = slot.connect().await?;
                 self.partner.came_back();
                 self.context.notices.partner_back(&self.partner.name);
@@ -350,4 +400,10 @@ pub(super) fn conclude<T>(lease: Lease, result: Result<T, Failure>) -> Result<T,
         _ => lease.give_back(),
     }
     result
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }

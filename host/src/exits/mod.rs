@@ -75,6 +75,13 @@ pub enum Onward {
     Failed,
 }
 
+impl Onward {
+    /// Whether an operator decides.
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Ask | Self::Failed)
+    }
+}
+
 /// Runs the exits of one host.
 #[derive(Debug)]
 pub struct Runner {

@@ -2,6 +2,7 @@
 
 use std::{
     io::ErrorKind,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::{
-    attempt::{Context, Failure, Run, Verdict, deliver},
+    attempt::{Context, Failure, Reached, Run, Verdict, deliver},
     durable::CHECKPOINT_BYTES,
     journal::{
         JournalError,
@@ -48,32 +49,57 @@ pub(super) enum Next {
     Fatal(JournalError),
 }
 
+/// How a try is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// At once.
+    Now,
+    /// When a program of the user's that is at work has ended, and that is on record.
+    AfterExit,
+}
+
 /// Runs one try to its end, or until told to stop.
-pub(super) async fn run(run: Run, stop: oneshot::Receiver<()>, notices: Arc<Notices>) -> Ended {
-    let job = run.job();
-    let mut result = tokio::select! {
-        result = deliver(&run) => Some(result),
-        // An error means that the scheduler is gone, which is a stop as well.
-        _ = stop => None,
-    };
-    if let Some(Ok(())) = result {
-        notices.completed(&run.job());
-        return Ended { id: job.id, next: Next::Done };
-    }
-    let failure = result.take().and_then(Result::err);
-    let next = match failure {
+pub(super) async fn run(run: Run, stop: oneshot::Receiver<Halt>, notices: Arc<Notices>) -> Ended {
+    let id = run.id();
+    let next = match until_halted(&run, stop).await {
         None => park(&run).await,
-        Some(failure) => fail(&run, &failure, &notices).await,
+        Some(Ok(Reached::End)) => {
+            notices.completed(&run.job());
+            Ok(Next::Done)
+        }
+        Some(Ok(Reached::Operator)) => Ok(Next::Suspended),
+        Some(Err(failure)) => fail(&run, &failure, &notices).await,
     };
     let next = next.unwrap_or_else(|failure| match failure {
         Failure::Journal(error) if error.is_fatal() => Next::Fatal(error),
         other => {
             // The record could not be changed as planned: it is as it was, and is tried again.
-            tracing::error!(job = %job.id, error = other.chain(), "a failed try was not recorded");
+            tracing::error!(job = %id, error = other.chain(), "a failed try was not recorded");
             Next::Again(Timestamp::now() + Duration::from_secs(60))
         }
     });
-    Ended { id: job.id, next }
+    Ended { id, next }
+}
+
+/// Delivers; `None` when it was told to stop before the end.
+async fn until_halted(
+    run: &Run,
+    stop: oneshot::Receiver<Halt>,
+) -> Option<Result<Reached, Failure>> {
+    let mut delivery = pin!(deliver(run));
+    let halt = tokio::select! {
+        result = &mut delivery => return Some(result),
+        halt = stop => halt,
+    };
+    // An error means that the scheduler is gone: nobody waits.
+    if halt != Ok(Halt::AfterExit) {
+        return None;
+    }
+    tokio::select! {
+        biased;
+        () = run.may_be_disturbed() => None,
+        result = delivery => Some(result),
+    }
 }
 
 async fn park(run: &Run) -> Result<Next, Failure> {
@@ -103,6 +129,8 @@ async fn fail(run: &Run, failure: &Failure, notices: &Notices) -> Result<Next, F
             let Failure::Journal(error) = failure else { return Ok(Next::Suspended) };
             Ok(Next::Fatal(error.clone()))
         }
+        // Whether its exit did its work is for an operator to find out.
+        _ if job.status == Status::PostExit => Ok(Next::Suspended),
         Verdict::PartnerOut => {
             let delay = run.partner.went_out();
             notices.partner_out(&job.spec.partner, &reason, delay);

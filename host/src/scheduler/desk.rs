@@ -9,7 +9,7 @@ use ferryway_core::{Epoch, Event, JobId, Status};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{End, Scheduler, Waiter, attempt_task, orders::Order, queue::Target};
+use super::{End, Halt, Scheduler, Waiter, attempt_task, orders::Order, queue::Target};
 use crate::{
     attempt::{Failure, Run},
     control::api::{Command, Reason, Refusal},
@@ -74,11 +74,7 @@ impl Scheduler {
     }
 
     fn wait(&mut self, jobs: Vec<JobId>, done: oneshot::Sender<()>) {
-        let at_rest = |id: &JobId| {
-            let status = self.jobs.get(id).map(|job| lock(&job.job).status);
-            matches!(status, None | Some(Status::Suspended | Status::PostExit))
-        };
-        let remaining: HashSet<_> = jobs.into_iter().filter(|id| !at_rest(id)).collect();
+        let remaining: HashSet<_> = jobs.into_iter().filter(|id| !self.queue.rests(id)).collect();
         if remaining.is_empty() {
             let _gone = done.send(());
         } else {
@@ -92,14 +88,21 @@ impl Scheduler {
         if let Some(in_flight) = self.jobs.get_mut(&ordered.job)
             && let Some(attempt) = &mut in_flight.attempt
         {
-            if let Command::Restart { .. } | Command::Release = ordered.command {
-                let refusal = conflict(format!("job {} is moving already", ordered.job));
+            let runs_exit = lock(&in_flight.job).status == Status::PostExit;
+            let refused = match ordered.command {
+                Command::Restart { .. } | Command::Release => Some("is moving already"),
+                // It is delivered: what could be held or cancelled is over.
+                _ if runs_exit => Some("runs its post-exit, and ends when that has ended"),
+                Command::Hold | Command::Cancel => None,
+            };
+            if let Some(why) = refused {
+                let refusal = conflict(format!("job {} {why}", ordered.job));
                 let _gone = ordered.reply.send(Err(refusal));
                 return Ok(());
             }
             if let Some(stop) = attempt.stop.take() {
                 // The try may end by itself in this moment; then its end is what it stops at.
-                let _ended = stop.send(());
+                let _ended = stop.send(Halt::Now);
             }
             attempt.then.push(ordered);
             return Ok(());
@@ -125,11 +128,10 @@ impl Scheduler {
     async fn command_in_flight(&mut self, job: Job, command: Command) -> Result<Job, Trouble> {
         let (event, note) = match command {
             Command::Hold => (Event::Suspend, "held by an operator"),
-            Command::Release => (Event::Release, "released by an operator"),
-            Command::Restart { force: false } if job.status == Status::PostExit => {
-                // No post-exit is configured any more that could be run again.
-                (Event::Complete, "ended by an operator after its post-exit")
+            Command::Release if job.status == Status::PostExit => {
+                (Event::Complete, "released by an operator: its post-exit is taken for done")
             }
+            Command::Release => (Event::Release, "released by an operator"),
             Command::Restart { force: false } if job.status == Status::Confirming => {
                 (Event::Retry, "asked again by an operator")
             }

@@ -26,6 +26,7 @@ use crate::{
     attempt::{Context, Folders, Run},
     config::Config,
     control::api::JobView,
+    exits::{self, Runner},
     journal::{JournalError, JournalStore, record::Job},
     loader::Plugins,
     locks::lock,
@@ -33,7 +34,7 @@ use crate::{
     partner::{PartnerState, source_address::SourceAddresses},
     reception::Register,
 };
-use attempt_task::{Ended, Next};
+use attempt_task::{Ended, Halt, Next};
 pub use operations::Desk;
 use orders::Order;
 use partners::Tidied;
@@ -89,7 +90,7 @@ struct InFlight {
 
 struct Attempt {
     run: Run,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<Halt>>,
     /// Its partner has come back meanwhile: a failure may be one of before, and is no reason to
     /// wait.
     outlived: bool,
@@ -126,6 +127,13 @@ impl Scheduler {
             roots: config.roots.clone(),
             notices: Arc::clone(&shared.notices),
             folders: Folders::new(Arc::clone(&shared.journal)),
+            exits: Runner::new(
+                config.install.clone(),
+                config.instance.clone(),
+                config.roots.clone(),
+                shared.journal.epoch(),
+                Arc::clone(&shared.notices),
+            ),
         });
         let desk = Desk::new(Arc::clone(&shared), sender);
         let sources = SourceAddresses::new(&config.install, Arc::clone(&shared.notices));
@@ -205,7 +213,8 @@ impl Scheduler {
             return;
         }
         let due = match job.status {
-            Status::Suspended | Status::PostExit => None,
+            Status::Suspended => None,
+            Status::PostExit if exits::after_takeover(&job).waits() => None,
             _ => Some(job.state.not_before.unwrap_or(Timestamp::UNIX_EPOCH)),
         };
         self.queue.insert(&job, due);
@@ -256,8 +265,13 @@ impl Scheduler {
     async fn broke(&mut self, error: &tokio::task::JoinError) -> End {
         tracing::error!(%error, "the task of a try broke");
         let Some(id) = self.of_task.remove(&error.id()) else { return Ok(()) };
-        let due = Timestamp::now() + Duration::from_secs(60);
-        self.ended(Ended { id, next: Next::Again(due) }).await
+        let stands = self.jobs.get(&id).map(|in_flight| lock(&in_flight.job).status);
+        let next = match stands {
+            // Its exit may have run.
+            Some(Status::PostExit) => Next::Suspended,
+            _ => Next::Again(Timestamp::now() + Duration::from_secs(60)),
+        };
+        self.ended(Ended { id, next }).await
     }
 
     /// Hears of the end of a try.
@@ -333,7 +347,7 @@ impl Scheduler {
         for in_flight in self.jobs.values_mut() {
             if let Some(stop) = in_flight.attempt.as_mut().and_then(|a| a.stop.take()) {
                 // The try may have ended by itself.
-                let _ended = stop.send(());
+                let _ended = stop.send(Halt::AfterExit);
             }
         }
         while let Some(ended) = self.tasks.join_next().await {

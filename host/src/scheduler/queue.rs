@@ -199,6 +199,11 @@ impl Queue {
         (next != id).then_some(next)
     }
 
+    /// Whether the job waits for an operator, or is not in flight.
+    pub fn rests(&self, id: &JobId) -> bool {
+        self.entries.get(id).is_none_or(|entry| entry.state == State::Suspended)
+    }
+
     /// Whether the job is moving.
     pub fn is_moving(&self, id: &JobId) -> bool {
         self.entries.get(id).is_some_and(|entry| entry.state == State::Moving)

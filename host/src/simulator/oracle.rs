@@ -99,6 +99,7 @@ fn observation(evidence: &Evidence) -> Observation {
         targets: vec![target],
         strays: evidence.strays.clone(),
         late_effects: Vec::new(),
+        exits: Vec::new(),
     }
 }
 

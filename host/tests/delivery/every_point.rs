@@ -4,11 +4,14 @@
 use std::collections::{HashMap, hash_map::DefaultHasher};
 use std::hash::{Hash, Hasher};
 
-use ferryway_core::{Direction, Publish, transport::Rename};
-use ferryway_host::journal::{
-    JournalStore,
-    reader::Reader,
-    record::{HistoryQuery, Job},
+use ferryway_core::{Direction, Publish, Status, transport::Rename};
+use ferryway_host::{
+    control::api::Command,
+    journal::{
+        JournalStore,
+        reader::Reader,
+        record::{HistoryQuery, Job},
+    },
 };
 use ferryway_mocks::{
     ftp_server::{Behaviour, FtpServer, RenameOver},
@@ -19,6 +22,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     crash::Broken,
     disk::files_below,
+    effects::At,
     ftp,
     lab::{LIMIT, Lab, Node, RESUME_MIN, Setup, TARGET},
     points::{Kind, Trap},
@@ -33,19 +37,30 @@ fn setups() -> Vec<(&'static str, Setup)> {
     let fetch = Setup { direction: Direction::Fetch, old_target: true, ..base.clone() };
     let direct = Setup { publish: Publish::Direct, ..base.clone() };
     let direct_fetch = Setup { direction: Direction::Fetch, ..direct.clone() };
+    let with = |exits| Setup { exits, ..base.clone() };
+    let (ask, rerun, skip) = (with(ASK), with(RERUN), with(SKIP));
     vec![
-        ("folder", base),
+        ("folder", base.clone()),
         ("beside", beside),
         ("refuses existing", refuses),
         ("resume", resume),
         ("fetch", fetch),
         ("direct", direct),
         ("direct fetch", direct_fetch),
+        ("exits, ask", ask),
+        ("exits, rerun", rerun),
+        ("exits, skip", skip),
     ]
 }
 
 /// What CI runs of the product of two deaths.
-const MAIN: [&str; 2] = ["folder", "fetch"];
+const MAIN: [&str; 3] = ["folder", "fetch", "exits, rerun"];
+
+const ASK: &str = "[definition.pre_exit]\ncommand = @\n[definition.post_exit]\ncommand = @\n";
+const RERUN: &str = "[definition.pre_exit]\ncommand = @\n\
+                     [definition.post_exit]\ncommand = @\non_takeover = \"rerun\"\n";
+const SKIP: &str = "[definition.pre_exit]\ncommand = @\n\
+                    [definition.post_exit]\ncommand = @\non_takeover = \"skip\"\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_may_die_at_every_point() {
@@ -207,9 +222,11 @@ impl Field {
     async fn bury(&mut self, trap: Trap, image: Option<tempfile::TempDir>) -> bool {
         let Some(image) = image else {
             self.server.faults().clear();
+            self.lab.effects.let_go();
             return false;
         };
         self.lab.mount(image);
+        self.lab.effects.let_go();
         trap.cut(&self.server).await;
         self.late = (trap.has_struck() && trap.is_late()).then_some(trap);
         true
@@ -222,7 +239,12 @@ impl Field {
             self.accepted = node.all().await;
         }
         for job in &self.accepted {
-            node.rest(&job.id).await;
+            if node.rest(&job.id).await.status == Status::PostExit {
+                // The operator has looked, and lets it run again.
+                let again = Command::Restart { force: false };
+                node.command(&job.id, again).await.map_err(|refusal| refusal.message)?;
+                node.rest(&job.id).await;
+            }
         }
         let mut result = self.check(&node).await;
         node.stop().await;
@@ -261,6 +283,7 @@ impl Field {
             let ended = HistoryQuery { limit: 10, ..HistoryQuery::default() };
             reader.history(&ended).map_or(0, |ended| ended.len()).hash(&mut hasher);
         }
+        self.lab.effects.lines().hash(&mut hasher);
         self.lab.notes_on_partner().hash(&mut hasher);
         let mut journal = files_below(&self.lab.path().join("journal"), "");
         // SQLite's memory is not on the disk.
@@ -332,6 +355,11 @@ impl Counts {
             }
             assert!(self.of(name, Kind::Torn) > 3, "{name}");
             let verb = if setup.direction == Direction::Send { "STOR" } else { "RETR" };
+            if !setup.exits.is_empty() {
+                for at in [At::Before, At::After] {
+                    assert_eq!(self.of(name, Kind::Exit(at)), 2, "{name} {at:?}");
+                }
+            }
             // A direct send stores under the target's name.
             if setup.publish == Publish::Atomic || setup.direction == Direction::Fetch {
                 for at in [0, setup.size as u64 / 2, setup.size as u64] {

@@ -34,6 +34,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     disk::{files_below, in_memory},
+    effects::Effects,
     wire::{Log, Wire},
 };
 
@@ -67,6 +68,8 @@ pub struct Setup {
     pub settle_delay: u64,
     /// Finished jobs that stay out of the history's files.
     pub keep_recent: u64,
+    /// The exits of the definition, as lines of TOML; `@` stands for the scripted program.
+    pub exits: &'static str,
 }
 
 impl Default for Setup {
@@ -86,6 +89,7 @@ impl Default for Setup {
             sessions: 4,
             settle_delay: 0,
             keep_recent: 1000,
+            exits: "",
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct Lab {
     pub partner: MemoryPartner,
     pub log: Log,
     pub remote: Option<Remote>,
+    /// What exits do; nobody's death takes it back.
+    pub effects: Arc<Effects>,
 }
 
 /// Another partner than the one in memory.
@@ -124,7 +130,8 @@ impl Lab {
     /// As [`new`](Self::new), with another partner.
     pub fn with_remote(setup: Setup, remote: Option<Remote>) -> Self {
         let (partner, log) = (MemoryPartner::new(), Log::default());
-        let lab = Self { dir: in_memory(), setup, partner, log, remote };
+        let effects = Arc::new(Effects::new());
+        let lab = Self { dir: in_memory(), setup, partner, log, remote, effects };
         for folder in ["definitions", "data", "logs"] {
             std::fs::create_dir(lab.path().join(folder)).unwrap();
         }
@@ -190,6 +197,7 @@ impl Lab {
     pub fn write_config(&self, more: &str) {
         let Setup { direction, publish, resume, staging, .. } = &self.setup;
         let Setup { late_close, sessions, settle_delay, .. } = &self.setup;
+        let exits = self.setup.exits.replace('@', &self.effects.command());
         let (name, settings) = match &self.remote {
             Some(remote) => (remote.transport.name(), remote.settings.as_str()),
             None => (MemoryTransport::NAME, ""),
@@ -203,7 +211,7 @@ impl Lab {
         let definition = format!(
             "[[definition]]\nid = \"PRDY01\"\npartner = \"BANK\"\ndirection = \"{direction}\"\n\
              local = \"report.csv\"\nremote = \"{TARGET}\"\npublish = \"{publish}\"\n\
-             resume = \"{resume}\"\nsettle_delay_s = {settle_delay}\n"
+             resume = \"{resume}\"\nsettle_delay_s = {settle_delay}\n{exits}"
         );
         std::fs::write(self.path().join("ferryway.toml"), host).unwrap();
         std::fs::write(self.path().join("definitions/a.toml"), definition).unwrap();

@@ -39,6 +39,10 @@ impl Lab {
         let mut jobs = node.journal.history(query).await.map_err(|error| error.to_string())?;
         jobs.extend(node.journal.in_flight().await.map_err(|error| error.to_string())?);
         let mut seen = self.seen(accepted, publishes);
+        for job in jobs.iter().filter(|job| !job.spec.exits.is_none()) {
+            let entries = node.journal.entries(&job.id).await.map_err(|error| error.to_string())?;
+            seen.exits.extend(self.effects.of(job, &entries));
+        }
         seen.acknowledged = accepted.iter().map(|job| job.id.clone()).collect();
         seen.jobs = jobs.into_iter().map(oracle::Job::from).collect();
         verdict(&seen)

@@ -16,7 +16,10 @@ use ferryway_mocks::ftp_server::{Action, Cut, Fault, FtpServer, Rule, When};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::lab::{LIMIT, Lab, Setup};
+use crate::{
+    effects::{At, Effects},
+    lab::{LIMIT, Lab, Setup},
+};
 
 /// A kind of point; a run passes each so and so often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +40,8 @@ pub enum Kind {
     Torn,
     /// The copy of the predecessor's journal is half written.
     HalfCopied,
+    /// An exit is at this place.
+    Exit(At),
 }
 
 /// Where a node is to die, armed in the server or the journal.
@@ -46,6 +51,7 @@ pub struct Trap {
     hook: Hook,
     struck: watch::Sender<bool>,
     image: Arc<Mutex<Option<TempDir>>>,
+    effects: Arc<Effects>,
 }
 
 impl Kind {
@@ -57,6 +63,7 @@ impl Kind {
         for verb in ["STOR", "RETR"] {
             kinds.extend([0, 1, size / 2, size - 1, size].map(|at| Self::Data(verb, at)));
         }
+        kinds.extend(Self::of_exits(setup));
         kinds
     }
 
@@ -67,7 +74,17 @@ impl Kind {
         let mut kinds = vec![Self::Before, Self::After, Self::Data("STOR", half)];
         kinds.extend([Self::Data("RETR", half), Self::Torn]);
         kinds.extend(Point::EACH.map(Self::Journal));
+        kinds.extend(Self::of_exits(setup));
         kinds
+    }
+
+    /// Before and after what an exit is for. Before its start and after its end come the writes
+    /// of the journal.
+    fn of_exits(setup: &Setup) -> Vec<Self> {
+        match setup.exits {
+            "" => Vec::new(),
+            _ => [At::Before, At::After].map(Self::Exit).to_vec(),
+        }
     }
 }
 
@@ -80,6 +97,7 @@ impl Trap {
             hook: Hook::default(),
             struck: watch::Sender::new(false),
             image: Arc::default(),
+            effects: Arc::clone(&lab.effects),
         };
         let stall = |command: &str, when| Rule::new(command, when, Action::Stall).nth(nth);
         let rule = match kind {
@@ -91,6 +109,10 @@ impl Trap {
                 stall("STOR", When::DataByte(at)).on_path("*part")
             }
             Kind::Data(verb, at) => stall(verb, When::DataByte(at)),
+            Kind::Exit(at) => {
+                lab.effects.hold(at, nth);
+                return trap;
+            }
             Kind::Journal(_) | Kind::Torn | Kind::HalfCopied => {
                 trap.hook = trap.in_journal(lab, nth);
                 return trap;
@@ -107,6 +129,9 @@ impl Trap {
 
     /// Waits until the point is reached.
     pub async fn struck(&self) {
+        if let Kind::Exit(_) = self.kind {
+            return self.effects.held().await;
+        }
         if let Some(fault) = &self.fault {
             while fault.wait(LIMIT).await.is_err() {}
             return;
@@ -117,7 +142,10 @@ impl Trap {
 
     /// Whether the point was reached.
     pub fn has_struck(&self) -> bool {
-        self.fault.as_ref().map_or(*self.struck.borrow(), |fault| fault.fired() > 0)
+        match self.kind {
+            Kind::Exit(_) => self.effects.holds(),
+            _ => self.fault.as_ref().map_or(*self.struck.borrow(), |fault| fault.fired() > 0),
+        }
     }
 
     /// Whether the last command of the dead node is still to be executed.

@@ -4,17 +4,15 @@
 //! a disk, from the journal. [`judge`] knows nothing of how it was seen, and lists every
 //! [`Violation`]. A layer that cannot see something says so ([`Publishes::Unseen`], `None`), and
 //! that rule is not applied; nothing is taken for good by default.
-//!
-//! User exits do not exist yet. With them a job's record says which of its exits ended: that
-//! becomes a field of [`Job`], what the exit itself wrote down becomes a field of
-//! [`Observation`], and a rule of [`judge`] compares the two.
 
+mod exits;
 mod names;
 
 use std::fmt;
 
 use ferryway_core::{Digest, JobId, Outcome, Status};
 
+pub use exits::{Broken, Exit, Moment, Promise, Run};
 pub use names::{job_of, stays};
 
 /// What was seen in the end.
@@ -31,6 +29,8 @@ pub struct Observation {
     pub strays: Vec<String>,
     /// Whatever a former owner did after the takeover that somebody else could notice.
     pub late_effects: Vec<String>,
+    /// The exits of the jobs that have any.
+    pub exits: Vec<Exit>,
 }
 
 /// A job as the journal has it.
@@ -114,6 +114,8 @@ pub enum Violation {
     Stray(String),
     /// A former owner did something that counts.
     LateEffect(String),
+    /// An exit of a job did not run as promised.
+    Exit(JobId, String, Broken),
 }
 
 /// Every violation; none when all is as promised. See [`verdict`] for a text.
@@ -134,6 +136,10 @@ pub fn judge(seen: &Observation) -> Vec<Violation> {
     }
     found.extend(seen.strays.iter().cloned().map(Violation::Stray));
     found.extend(seen.late_effects.iter().cloned().map(Violation::LateEffect));
+    for exit in &seen.exits {
+        let broken = exits::judge(exit).into_iter();
+        found.extend(broken.map(|how| Violation::Exit(exit.job.clone(), exit.name.clone(), how)));
+    }
     found
 }
 
@@ -221,6 +227,7 @@ impl fmt::Display for Violation {
             }
             Self::Intrusion(path, what) => write!(f, "{path} was touched by `{what}`"),
             Self::Stray(path) => write!(f, "{path} was left behind"),
+            Self::Exit(job, name, how) => write!(f, "the {name}-exit of job {job} {how}"),
             Self::LateEffect(what) => write!(f, "after the takeover a former owner {what}"),
         }
     }
