@@ -3,13 +3,19 @@
 
 mod tool;
 
-use ferryway_core::{Digest, Event, digest::Algorithm};
+use ferryway_core::{
+    Digest, Event,
+    digest::Algorithm,
+    policy::{OnFailure, OnTakeover},
+};
 use ferryway_host::{
     control::{
         Operations,
         api::{PAGE_LIMIT, SubmitRequest},
     },
-    journal::record::{Attempt, Checkpoint, Fingerprint, Intent, Token},
+    journal::record::{
+        Attempt, Checkpoint, Exit, ExitEnd, ExitState, Exits, Fingerprint, Intent, Token,
+    },
 };
 use serde_json::{Value, json};
 use tool::{Host, id, keys};
@@ -107,6 +113,12 @@ async fn a_job_is_shown_whole() {
         state.intent = Some(Intent { tokens: vec![token], ..Intent::default() });
         state.digest = Some(digest);
         view.job.checkpoint = Some(Checkpoint { attempt: 1, offset: 1_024, moved_bytes: 1_024 });
+        let command = vec!["make.sh".to_owned(), "-x".to_owned()];
+        view.job.spec.exits =
+            Exits { pre: Some(exit(command)), post: Some(exit(vec!["/bin/book".to_owned()])) };
+        let output = "one\ntwo \u{1b}\n".to_owned();
+        let end = ExitEnd { success: false, how: "exit code 3".to_owned(), output };
+        view.job.state.pre_exit = ExitState { starts: 2, end: Some(end) };
     });
     let text = host.run(["show", "PRDY011"]).await.ok();
     let parts = [
@@ -122,6 +134,9 @@ async fn a_job_is_shown_whole() {
         "1970-01-01 09:00:00 JST",
         "accepted",
         "Begin",
+        "Pre-exit       make.sh -x\n               run 2 ended: exit code 3, failed\n",
+        "               | one\n               | two \\u{1b}\n",
+        "Post-exit      /bin/book\n               not started\n",
     ];
     for part in parts {
         assert!(text.contains(part), "{part}\n{text}");
@@ -131,8 +146,23 @@ async fn a_job_is_shown_whole() {
     assert_eq!(shown["job"]["intent"]["tokens"][0]["attempt"], 1);
     assert_eq!(shown["job"]["attempt"]["fingerprint"]["size"], 2_048);
     assert_eq!(shown["job"]["checkpoint"]["offset"], 1_024);
+    let end = json!({"success": false, "how": "exit code 3", "output": "one\ntwo \u{1b}\n"});
+    let pre = json!({"command": ["make.sh", "-x"], "starts": 2, "end": end});
+    assert_eq!(shown["job"]["pre_exit"], pre);
+    assert_eq!(shown["job"]["post_exit"]["end"], json!(null));
     assert_eq!(shown["entries"].as_array().unwrap().len(), 6);
     assert_eq!(keys(&shown["entries"][0]), ["at", "epoch", "event", "note", "status"]);
+}
+
+fn exit(command: Vec<String>) -> Exit {
+    Exit {
+        command,
+        timeout_s: 60,
+        success: vec![0],
+        retry: Vec::new(),
+        on_failure: OnFailure::Continue,
+        on_takeover: OnTakeover::Ask,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +210,17 @@ async fn json_keeps_its_shapes() {
 
     let shown = host.run(["show", "--json", "PRDY011"]).await.json();
     assert_eq!(keys(&shown), ["entries", "job", "source"]);
-    let own = ["version", "publish", "resume", "attempt", "earlier", "intent", "checkpoint"];
+    let own = [
+        "version",
+        "publish",
+        "resume",
+        "attempt",
+        "earlier",
+        "intent",
+        "checkpoint",
+        "pre_exit",
+        "post_exit",
+    ];
     for key in job_keys.iter().chain(&own) {
         assert!(shown["job"].get(key).is_some(), "{key}");
     }

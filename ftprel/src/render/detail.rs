@@ -5,6 +5,7 @@ use std::fmt::Display;
 use ferryway_core::notice::Standing;
 use ferryway_host::{
     control::api::JobView,
+    exits::When,
     journal::record::{Entry, Job, Origin},
 };
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ pub(crate) fn detail(view: &JobView, entries: &[Entry], now: Timestamp) -> Strin
     status(&mut lines, view, now);
     other_side(&mut lines, &view.job);
     attempt(&mut lines, &view.job);
+    exits(&mut lines, &view.job);
     lines.text.push_str("\nRecord\n");
     for entry in entries {
         let event = entry.event.map_or_else(|| "-".to_owned(), |event| format!("{event:?}"));
@@ -140,5 +142,29 @@ fn attempt(lines: &mut Lines, job: &Job) {
             lines.add("To publish", text);
         }
         intent.displaced.iter().for_each(|name| lines.add("Old target", name));
+    }
+}
+
+/// The user's programs: how often each was started, how it ended, and what it printed last.
+fn exits(lines: &mut Lines, job: &Job) {
+    for &when in When::EACH {
+        let Some(exit) = when.exit(&job.spec) else { continue };
+        let state = when.state(&job.state);
+        let name = match when {
+            When::Pre => "Pre-exit",
+            When::Post => "Post-exit",
+        };
+        lines.add(name, exit.command.join(" "));
+        let how = match (&state.end, state.starts) {
+            (_, 0) => "not started".to_owned(),
+            (None, runs) => format!("run {runs} started, no end on record"),
+            (Some(end), runs) => {
+                let word = if end.success { "success" } else { "failed" };
+                format!("run {runs} ended: {}, {word}", end.how)
+            }
+        };
+        lines.add("", how);
+        let output = state.end.as_ref().map_or("", |end| &end.output);
+        output.lines().for_each(|line| lines.add("", format_args!("| {line}")));
     }
 }

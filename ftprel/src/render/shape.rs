@@ -6,11 +6,11 @@ use ferryway_core::{
     DefinitionId, Epoch, JobId, Outcome, PartnerName, Status,
     notice::Standing,
     policy::{Direction, Publish, ResumePolicy},
-    status::Side,
 };
 use ferryway_host::{
     control::api::{JobView, Progress},
-    journal::record::{Attempt, Checkpoint, Entry, Intent, Origin},
+    exits::When,
+    journal::record::{Attempt, Checkpoint, Entry, ExitEnd, Intent, Job, Origin},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -90,11 +90,7 @@ struct StatusShape {
 
 impl From<Status> for StatusShape {
     fn from(status: Status) -> Self {
-        let row = status.row();
-        let side = match row.side {
-            Side::Sender => "sender",
-            Side::Receiver => "receiver",
-        };
+        let (row, side) = (status.row(), status.row().side.as_str());
         let outcome = status.outcome().map(Outcome::as_str);
         Self { code: row.code, meaning: row.meaning, side, outcome }
     }
@@ -115,6 +111,24 @@ pub(crate) struct DetailShape<'a> {
     partner_job: Option<PartnerJobShape<'a>>,
     receives: Option<&'a Origin>,
     checkpoint: Option<&'a Checkpoint>,
+    pre_exit: Option<ExitShape<'a>>,
+    post_exit: Option<ExitShape<'a>>,
+}
+
+/// A program of the user's.
+#[derive(Debug, Serialize)]
+struct ExitShape<'a> {
+    command: &'a [String],
+    starts: u32,
+    end: Option<&'a ExitEnd>,
+}
+
+impl<'a> ExitShape<'a> {
+    fn of(job: &'a Job, when: When) -> Option<Self> {
+        let state = when.state(&job.state);
+        let command = &when.exit(&job.spec)?.command;
+        Some(Self { command, starts: state.starts, end: state.end.as_ref() })
+    }
 }
 
 impl<'a> From<&'a JobView> for DetailShape<'a> {
@@ -132,6 +146,8 @@ impl<'a> From<&'a JobView> for DetailShape<'a> {
             partner_job: job.state.peer.as_ref().map(PartnerJobShape::from),
             receives: job.spec.origin.as_ref(),
             checkpoint: job.checkpoint.as_ref(),
+            pre_exit: ExitShape::of(job, When::Pre),
+            post_exit: ExitShape::of(job, When::Post),
         }
     }
 }

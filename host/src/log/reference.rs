@@ -32,7 +32,7 @@ The letter at the end of a code is the severity: `I` nothing to do, `W` somebody
 is about. `[log] language` chooses the language.
 
 0215E means that a node ended while the job's post-exit was running, so that nobody knows whether
-the exit did its work. Find out, then restart or cancel the job with `ftprel`.
+the exit did its work. Find out, then restart or release the job with `ftprel`.
 
 This file is made from the catalogue; after a change there,
 `FERRYWAY_BLESS=1 cargo test -p ferryway-host --test configuration_doc` writes it again.

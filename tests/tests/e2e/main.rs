@@ -11,6 +11,7 @@
 )]
 
 mod deliver;
+mod exits;
 mod host_to_host;
 mod instances;
 mod interrupted;
