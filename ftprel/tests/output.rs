@@ -165,6 +165,19 @@ fn exit(command: Vec<String>) -> Exit {
     }
 }
 
+/// What `show` tells beyond the keys of each job.
+const OF_ONE: [&str; 9] = [
+    "version",
+    "publish",
+    "resume",
+    "attempt",
+    "earlier",
+    "intent",
+    "checkpoint",
+    "pre_exit",
+    "post_exit",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn json_keeps_its_shapes() {
     let job_keys = [
@@ -210,18 +223,7 @@ async fn json_keeps_its_shapes() {
 
     let shown = host.run(["show", "--json", "PRDY011"]).await.json();
     assert_eq!(keys(&shown), ["entries", "job", "source"]);
-    let own = [
-        "version",
-        "publish",
-        "resume",
-        "attempt",
-        "earlier",
-        "intent",
-        "checkpoint",
-        "pre_exit",
-        "post_exit",
-    ];
-    for key in job_keys.iter().chain(&own) {
+    for key in job_keys.iter().chain(&OF_ONE) {
         assert!(shown["job"].get(key).is_some(), "{key}");
     }
     let ordered = host.run(["cancel", "--json", "PRDY011", "X1"]).await;
