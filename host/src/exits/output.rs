@@ -22,6 +22,8 @@ pub(super) struct Output {
     file: Option<File>,
     /// Bytes that the file still takes.
     room: usize,
+    /// Whether the file says that not all is there.
+    cut: bool,
     tail: Vec<u8>,
 }
 
@@ -38,7 +40,12 @@ impl Output {
         let file = file.inspect_err(|error| {
             tracing::warn!(job = %job.id, %error, "the output of a user exit is not kept");
         });
-        Self { file: file.ok(), room: FILE_BYTES, tail: Vec::with_capacity(2 * TAIL_BYTES) }
+        Self {
+            file: file.ok(),
+            room: FILE_BYTES,
+            cut: false,
+            tail: Vec::with_capacity(2 * TAIL_BYTES),
+        }
     }
 
     /// Takes what was printed.
@@ -46,10 +53,10 @@ impl Output {
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
         let (kept, rest) = bytes.split_at(bytes.len().min(self.room));
-        let was_full = self.room == 0;
         self.room -= kept.len();
         self.write(kept).await;
-        if !rest.is_empty() && !was_full {
+        if !rest.is_empty() && !self.cut {
+            self.cut = true;
             self.write(b"\n[what follows is not kept]\n").await;
         }
     }
