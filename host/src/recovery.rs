@@ -1,9 +1,6 @@
 //! What a new owner does with its predecessor's jobs, as the table of statuses says.
 
-use ferryway_core::{
-    Event, Status,
-    status::{AtTakeover, Side},
-};
+use ferryway_core::{Status, status::AtTakeover};
 
 use crate::{
     exits::{Onward, after_takeover},
@@ -12,9 +9,8 @@ use crate::{
     scheduler::events_at_takeover,
 };
 
-/// Brings every job in flight to where it can be taken up, and gives those that have not ended
-/// with that. Jobs whose post-exit may have run and whose definition does not decide stay as they
-/// are, and the operator is told of each.
+/// Brings every job in flight to where it can be taken up, and tells the operator of each. Jobs whose
+/// post-exit had started stay as they are: [`after_takeover`] says how they go on, if they do.
 ///
 /// # Errors
 /// When the journal takes no more writes.
@@ -24,13 +20,15 @@ pub async fn take_up(
     notices: &Notices,
 ) -> Result<Vec<Job>> {
     let mut taken_up = Vec::with_capacity(jobs.len());
-    let (mut ended, mut last) = (Vec::new(), None);
+    let mut last = None;
     for job in jobs {
-        let (events, note) = what_follows(&job, notices);
+        tell(&job, notices);
+        let events = events_at_takeover(job.status);
         if events.is_empty() {
             taken_up.push(job);
             continue;
         }
+        let note = format!("taken over in status {} ({})", job.status.code(), job.status.meaning());
         let moved = job
             .current_checkpoint()
             .filter(|_| job.status == Status::Transferring)
@@ -41,44 +39,27 @@ pub async fn take_up(
             state.not_before = None;
         })?;
         last = Some(journal.queue(step).await?);
-        let line = if next.status.in_flight() { &mut taken_up } else { &mut ended };
-        line.push(next);
+        taken_up.push(next);
     }
     // One is durable, all before it are.
     if let Some(receipt) = last {
         receipt.await?;
     }
-    ended.iter().for_each(|job| notices.completed(job));
     Ok(taken_up)
 }
 
-/// The events that take a job up, with a note for its record, and a word to the operator.
-fn what_follows(job: &Job, notices: &Notices) -> (&'static [Event], String) {
-    let status = job.status;
-    let events = events_at_takeover(status);
-    let note = format!("taken over in status {} ({})", status.code(), status.meaning());
-    match status.row().at_takeover {
+/// Tells the operator what becomes of a job.
+fn tell(job: &Job, notices: &Notices) {
+    match job.status.row().at_takeover {
         AtTakeover::Nothing => {}
         AtTakeover::Restart | AtTakeover::Settle => notices.taken_up(job),
         AtTakeover::Ask => match after_takeover(job) {
             Onward::Ask => notices.cannot_recover(job),
             Onward::Failed => notices.exit_waits(job),
-            Onward::GoOn => notices.taken_up(job),
-            Onward::Rerun => {
-                notices.taken_up(job);
-                return (&[Event::RerunExit], format!("{note}; the post-exit may have run"));
-            }
-            Onward::Skip => {
-                notices.exit_skipped(job);
-                let events: &[Event] = match status.row().side {
-                    Side::Sender => &[Event::Complete],
-                    Side::Receiver => &[Event::Confirm],
-                };
-                return (events, format!("{note}; the post-exit is taken for done"));
-            }
+            Onward::Skip => notices.exit_skipped(job),
+            Onward::Rerun | Onward::GoOn => notices.taken_up(job),
         },
     }
-    (events, note)
 }
 
 /// How many jobs are restarted, and how many are settled with their partner first.

@@ -55,15 +55,15 @@ pub(super) async fn finish(run: &Run) -> Result<Reached, Failure> {
         confirm::confirm(run).await?;
     }
     let (exit, onward) = run.look(|job| (When::Post.exit(&job.spec).cloned(), after_takeover(job)));
-    match exit {
-        // Whoever starts a job in 09 whose exit has not come to a good end says that it runs.
-        Some(exit) if run.status() == Status::Confirming || onward != Onward::GoOn => {
-            post_exit(run, &exit).await
+    match (exit, onward) {
+        (Some(exit), _) if run.status() == Status::Confirming => {
+            post_exit(run, &exit, &[Event::StartExit]).await
         }
-        _ => {
-            run.record(&[Event::Complete], None, |state| state.last_error = None).await?;
-            Ok(Reached::End)
-        }
+        (None, _) | (_, Onward::GoOn) => complete(run, None).await,
+        (_, Onward::Skip) => complete(run, Some("the post-exit is taken for done")).await,
+        (Some(exit), Onward::Rerun) => post_exit(run, &exit, &[Event::RerunExit]).await,
+        // Whoever starts a job that waits in 09 says that its exit runs.
+        (Some(exit), Onward::Ask | Onward::Failed) => post_exit(run, &exit, &[]).await,
     }
 }
 
@@ -72,12 +72,15 @@ fn is_last(spec: &JobSpec) -> bool {
     spec.told.is_none() && spec.exits.post.is_none()
 }
 
-async fn post_exit(run: &Run, exit: &Exit) -> Result<Reached, Failure> {
+async fn complete(run: &Run, note: Option<&str>) -> Result<Reached, Failure> {
+    let note = note.map(str::to_owned);
+    run.record(&[Event::Complete], note, |state| state.last_error = None).await?;
+    Ok(Reached::End)
+}
+
+/// Runs the post-exit; `events` lead to its start.
+async fn post_exit(run: &Run, exit: &Exit, events: &[Event]) -> Result<Reached, Failure> {
     let _undisturbed = run.undisturbed();
-    let events: &[Event] = match run.status() {
-        Status::Confirming => &[Event::StartExit],
-        _ => &[],
-    };
     let number = run.look(|job| job.state.post_exit.starts + 1);
     let note = format!("the post-exit starts, run {number}");
     run.record(events, Some(note), |state| When::Post.begin(state)).await?;
