@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ferryway_core::{DefinitionId, JobId, RemotePath};
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Tell how the host is
     #[command(visible_alias = "status")]
-    Health,
+    Health(HealthArgs),
     /// Have the host read its definitions again
     Reload,
     /// Print a shell's completions
@@ -158,6 +158,26 @@ pub(crate) struct HistoryArgs {
     /// Go on after the last job of an earlier page, by its sequence number
     #[arg(long, value_name = "SEQUENCE")]
     pub(crate) before: Option<u64>,
+}
+
+/// Arguments of `health`.
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// How deep to look
+    #[arg(long, value_enum, default_value_t = Depth::Host)]
+    pub(crate) depth: Depth,
+    /// Wait at most so many seconds
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) timeout: Option<u32>,
+}
+
+/// How deep a look at the host goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Depth {
+    /// The host answers
+    Host,
+    /// Its journal also writes durably, and reads what it wrote
+    Journal,
 }
 
 /// Arguments of `completions`.

@@ -233,3 +233,15 @@ async fn completions_know_the_commands() {
         assert!(script.contains(word), "{word}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_host_that_hangs_ends_in_time() {
+    let host = Host::start().await;
+    let gate = host.operations.close_gate().await;
+    let health = ["health", "--depth", "journal", "--timeout", "1"];
+    let silent = host.run(health).await;
+    assert_eq!((silent.code, silent.out.as_str()), (5, ""), "{}", silent.err);
+    assert!(silent.err.contains("did not answer within 1 s"), "{}", silent.err);
+    drop(gate);
+    assert!(host.run(health).await.ok().contains("Journal    written and read within 2.5ms"));
+}

@@ -245,10 +245,19 @@ async fn json_keeps_its_shapes() {
     let watched = host.run(["watch", "--json", "PRDY011"]).await;
     assert_eq!(watched.code, 1);
     assert_eq!(keys(&watched.json()), job_keys);
+    let reloaded = host.run(["reload", "--json"]).await.json();
+    assert_eq!(reloaded, json!({"message": "2 definitions are in force"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_health_keeps_its_shape() {
+    let host = Host::start().await;
     let health = host.run(["health", "--json"]).await.json();
     let host_keys =
         ["epoch", "in_flight", "instance", "moving", "node", "pid", "recovered", "started_at"];
     assert_eq!(keys(&health["host"]), host_keys);
-    let reloaded = host.run(["reload", "--json"]).await.json();
-    assert_eq!(reloaded, json!({"message": "2 definitions are in force"}));
+    assert_eq!(keys(&health), ["host", "source"]);
+    let health = host.run(["health", "--depth", "journal", "--json"]).await.json();
+    assert_eq!(keys(&health["host"]), host_keys);
+    assert_eq!(health["journal"], json!({"took_us": 2500}));
 }

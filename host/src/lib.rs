@@ -27,3 +27,4 @@ pub mod scheduler;
 pub mod service;
 #[cfg(feature = "laboratory")]
 pub mod simulator;
+mod supervisor;

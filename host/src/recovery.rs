@@ -114,6 +114,7 @@ mod tests {
             async fn fences(&self) -> Result<Vec<Fence>>;
             async fn raise_fence(&self, fence: Fence) -> Result<()>;
             async fn check_ownership(&self) -> Result<()>;
+            async fn probe(&self) -> Result<()>;
             async fn closed(&self) -> JournalError;
             async fn close(&self) -> Result<()>;
         }

@@ -22,6 +22,7 @@ use crate::{
     reception::{self, Register},
     recovery,
     scheduler::{Desk, End, Scheduler, Shared},
+    supervisor,
 };
 
 /// How often finished jobs that are too old are forgotten.
@@ -178,6 +179,7 @@ async fn serve(
         None => ControlSocket::replace(&config.run_dir).map_err(control)?,
     };
     notices.took_over(&takeover, &config.host_name, &node, began.elapsed());
+    let serving = format!("instance {}, node {node}, epoch {}", config.instance, takeover.epoch);
     let (restarted, settled) = recovery::count(&takeover.in_flight);
     let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
     let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
@@ -199,14 +201,17 @@ async fn serve(
     desk.greet().await;
     let mut scheduler = tokio::spawn(scheduler.run());
     let (stop_control, control) = serve_control(socket, desk.clone());
+    let watchdog = tokio::spawn(supervisor::feed(desk.clone()));
     let pruner = tokio::spawn(prune(Arc::clone(&journal), install, keep_days, Arc::clone(notices)));
     notices.ready(restarted, settled);
+    supervisor::ready(&serving);
     let result = tokio::select! {
         ended = &mut scheduler => flatten(ended),
         () = signals.until_stopped(&desk) => {
             stop(&desk, scheduler, limits.stop_timeout, notices).await
         }
     };
+    watchdog.abort();
     pruner.abort();
     if result.is_ok() {
         if let Some(door) = door {
@@ -265,6 +270,7 @@ async fn stop(
 ) -> End {
     let moving = timeout(QUICK, desk.health()).await.map_or(0, |health| health.moving);
     notices.stopping(moving);
+    supervisor::stopping();
     let parked = async {
         desk.stop().await;
         flatten((&mut scheduler).await)

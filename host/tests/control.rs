@@ -116,6 +116,7 @@ async fn every_request_comes_through_and_back() {
     assert_eq!(past[0].status, Status::Idle(Outcome::Cancelled));
     let health = client.health().await.unwrap();
     assert_eq!((health.in_flight, health.moving, health.node.as_str()), (1, 1, "node1"));
+    assert_eq!(client.probe().await.unwrap().took_us, 2_500);
     assert_eq!(client.reload().await.unwrap().message, "2 definitions are in force");
 }
 
@@ -194,6 +195,7 @@ async fn refusals_keep_their_kind_and_text() {
             client.command(&job, Command::Cancel).await.err(),
             client.wait(std::slice::from_ref(&job), DEADLINE).await.err(),
             client.history(&HistoryQuery::default()).await.err(),
+            client.probe().await.err(),
             client.reload().await.err(),
         ];
         for error in all {

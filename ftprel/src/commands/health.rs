@@ -1,28 +1,71 @@
 //! `ftprel health`.
 
-use ferryway_host::control::client::ClientError;
+use std::time::Duration;
+
+use ferryway_host::control::{
+    api::{Health, Probed},
+    client::ClientError,
+};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Context;
 use crate::{
+    args::{Depth, HealthArgs},
     exit::{Exit, Failure, Result},
     journal::Journal,
     render, time,
 };
 
-pub(super) async fn run(context: &Context) -> Result<Exit> {
-    let health = match context.client.health().await {
+pub(super) async fn run(args: HealthArgs, context: &Context) -> Result<Exit> {
+    let looked = match args.timeout {
+        None => look(args.depth, context).await,
+        Some(seconds) => {
+            let limit = Duration::from_secs(seconds.into());
+            timeout(limit, look(args.depth, context)).await.map_err(|_| silent(seconds))?
+        }
+    };
+    let (health, probed) = match looked {
         Err(error @ ClientError::NotRunning { .. }) => return down(error, context),
-        health => health?,
+        looked => looked?,
     };
     if context.json {
-        render::print_json(&json!({ "source": "host", "host": health }))?;
-        return Ok(Exit::Ok);
+        let mut shown = json!({ "source": "host", "host": health });
+        if let Some(probed) = probed {
+            shown["journal"] = json!(probed);
+        }
+        render::print_json(&shown)?;
+    } else {
+        render::print(&text(&health, probed))?;
     }
+    Ok(Exit::Ok)
+}
+
+async fn look(depth: Depth, context: &Context) -> Result<(Health, Option<Probed>), ClientError> {
+    let probed = match depth {
+        Depth::Host => None,
+        Depth::Journal => Some(context.client.probe().await?),
+    };
+    Ok((context.client.health().await?, probed))
+}
+
+fn silent(seconds: u32) -> Failure {
+    let message = format!("the host did not answer within {seconds} s");
+    Failure::new(Exit::Timeout, message).hint(
+        "it may be frozen, or wait for a disk: look at the process and the system's log before \
+         it is ended",
+    )
+}
+
+fn text(health: &Health, probed: Option<Probed>) -> String {
     let recovered = if health.recovered { "yes" } else { "not yet: jobs are being taken over" };
-    render::print(&format!(
+    let journal = probed.map(|probed| {
+        let took = Duration::from_micros(probed.took_us);
+        format!("Journal    written and read within {took:.1?}\n")
+    });
+    format!(
         "Instance   {}\nNode       {}\nEpoch      {}\nProcess    {}\nStarted    {}\n\
-         Recovered  {recovered}\nIn flight  {} jobs, {} moving\n",
+         Recovered  {recovered}\nIn flight  {} jobs, {} moving\n{}",
         health.instance,
         render::clean(&health.node),
         health.epoch,
@@ -30,8 +73,8 @@ pub(super) async fn run(context: &Context) -> Result<Exit> {
         time::local_with_zone(health.started_at),
         health.in_flight,
         health.moving,
-    ))?;
-    Ok(Exit::Ok)
+        journal.unwrap_or_default(),
+    )
 }
 
 /// No host runs here; the journal knows who owns the instance, and may say so.

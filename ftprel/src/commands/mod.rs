@@ -51,7 +51,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Release(args) => release::run(args, &context).await,
         Command::Cancel(args) => cancel::run(args, &context).await,
         Command::History(args) => history::run(args, &context).await,
-        Command::Health => health::run(&context).await,
+        Command::Health(args) => health::run(args, &context).await,
         Command::Reload => reload::run(&context).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -10,6 +10,7 @@
 //! | `POST /v1/wait` | [`WaitRequest`] | the [`Job`]s, in the same order |
 //! | `GET /v1/history?...` | [`HistoryQuery`](crate::journal::record::HistoryQuery) as the query | [`Job`]s |
 //! | `GET /v1/health` | | [`Health`] |
+//! | `POST /v1/journal/probe` | | [`Probed`], once the journal has taken a durable write |
 //! | `POST /v1/reload` | | [`Reloaded`] |
 //!
 //! Everything else is answered with a [`Refusal`].
@@ -127,6 +128,13 @@ pub struct Health {
     pub moving: usize,
     /// Jobs in flight.
     pub in_flight: usize,
+}
+
+/// The journal took a durable write, and has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// How long that took, in microseconds.
+    pub took_us: u64,
 }
 
 /// The definitions were read again.

@@ -15,8 +15,8 @@ use tokio::{net::UnixStream, task::JoinSet, time::timeout};
 
 use super::{
     api::{
-        BODY_LIMIT, Command, Health, JobView, Refusal, Reloaded, SubmitRequest, WAIT_TIME_LIMIT,
-        WaitRequest,
+        BODY_LIMIT, Command, Health, JobView, Probed, Refusal, Reloaded, SubmitRequest,
+        WAIT_TIME_LIMIT, WaitRequest,
     },
     socket::socket_path,
 };
@@ -181,6 +181,14 @@ impl Client {
     /// Any of [`ClientError`]; nothing is changed.
     pub async fn health(&self) -> Result<Health> {
         self.get("/v1/health").await
+    }
+
+    /// Has the journal write a mark durably and read it back.
+    ///
+    /// # Errors
+    /// When refused, the journal failed and the host ends.
+    pub async fn probe(&self) -> Result<Probed> {
+        self.post("/v1/journal/probe", &(), CALL_TIME_LIMIT).await
     }
 
     /// Has the definitions read again.

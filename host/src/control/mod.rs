@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use ferryway_core::JobId;
 
 use crate::journal::record::{Entry, HistoryQuery, Job};
-use api::{Command, Health, JobView, Refusal, SubmitRequest};
+use api::{Command, Health, JobView, Probed, Refusal, SubmitRequest};
 
 /// What a running host does for its operators.
 #[async_trait]
@@ -50,6 +50,12 @@ pub trait Operations: Send + Sync + 'static {
 
     /// How the host is.
     async fn health(&self) -> Health;
+
+    /// Has the journal write a mark durably and read it back.
+    ///
+    /// # Errors
+    /// The journal failed: the host ends.
+    async fn probe(&self) -> Result<Probed, Refusal>;
 
     /// Reads the definitions again, as SIGHUP does; tells what is in force now.
     ///

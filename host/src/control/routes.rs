@@ -21,8 +21,8 @@ use tokio::time::timeout;
 use super::{
     Operations,
     api::{
-        BATCH_LIMIT, BODY_LIMIT, Command, Health, JobView, PAGE_DEFAULT, PAGE_LIMIT, Reason,
-        Refusal, Reloaded, SubmitRequest, WAIT_JOBS_LIMIT, WAIT_TIME_LIMIT, WaitRequest,
+        BATCH_LIMIT, BODY_LIMIT, Command, Health, JobView, PAGE_DEFAULT, PAGE_LIMIT, Probed,
+        Reason, Refusal, Reloaded, SubmitRequest, WAIT_JOBS_LIMIT, WAIT_TIME_LIMIT, WaitRequest,
     },
 };
 use crate::journal::record::{Entry, HistoryQuery, Job};
@@ -44,6 +44,7 @@ pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
         .route("/v1/jobs/{id}/command", post(command))
         .route("/v1/history", get(history))
         .route("/v1/health", get(health))
+        .route("/v1/journal/probe", post(probe))
         .route("/v1/reload", post(reload))
         .route_layer(middleware::from_fn(|request, next| bounded(TIME_LIMIT, request, next)));
     let patient = Router::new().route("/v1/wait", post(wait)).route_layer(middleware::from_fn(
@@ -115,6 +116,10 @@ async fn history(
 
 async fn health(State(host): Host) -> Json<Health> {
     Json(host.health().await)
+}
+
+async fn probe(State(host): Host) -> Answer<Probed> {
+    Ok(Json(host.probe().await?))
 }
 
 async fn reload(State(host): Host) -> Answer<Reloaded> {

@@ -110,6 +110,13 @@ pub trait JournalStore: Send + Sync + 'static {
     /// the look itself fails.
     async fn check_ownership(&self) -> Result<()>;
 
+    /// Proves that the journal works: writes a mark, durable before a look that still saw our
+    /// epoch, and reads it back through a connection of its own.
+    ///
+    /// # Errors
+    /// Those of any write; [`JournalError::Damaged`] when the mark is not there.
+    async fn probe(&self) -> Result<()>;
+
     /// Resolves, with the cause, when the journal takes no more writes.
     async fn closed(&self) -> JournalError;
 

@@ -1,6 +1,9 @@
 //! The desk: what the control API asks of the host, on the caller's own task where it can.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use ferryway_core::{JobId, PartnerName, RemotePath, Status};
@@ -11,12 +14,13 @@ use crate::{
     config::{Config, Template, Told},
     control::{
         Operations,
-        api::{Command, Health, JobView, Reason, Refusal, SubmitRequest},
+        api::{Command, Health, JobView, Probed, Reason, Refusal, SubmitRequest},
     },
     journal::{
         JournalError,
         record::{Entry, HistoryQuery, Job, JobSpec},
     },
+    supervisor,
 };
 
 /// Takes orders for the scheduler.
@@ -53,6 +57,16 @@ impl Desk {
     pub async fn greet(&self) {
         // A scheduler that is gone has nobody to greet.
         let _ended = self.orders.send(Order::Greet).await;
+    }
+
+    /// Whether the host does its work: the scheduler answers, and the journal sees that the
+    /// instance is still ours.
+    ///
+    /// # Errors
+    /// Which of them does not, and why.
+    pub async fn pulse(&self) -> Result<(), Refusal> {
+        self.ask(|reply| Order::Count { reply }).await?;
+        self.shared.journal.check_ownership().await.map_err(|error| refuse(&error))
     }
 
     async fn accept(&self, specs: Vec<JobSpec>) -> Result<Vec<Job>, Refusal> {
@@ -168,7 +182,14 @@ impl Operations for Desk {
         }
     }
 
+    async fn probe(&self) -> Result<Probed, Refusal> {
+        let began = Instant::now();
+        self.shared.journal.probe().await.map_err(|error| refuse(&error))?;
+        Ok(Probed { took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX) })
+    }
+
     async fn reload(&self) -> Result<String, Refusal> {
+        let _told = supervisor::Reload::begin();
         let install = self.shared.config().install.path().to_owned();
         let loaded = tokio::task::spawn_blocking(move || Config::load(&install)).await;
         let loaded =

@@ -13,7 +13,7 @@ use ferryway_core::{
 use ferryway_host::{
     control::{
         Operations,
-        api::{Command, Health, JobView, Progress, Reason, Refusal, SubmitRequest},
+        api::{Command, Health, JobView, Probed, Progress, Reason, Refusal, SubmitRequest},
     },
     journal::record::{Entry, Exits, HistoryQuery, Job, JobSpec, JobState},
 };
@@ -213,6 +213,12 @@ impl Operations for FakeOperations {
             moving: state.jobs.iter().filter(|view| view.progress.is_some()).count(),
             in_flight: state.jobs.iter().filter(|view| view.job.status.in_flight()).count(),
         }
+    }
+
+    async fn probe(&self) -> Result<Probed, Refusal> {
+        drop(self.enter()?);
+        let _open = self.gate.read().await;
+        Ok(Probed { took_us: 2_500 })
     }
 
     async fn reload(&self) -> Result<String, Refusal> {

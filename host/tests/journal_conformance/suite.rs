@@ -72,6 +72,7 @@ suite! {
     leftovers_are_kept_until_forgotten,
     fences_rise_and_never_fall,
     a_former_owner_is_fenced,
+    a_probe_proves_that_the_journal_is_written_to,
     an_idle_former_owner_notices,
     a_closed_journal_takes_nothing,
     takeovers_repeat,
@@ -435,6 +436,19 @@ async fn a_former_owner_is_fenced(subject: &impl Subject) {
     assert!(fenced(&closed), "{closed}");
     owner.check_ownership().await.unwrap();
     assert_eq!(owner.in_flight().await.unwrap(), [job]);
+}
+
+async fn a_probe_proves_that_the_journal_is_written_to(subject: &impl Subject) {
+    let (zombie, _) = subject.take_over("alpha");
+    zombie.probe().await.unwrap();
+    let (first, second) = tokio::join!(zombie.probe(), zombie.probe());
+    assert!(first.is_ok() && second.is_ok());
+    let (owner, _) = subject.take_over("beta");
+    owner.probe().await.unwrap();
+    let error = zombie.probe().await.unwrap_err();
+    assert!(matches!(error, JournalError::Fenced { .. }), "{error}");
+    owner.close().await.unwrap();
+    assert!(matches!(owner.probe().await, Err(JournalError::Closed)));
 }
 
 async fn an_idle_former_owner_notices(subject: &impl Subject) {

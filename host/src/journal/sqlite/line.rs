@@ -36,8 +36,9 @@ pub(super) enum Write {
     PutLeftover(Leftover),
     ForgetLeftover(Leftover),
     RaiseFence(Fence),
-    /// Answers with [`Answer::Count`].
+    /// Answers with [`Answer::Count`], as the next one does.
     Prune(Timestamp),
+    Probe,
 }
 
 /// A request to accept a job.

@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     Durability, Hook, JournalError, JournalStore, NodeName, Receipt, Result,
     current::Ownership,
-    fault::{failed, refused},
+    fault::{RESTORE, damaged, failed, refused},
     record::{Checkpoint, Entry, Fence, HistoryQuery, Job, JobSpec, Leftover, Staging, Step},
     takeover::{self, Warning},
 };
@@ -304,6 +304,19 @@ impl JournalStore for SqliteJournal {
             self.line.fail(cause);
         }
         result
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let written = self.write(Write::Probe, Reply::Count).await?;
+        let read = self.reads.run(|view| view.mark()).await?;
+        // Another probe may have come in between.
+        match read >= written {
+            true => Ok(()),
+            false => {
+                let reason = format!("mark {written} was written and {read} is there; {RESTORE}");
+                Err(damaged(&self.reads.database, reason))
+            }
+        }
     }
 
     async fn closed(&self) -> JournalError {

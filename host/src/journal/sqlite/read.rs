@@ -173,6 +173,14 @@ impl View<'_> {
         })
     }
 
+    /// The newest mark that a probe left.
+    pub(super) fn mark(&self) -> Result<u64> {
+        let mark: i64 = self.sql(|c| {
+            c.prepare_cached("SELECT probes FROM meta")?.query_row([], |row| row.get(0))
+        })?;
+        Ok(mark.cast_unsigned())
+    }
+
     fn sql<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         read(self.connection).map_err(|error| refused(self.database, "read", error))
     }

@@ -32,6 +32,7 @@ pub(in crate::journal) const JOURNAL: Format = Format {
     steps: &[
         concat!(include_str!("jobs.sql"), include_str!("hot.sql")),
         include_str!("fences.sql"),
+        include_str!("probes.sql"),
     ],
 };
 
@@ -116,7 +117,10 @@ pub(in crate::journal) fn prepare(
     migrate(&mut connection, path, &JOURNAL)?;
     if fresh {
         connection
-            .execute("INSERT INTO meta VALUES (1, ?, 0, 0)", [instance.as_str()])
+            .execute(
+                "INSERT INTO meta (one, instance, epoch, sequence) VALUES (1, ?, 0, 0)",
+                [instance.as_str()],
+            )
             .map_err(sql("make the database"))?;
     }
     let of: String = connection
@@ -264,6 +268,7 @@ mod tests {
         steps: &[
             JOURNAL.steps[0],
             JOURNAL.steps[1],
+            JOURNAL.steps[2],
             "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;",
             "UPDATE jobs SET priority = priority + 1;",
         ],
@@ -274,7 +279,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         let row = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
                    NULL,NULL,NULL)";
@@ -285,17 +290,22 @@ mod tests {
             connection.query_row("SELECT priority FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(priority, 6);
         drop(connection);
-        assert_eq!(identify(&path, &NEXT).unwrap(), 4);
+        assert_eq!(identify(&path, &NEXT).unwrap(), 5);
         // What the older program says of it.
         let refusal = identify(&path, &JOURNAL).unwrap_err();
-        assert!(matches!(refusal, JournalError::Newer { found: 4, supported: 2, .. }));
+        assert!(matches!(refusal, JournalError::Newer { found: 5, supported: 3, .. }));
     }
 
     #[test]
     fn a_step_that_fails_changes_nothing() {
         const BROKEN: Format = Format {
             application_id: JOURNAL.application_id,
-            steps: &[JOURNAL.steps[0], JOURNAL.steps[1], "CREATE TABLE extra (a); SELECT nothing;"],
+            steps: &[
+                JOURNAL.steps[0],
+                JOURNAL.steps[1],
+                JOURNAL.steps[2],
+                "CREATE TABLE extra (a); SELECT nothing;",
+            ],
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
@@ -305,7 +315,7 @@ mod tests {
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         assert_eq!(connection.query_row(extra, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         drop(connection);
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
     }
 
     #[test]
@@ -321,11 +331,11 @@ mod tests {
         drop(old);
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
         prepare(&path, false, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 2);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
         let connection = open_writer(&path, Durability::Rollback).unwrap();
-        let fences: i64 =
-            connection.query_row("SELECT count(*) FROM fences", [], |row| row.get(0)).unwrap();
-        assert_eq!(fences, 0);
+        let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM fences"), 0);
+        assert_eq!(count("SELECT probes FROM meta"), 0);
     }
 
     #[test]

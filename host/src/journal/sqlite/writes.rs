@@ -72,6 +72,7 @@ impl Batch<'_> {
                 .map(|()| Answer::Done),
             Write::RaiseFence(fence) => self.sql(|c| raise_fence(c, &fence)).map(|()| Answer::Done),
             Write::Prune(before) => self.prune(before).map(Answer::Count),
+            Write::Probe => self.sql(leave_mark).map(Answer::Count),
         }
     }
 
@@ -316,6 +317,14 @@ fn put_staging(connection: &Connection, staging: &Staging) -> rusqlite::Result<(
             text(&staging.state)?,
         ])
         .map(drop)
+}
+
+/// A mark that no probe has left before, so that the commit has something to write.
+fn leave_mark(connection: &Connection) -> rusqlite::Result<u64> {
+    let mark: i64 = connection
+        .prepare_cached("UPDATE meta SET probes = probes + 1 RETURNING probes")?
+        .query_row([], |row| row.get(0))?;
+    Ok(mark.cast_unsigned())
 }
 
 fn raise_fence(connection: &Connection, fence: &Fence) -> rusqlite::Result<()> {
