@@ -1,13 +1,11 @@
 //! Which installation and which host the command line means.
 
 use std::{
-    env, fs, io,
+    env,
     path::{Path, PathBuf},
 };
 
-use ferryway_core::InstanceName;
 use ferryway_host::config::{Environment, InstallDir};
-use serde::Deserialize;
 
 use crate::{
     args::PlaceArgs,
@@ -53,19 +51,6 @@ impl Place {
     }
 }
 
-/// The part of `ferryway.toml` that tells the run directory. The rest is not looked at: a
-/// fault in it must not keep an operator from his running jobs.
-#[derive(Deserialize)]
-struct Settings {
-    instance: Instance,
-}
-
-#[derive(Deserialize)]
-struct Instance {
-    name: InstanceName,
-    run_dir: Option<PathBuf>,
-}
-
 fn install_dir(path: &Path) -> Result<InstallDir> {
     let install = InstallDir::new(path).map_err(|error| unusable(path, &error.to_string()))?;
     match install.config_file().try_exists() {
@@ -80,12 +65,8 @@ fn unusable(path: &Path, reason: &str) -> Failure {
 }
 
 fn configured_run_dir(install: &InstallDir, environment: &Environment) -> Result<PathBuf> {
-    let file = install.config_file();
-    let failed = |reason: String| {
-        Failure::new(Exit::Failed, format!("cannot use `{}`: {reason}", file.display()))
+    install.run_dir(environment).map_err(|reason| {
+        Failure::new(Exit::Failed, reason)
             .hint("`ferryway check` tells more; --run-dir works without the file")
-    };
-    let text = fs::read_to_string(&file).map_err(|error: io::Error| failed(error.to_string()))?;
-    let Settings { instance } = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    Ok(environment.run_dir(instance.run_dir.as_deref(), &instance.name))
+    })
 }

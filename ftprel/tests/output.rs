@@ -253,11 +253,10 @@ async fn json_keeps_its_shapes() {
 async fn json_of_health_keeps_its_shape() {
     let host = Host::start().await;
     let health = host.run(["health", "--json"]).await.json();
-    let host_keys =
-        ["epoch", "in_flight", "instance", "moving", "node", "pid", "recovered", "started_at"];
-    assert_eq!(keys(&health["host"]), host_keys);
+    let host_keys = "epoch in_flight instance moving node pid recovered services started_at";
+    assert_eq!(keys(&health["host"]).join(" "), host_keys);
     assert_eq!(keys(&health), ["host", "source"]);
     let health = host.run(["health", "--depth", "journal", "--json"]).await.json();
-    assert_eq!(keys(&health["host"]), host_keys);
+    assert_eq!(keys(&health["host"]).join(" "), host_keys);
     assert_eq!(health["journal"], json!({"took_us": 2500}));
 }

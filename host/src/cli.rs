@@ -1,5 +1,7 @@
 //! The command line of `ferryway`.
 
+mod service_order;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -20,6 +22,7 @@ use crate::{
     log::{self, LogFormat},
     partner::source_address::is_ours,
     service::{self, RunOptions, ServiceError},
+    services::StartWith,
 };
 
 /// Managed file transfer that survives the death of the machine it runs on.
@@ -64,7 +67,13 @@ enum Command {
         /// Replace a host of this node that still runs.
         #[arg(long)]
         takeover: bool,
+        /// The services to start: `socket,transfer`, or `socket` alone; `ferryway service start
+        /// transfer` lets jobs move then.
+        #[arg(long, value_name = "LIST", value_parser = start_with, default_value = "socket,transfer")]
+        services: StartWith,
     },
+    /// Starts or stops a service of the running host, or tells whether it runs.
+    Service(service_order::Args),
     /// Lists the plugins that load, and why the others do not.
     Plugins {
         #[command(flatten)]
@@ -97,16 +106,24 @@ pub async fn main(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Init { dir, instance } => init(&dir, &instance),
         Command::Check(install) => check(&install.dir),
-        Command::Run { install, node, takeover } => {
-            let options = RunOptions { install: install.dir, node, take_over: takeover };
+        Command::Run { install, node, takeover, services } => {
+            let (install, take_over) = (install.dir, takeover);
+            let options = RunOptions { install, node, take_over, services };
             finish(service::run(options).await)
         }
+        Command::Service(args) => service_order::run(args).await,
         Command::Plugins { install, json } => plugins(&install.dir, json),
         #[cfg(feature = "laboratory")]
         Command::Demo(args) => crate::demo::run(args).await,
         #[cfg(feature = "laboratory")]
         Command::Simulate(args) => crate::simulator::run(args).await,
     }
+}
+
+fn start_with(list: &str) -> Result<StartWith, String> {
+    StartWith::from_word(list).ok_or_else(|| {
+        "write `socket,transfer` or `socket`: `transfer` needs `socket` before it".to_owned()
+    })
 }
 
 fn log_format(word: &str) -> Result<LogFormat, String> {

@@ -25,6 +25,7 @@ pub mod reception;
 pub mod recovery;
 pub mod scheduler;
 pub mod service;
+pub mod services;
 #[cfg(feature = "laboratory")]
 pub mod simulator;
 mod supervisor;

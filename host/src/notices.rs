@@ -18,7 +18,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     causes::chain,
     config::{Config, Fault},
-    control::api::Command,
+    control::api::{Command, Service},
     exits::When,
     journal::{
         JournalError, Takeover, Warning,
@@ -128,6 +128,11 @@ impl Notices {
         self.log.host(Message::ConfigReloaded { partners, definitions });
     }
 
+    /// Some changed keys are not taken up by a reload.
+    pub fn counts_later(&self, keys: &str) {
+        self.log.host(Message::ReloadCountsLater { keys: keys.to_owned() });
+    }
+
     /// A changed configuration is not taken up.
     pub fn reload_refused(&self, faults: &[Fault]) {
         let first = faults.first().map(ToString::to_string).unwrap_or_default();
@@ -147,6 +152,16 @@ impl Notices {
             Standing::Unclear(fault) => Message::SourceAddressUnclear { fault: fault.to_string() },
         };
         self.log.host(message);
+    }
+
+    /// A service of the host runs.
+    pub fn service_started(&self, service: Service) {
+        self.log.host(Message::ServiceStarted { service: service.to_string() });
+    }
+
+    /// A service of the host runs no more.
+    pub fn service_stopped(&self, service: Service) {
+        self.log.host(Message::ServiceStopped { service: service.to_string() });
     }
 
     /// Finished jobs were forgotten.

@@ -19,9 +19,10 @@ use crate::{
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
     notices::Notices,
-    reception::{self, Register},
+    reception::Register,
     recovery,
     scheduler::{Desk, End, Scheduler, Shared},
+    services::StartWith,
     supervisor,
 };
 
@@ -40,6 +41,8 @@ pub struct RunOptions {
     pub node: Option<String>,
     /// Whether to replace a living host of this node.
     pub take_over: bool,
+    /// The services to start.
+    pub services: StartWith,
 }
 
 /// Why a host did not start, or ended otherwise than told.
@@ -195,11 +198,10 @@ async fn serve(
         started_at,
     });
     shared.receiving.resume_exits().await?;
-    let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), jobs).await?;
+    let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+    let mut scheduler = tokio::spawn(scheduler.at_rest().run());
     // Whoever waits for our files comes before our own jobs, and is left after them.
-    let door = reception::open(&shared, &desk).await?;
-    desk.greet().await;
-    let mut scheduler = tokio::spawn(scheduler.run());
+    desk.open(options.services).await?;
     let (stop_control, control) = serve_control(socket, desk.clone());
     let watchdog = tokio::spawn(supervisor::feed(desk.clone()));
     let pruner = tokio::spawn(prune(Arc::clone(&journal), install, keep_days, Arc::clone(notices)));
@@ -214,9 +216,7 @@ async fn serve(
     watchdog.abort();
     pruner.abort();
     if result.is_ok() {
-        if let Some(door) = door {
-            door.close().await;
-        }
+        desk.close().await;
         stop_control.send_replace(true);
         if timeout(server::GRACE, control).await.is_err() {
             tracing::warn!("the control API did not end in time");

@@ -137,6 +137,8 @@ pub struct Node {
     name: String,
     install: PathBuf,
     environment: Vec<(String, String)>,
+    // Of `ferryway run`, beyond the usual ones.
+    arguments: Vec<String>,
     place: Option<Place>,
     // A folder that only this node has, and where it appears.
     own_folder: Option<(PathBuf, PathBuf)>,
@@ -157,6 +159,7 @@ impl Node {
             name: name.to_owned(),
             install: install.path().to_owned(),
             environment: Vec::new(),
+            arguments: Vec::new(),
             place: None,
             own_folder: None,
             programs: Programs::of_this_build()?,
@@ -178,6 +181,11 @@ impl Node {
     /// Sets an environment variable for what is started here from now on.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has hosts started here from now on run with these arguments besides.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
     }
 
     /// Puts the node somewhere in a network of the test's own, for what is started here from now
@@ -202,6 +210,7 @@ impl Node {
         }
         // Nodes of a cluster may tell one host name (`HOSTNM`), and are told apart by this.
         let mut command = self.command("ferryway", &["run", "--node", &self.name]);
+        command.args(&self.arguments);
         if let Some((folder, at)) = &self.own_folder {
             let mut wrapper = Command::new("unshare");
             wrapper.args(["--mount", "/bin/sh", "-c", BIND, "sh"]).args([folder, at]);
@@ -316,6 +325,25 @@ impl Node {
     /// It cannot be started; a failure of its own is in the output.
     pub fn ferryway(&self, arguments: &[&str]) -> io::Result<Output> {
         self.command("ferryway", arguments).output()
+    }
+
+    /// Runs a shell script here to its end, with the programs of this build in its path.
+    ///
+    /// # Errors
+    /// It cannot be started; a failure of its own is in the output.
+    pub fn script(&self, text: &str) -> io::Result<Output> {
+        let mut path = self.programs.folder.clone().into_os_string();
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        self.command("/bin/sh", &["-c", text]).env("PATH", path).output()
+    }
+
+    /// The process id of the host.
+    ///
+    /// # Errors
+    /// None runs here.
+    pub fn process(&self) -> io::Result<u32> {
+        Ok(self.host()?.id())
     }
 
     /// What the hosts on this node printed.

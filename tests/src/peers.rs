@@ -31,7 +31,11 @@ use crate::{
     wait::{LIMIT, holds_within, wait_until},
 };
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Both doors are open to who knows the secret.
+pub const SECRET: &str = "security = \"secret\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+
+/// Both doors are open to everybody.
+pub const PLAIN: &str = "security = \"plain\"\n";
 
 /// Where nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -43,6 +47,8 @@ pub struct Setup {
     pub rate: u64,
     /// Seconds before a failed try is repeated, each time.
     pub retry_s: u32,
+    /// The keys of both doors: [`SECRET`] or [`PLAIN`].
+    pub security: &'static str,
 }
 
 /// The two installations, a host running on the first node of each.
@@ -72,17 +78,22 @@ pub struct Side {
 impl Peers {
     /// Both installations, each with a host on its first node, which the other can reach.
     pub fn start(setup: Setup) -> Self {
-        let line = || SlowLine::start(NOWHERE.parse().unwrap(), setup.rate).unwrap();
-        let (to_night, to_day) = (line(), line());
-        let (night_port, day_port) = (to_night.address().port(), to_day.address().port());
-        let mut peers = Self {
-            night: Side::build("night", to_night, "day", day_port, setup),
-            day: Side::build("day", to_day, "night", night_port, setup),
-            runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
-        };
+        let mut peers = Self::build(setup);
         peers.day.start(0);
         peers.night.start(0);
         peers
+    }
+
+    /// Both installations; no host runs yet.
+    pub fn build(setup: Setup) -> Self {
+        let line = || SlowLine::start(NOWHERE.parse().unwrap(), setup.rate).unwrap();
+        let (to_night, to_day) = (line(), line());
+        let (night_port, day_port) = (to_night.address().port(), to_day.address().port());
+        Self {
+            night: Side::build("night", to_night, "day", day_port, setup),
+            day: Side::build("day", to_day, "night", night_port, setup),
+            runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        }
     }
 
     /// Has night send a file of its own to day.
@@ -108,6 +119,17 @@ impl Peers {
         };
         let client = client(&self.night.nodes[0]);
         self.runtime.block_on(client.submit(&[request])).unwrap()[0].id.clone()
+    }
+
+    /// A job of night's as it is now.
+    pub fn job(&self, job: &JobId) -> Job {
+        self.runtime.block_on(client(&self.night.nodes[0]).job(job)).unwrap().job
+    }
+
+    /// What is on record of a job of night's.
+    pub fn entries(&self, job: &JobId) -> Vec<String> {
+        let entries = Reader::open(self.night.install.path()).unwrap().entries(job).unwrap();
+        entries.into_iter().filter_map(|entry| entry.note).collect()
     }
 
     /// Waits until night's job has ended well; the job.
@@ -152,11 +174,9 @@ impl Peers {
 
     /// Where night's last attempt at a job started, if it was resumed.
     pub fn resumed_at(&self, job: &JobId) -> Option<u64> {
-        let entries = Reader::open(self.night.install.path()).unwrap().entries(job).unwrap();
-        entries
+        self.entries(job)
             .iter()
             .rev()
-            .filter_map(|entry| entry.note.as_deref())
             .find_map(|note| note.strip_prefix("resumes at byte ")?.split(' ').next()?.parse().ok())
     }
 }
@@ -164,8 +184,8 @@ impl Peers {
 impl Side {
     fn build(name: &str, line: SlowLine, other: &str, port: u16, setup: Setup) -> Self {
         let partner = other.to_uppercase();
-        let Setup { retry_s, .. } = setup;
-        let security = format!("timeout_s = 5\nsecurity = \"secret\"\nsecret = \"{SECRET}\"\n");
+        let Setup { retry_s, security, .. } = setup;
+        let security = format!("timeout_s = 5\n{security}");
         let install = Install::new(&format!(
             "[instance]\nname = \"{name}\"\n[roots]\nreceive = [\"in\"]\nsend = [\"out\"]\n\
              [listen]\ntransport = \"socket\"\naddress = \"127.0.0.1\"\nport = 0\n{security}\
@@ -199,10 +219,16 @@ impl Side {
     }
 
     /// Starts the host on a node, and leads the address there once its door is open. Before, the
-    /// address is nobody's.
-    pub fn start(&mut self, node: usize) {
+    /// address is nobody's. The door's own address.
+    pub fn start(&mut self, node: usize) -> SocketAddr {
         self.line.lead_nowhere();
         self.nodes[node].start().unwrap();
+        self.await_door()
+    }
+
+    /// Waits for the next line of an open door, and leads the address there; the door's own
+    /// address.
+    pub fn await_door(&mut self) -> SocketAddr {
         self.doors += 1;
         let mut door = None;
         wait_until(LIMIT, "the line of the open door", || {
@@ -210,7 +236,9 @@ impl Side {
             door = lines.get(self.doors - 1).and_then(|line| address_in(line));
             door.is_some()
         });
-        self.line.lead_to(door.unwrap());
+        let door = door.unwrap();
+        self.line.lead_to(door);
+        door
     }
 
     /// The folder that files come into.

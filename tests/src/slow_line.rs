@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -32,6 +32,8 @@ struct State {
     led: Condvar,
     bytes_per_second: u64,
     over: AtomicBool,
+    /// How often the line was cut; a connection from before passes nothing on.
+    cuts: AtomicU64,
 }
 
 impl SlowLine {
@@ -44,7 +46,7 @@ impl SlowLine {
         let address = listener.local_addr()?;
         let over = AtomicBool::new(false);
         let (to, led) = (Mutex::new(Some(to)), Condvar::new());
-        let state = Arc::new(State { to, led, bytes_per_second, over });
+        let state = Arc::new(State { to, led, bytes_per_second, over, cuts: AtomicU64::new(0) });
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -72,6 +74,11 @@ impl SlowLine {
         self.state.led.notify_all();
     }
 
+    /// Cuts every connection that is up: neither end hears anything more, not even of the cut.
+    pub fn cut(&self) {
+        self.state.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Lets new connections wait until the line leads somewhere: the address is nobody's, as
     /// in the middle of its move.
     pub fn lead_nowhere(&self) {
@@ -92,31 +99,35 @@ impl State {
         self.to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, near: TcpStream) -> io::Result<()> {
+    fn connect(self: &Arc<Self>, near: TcpStream) -> io::Result<()> {
         let waiting = self.led.wait_timeout_while(self.to(), LIMIT, |to| to.is_none());
         let to = *waiting.unwrap_or_else(PoisonError::into_inner).0;
         let far = TcpStream::connect(to.ok_or(io::ErrorKind::TimedOut)?)?;
-        let rate = self.bytes_per_second;
+        let made_at = self.cuts.load(Ordering::Relaxed);
         for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
-            thread::spawn(move || pass(from, to, rate));
+            let state = Arc::clone(self);
+            thread::spawn(move || state.pass(from, to, made_at));
         }
         Ok(())
     }
-}
 
-fn pass(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64) {
-    let (started, mut passed) = (Instant::now(), 0);
-    let mut piece = vec![0; PIECE];
-    while let Ok(read @ 1..) = from.read(&mut piece) {
-        if to.write_all(&piece[..read]).is_err() {
-            break;
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, made_at: u64) {
+        let (started, mut passed) = (Instant::now(), 0);
+        let mut piece = vec![0; PIECE];
+        while let Ok(read @ 1..) = from.read(&mut piece) {
+            if self.cuts.load(Ordering::Relaxed) > made_at {
+                continue;
+            }
+            if to.write_all(&piece[..read]).is_err() {
+                break;
+            }
+            passed += read as u64;
+            // The pace is what the line is for.
+            let due = Duration::from_millis(1000 * passed / self.bytes_per_second);
+            thread::sleep(due.saturating_sub(started.elapsed()));
         }
-        passed += read as u64;
-        // The pace is what the line is for.
-        let due = Duration::from_millis(1000 * passed / bytes_per_second);
-        thread::sleep(due.saturating_sub(started.elapsed()));
+        // An end that breaks takes the whole connection along.
+        from.shutdown(Shutdown::Both).ok();
+        to.shutdown(Shutdown::Both).ok();
     }
-    // An end that breaks takes the whole connection along.
-    from.shutdown(Shutdown::Both).ok();
-    to.shutdown(Shutdown::Both).ok();
 }

@@ -82,6 +82,12 @@ catalogue! {
     LockHeld { node: String } "0009W"
         "The predecessor's lock is still held: it may be alive. Make sure that the cluster fences it; the instance is taken over all the same. Node({node})"
         "前ノードのロックが残っており、動作中の可能性があります。引継ぎは続行しますが、クラスタによる隔離を確認してください。ノード({node})"
+    ServiceStarted { service: String } "0010I"
+        "Service started. Service({service})"
+        "サービスを開始しました。サービス({service})"
+    ServiceStopped { service: String } "0011I"
+        "Service stopped. `ferryway service start {service}` starts it again. Service({service})"
+        "サービスを停止しました。`ferryway service start {service}` で再開できます。サービス({service})"
 
     PluginLoaded { file: String, transport: String } "0101I"
         "Plugin loaded. File({file}) Transport({transport})"
@@ -113,6 +119,9 @@ catalogue! {
     SourceAddressUnclear { fault: String } "0110E"
         "The file that names the source address has a fault: nothing connects, jobs wait. Correct the file; jobs then go on by themselves. Fault({fault})"
         "ソースアドレスを設定するファイルに誤りがあるため、接続を行いません。ジョブは待機します。ファイルを修正すると自動で続行します。誤り({fault})"
+    ReloadCountsLater { keys: String } "0111W"
+        "The configuration was reloaded, but these changes count from the next start of the host. Keys({keys})"
+        "設定を再読込みしましたが、次の変更はホストの次回開始時に有効になります。キー({keys})"
 
     JobAccepted { job: JobId, partner: PartnerName } "0201I"
         "Job accepted. Job({job}) Partner({partner})"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ferryway_host::control::{
-    api::{Health, Probed},
+    api::{Health, Probed, Service},
     client::ClientError,
 };
 use serde_json::json;
@@ -59,13 +59,19 @@ fn silent(seconds: u32) -> Failure {
 
 fn text(health: &Health, probed: Option<Probed>) -> String {
     let recovered = if health.recovered { "yes" } else { "not yet: jobs are being taken over" };
+    let service = |service: &Service| {
+        let runs = health.services.contains(service);
+        format!("{service} {}", if runs { "running" } else { "stopped" })
+    };
+    let services = Service::EACH.iter().map(service).collect::<Vec<_>>().join(", ");
     let journal = probed.map(|probed| {
         let took = Duration::from_micros(probed.took_us);
         format!("Journal    written and read within {took:.1?}\n")
     });
     format!(
         "Instance   {}\nNode       {}\nEpoch      {}\nProcess    {}\nStarted    {}\n\
-         Recovered  {recovered}\nIn flight  {} jobs, {} moving\n{}",
+         Recovered  {recovered}\nIn flight  {} jobs, {} moving\n\
+         Services   {services}\n{}",
         health.instance,
         render::clean(&health.node),
         health.epoch,

@@ -217,7 +217,7 @@ pub(super) static LOG: Section = Section {
 
 pub(super) static LISTEN: Section = Section {
     header: "[listen]",
-    about: "The door for other hosts. Every key that is not listed here is the transport's and checked by it; strings may be secrets, as with partners. Visitors are taken up by a reload, for new sessions; everything else at the next start.",
+    about: "The door for other hosts. Every key that is not listed here is the transport's and checked by it; strings may be secrets, as with partners. Visitors are taken up by a reload; everything else at the next start.",
     keys: &[
         key("transport", Kind::Text, "Name of the transport that listens: `socket`."),
         key(
@@ -241,7 +241,7 @@ pub(super) static LISTEN: Section = Section {
 
 pub(super) static VISITOR: Section = Section {
     header: "[listen.visitors.NAME]",
-    about: "A host that may come, known by what it says of itself. A reload counts for sessions that are opened after it; one that is open goes on with what it was let in with, also when its table is gone, until it ends or this host is started anew. The name has up to 32 letters, digits, `-` and `_`; the epochs seen of the visitor are kept under it, so do not change it.",
+    about: "A host that may come, known by what it says of itself. A reload that changes or removes the table ends what the visitor does here; it may come again as the table then says. The name has up to 32 letters, digits, `-` and `_`; the epochs seen of the visitor are kept under it, so do not change it.",
     keys: &[
         key(
             "host_name",

@@ -69,6 +69,20 @@ impl InstallDir {
         self.master().join("SrcAdr.dat")
     }
 
+    /// The run directory, by a `ferryway.toml` that may have faults elsewhere: they must not keep
+    /// an operator from his running host.
+    ///
+    /// # Errors
+    /// The file and why it does not tell.
+    pub fn run_dir(&self, environment: &Environment) -> Result<PathBuf, String> {
+        let file = self.config_file();
+        let failed =
+            |reason: &dyn fmt::Display| format!("cannot use `{}`: {reason}", file.display());
+        let text = fs::read_to_string(&file).map_err(|error| failed(&error))?;
+        let Settings { instance } = toml::from_str(&text).map_err(|error| failed(&error))?;
+        Ok(environment.run_dir(instance.run_dir.as_deref(), &instance.name))
+    }
+
     /// Every folder of an installation.
     pub fn folders(&self) -> [PathBuf; 6] {
         [
@@ -80,6 +94,18 @@ impl InstallDir {
             self.master(),
         ]
     }
+}
+
+/// The part of `ferryway.toml` that tells the run directory.
+#[derive(serde::Deserialize)]
+struct Settings {
+    instance: Instance,
+}
+
+#[derive(serde::Deserialize)]
+struct Instance {
+    name: InstanceName,
+    run_dir: Option<PathBuf>,
 }
 
 /// What the configuration takes from around the process. A value of its own, so that tests

@@ -109,6 +109,23 @@ impl RetryPolicy {
 }
 
 impl PartnerConfig {
+    /// The keys that differ from those of a partner that is open, and that a reload does not
+    /// take up.
+    pub fn changed_for_next_start(&self, open: &Self) -> Vec<&'static str> {
+        let Self { staging_folder, resume_min_bytes, late_close, retry, .. } = self;
+        let keys = [
+            ("transport", self.transport.name != open.transport.name),
+            ("sessions", self.sessions != open.sessions),
+            ("jobs", self.jobs != open.jobs),
+            ("staging", self.staging != open.staging),
+            ("staging_folder", *staging_folder != open.staging_folder),
+            ("resume_min_bytes", *resume_min_bytes != open.resume_min_bytes),
+            ("late_close", *late_close != open.late_close),
+            ("retry", *retry != open.retry),
+        ];
+        keys.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+    }
+
     /// Reads one table. `names` are those that the configuration has tables for.
     pub(super) fn read(
         name: &Located<String>,

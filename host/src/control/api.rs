@@ -11,6 +11,7 @@
 //! | `GET /v1/history?...` | [`HistoryQuery`](crate::journal::record::HistoryQuery) as the query | [`Job`]s |
 //! | `GET /v1/health` | | [`Health`] |
 //! | `POST /v1/journal/probe` | | [`Probed`], once the journal has taken a durable write |
+//! | `POST /v1/services/{service}` | [`ServiceOrder`] | [`ServiceState`] |
 //! | `POST /v1/reload` | | [`Reloaded`] |
 //!
 //! Everything else is answered with a [`Refusal`].
@@ -128,6 +129,39 @@ pub struct Health {
     pub moving: usize,
     /// Jobs in flight.
     pub in_flight: usize,
+    /// The services that run, in the order of their start.
+    pub services: Vec<Service>,
+}
+
+ferryway_core::words! {
+    /// One of the services of a host, in the order of their start.
+    Service {
+        /// Other hosts come in, and are told things.
+        Socket = "socket",
+        /// Jobs move.
+        Transfer = "transfer",
+    }
+}
+
+ferryway_core::words! {
+    /// What an operator orders with a service.
+    ServiceOrder {
+        /// Starts it.
+        Start = "start",
+        /// Stops it. Jobs that move are parked where they are.
+        Stop = "stop",
+    }
+}
+
+/// A service after an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The service.
+    pub service: Service,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether the order changed that.
+    pub changed: bool,
 }
 
 /// The journal took a durable write, and has it.

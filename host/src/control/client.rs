@@ -15,8 +15,8 @@ use tokio::{net::UnixStream, task::JoinSet, time::timeout};
 
 use super::{
     api::{
-        BODY_LIMIT, Command, Health, JobView, Probed, Refusal, Reloaded, SubmitRequest,
-        WAIT_TIME_LIMIT, WaitRequest,
+        BODY_LIMIT, Command, Health, JobView, Probed, Refusal, Reloaded, Service, ServiceOrder,
+        ServiceState, SubmitRequest, WAIT_TIME_LIMIT, WaitRequest,
     },
     socket::socket_path,
 };
@@ -189,6 +189,14 @@ impl Client {
     /// When refused, the journal failed and the host ends.
     pub async fn probe(&self) -> Result<Probed> {
         self.post("/v1/journal/probe", &(), CALL_TIME_LIMIT).await
+    }
+
+    /// Starts or stops a service of the host, unless it is so already.
+    ///
+    /// # Errors
+    /// On [`ClientError::Timeout`] and [`ClientError::Connection`] it may be done.
+    pub async fn service(&self, service: Service, order: ServiceOrder) -> Result<ServiceState> {
+        self.post(&format!("/v1/services/{service}"), &order, CALL_TIME_LIMIT).await
     }
 
     /// Has the definitions read again.

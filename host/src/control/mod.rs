@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use ferryway_core::JobId;
 
 use crate::journal::record::{Entry, HistoryQuery, Job};
-use api::{Command, Health, JobView, Probed, Refusal, SubmitRequest};
+use api::{
+    Command, Health, JobView, Probed, Refusal, Service, ServiceOrder, ServiceState, SubmitRequest,
+};
 
 /// What a running host does for its operators.
 #[async_trait]
@@ -56,6 +58,13 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// The journal failed: the host ends.
     async fn probe(&self) -> Result<Probed, Refusal>;
+
+    /// Starts or stops a service, unless it is so already.
+    ///
+    /// # Errors
+    /// When the other service does not allow it, or it cannot be done.
+    async fn service(&self, service: Service, order: ServiceOrder)
+    -> Result<ServiceState, Refusal>;
 
     /// Reads the definitions again, as SIGHUP does; tells what is in force now.
     ///

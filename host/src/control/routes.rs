@@ -22,7 +22,8 @@ use super::{
     Operations,
     api::{
         BATCH_LIMIT, BODY_LIMIT, Command, Health, JobView, PAGE_DEFAULT, PAGE_LIMIT, Probed,
-        Reason, Refusal, Reloaded, SubmitRequest, WAIT_JOBS_LIMIT, WAIT_TIME_LIMIT, WaitRequest,
+        Reason, Refusal, Reloaded, Service, ServiceOrder, ServiceState, SubmitRequest,
+        WAIT_JOBS_LIMIT, WAIT_TIME_LIMIT, WaitRequest,
     },
 };
 use crate::journal::record::{Entry, HistoryQuery, Job};
@@ -45,6 +46,7 @@ pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
         .route("/v1/history", get(history))
         .route("/v1/health", get(health))
         .route("/v1/journal/probe", post(probe))
+        .route("/v1/services/{service}", post(service))
         .route("/v1/reload", post(reload))
         .route_layer(middleware::from_fn(|request, next| bounded(TIME_LIMIT, request, next)));
     let patient = Router::new().route("/v1/wait", post(wait)).route_layer(middleware::from_fn(
@@ -120,6 +122,17 @@ async fn health(State(host): Host) -> Json<Health> {
 
 async fn probe(State(host): Host) -> Answer<Probed> {
     Ok(Json(host.probe().await?))
+}
+
+async fn service(State(host): Host, name: Id, body: Body) -> Answer<ServiceState> {
+    let Path(name) = name.map_err(|rejection| invalid(rejection.body_text()))?;
+    let Some(service) = Service::from_word(&name) else {
+        let names = Service::WORDS.join(" and ");
+        let text = format!("there is no service `{}`, only {names}", name.escape_debug());
+        return Err(Refusal::new(Reason::NotFound, text).into());
+    };
+    let order: ServiceOrder = decode(body)?;
+    Ok(Json(to_the_end(async move { host.service(service, order).await }).await?))
 }
 
 async fn reload(State(host): Host) -> Answer<Reloaded> {

@@ -63,7 +63,7 @@ pub enum BindError {
     /// Another host uses the run directory.
     #[error(
         "another host{} serves `{}`; stop it first, or give this instance a run directory of \
-         its own", pid(process.as_deref()), path.display()
+         its own: without a `run_dir`, instances of one name share one", pid(process.as_deref()), path.display()
     )]
     InUse {
         /// The socket.

@@ -17,12 +17,12 @@ mod visit;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, Weak},
 };
 
 use async_trait::async_trait;
 use ferryway_core::{
-    Kind, Operation, TransportError,
+    Kind, Operation, PartnerName, TransportError,
     error::Reply,
     plugin::lend_reception,
     reception::{Cause, Listening, Rebuff, Reception, Visitor},
@@ -32,8 +32,9 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
     causes::chain,
-    config::ListenConfig,
+    config::{ListenConfig, VisitorConfig},
     journal::record,
+    locks::lock,
     notices::Notices,
     scheduler::{Desk, Shared},
     service::ServiceError,
@@ -42,7 +43,7 @@ use book::Book;
 use fence::{Entry, Fences, Outdated};
 pub use jobs::Register;
 use refusal::Refusal;
-use room::Guest;
+use room::{Guest, Room};
 use tree::Tree;
 use visit::Visit;
 
@@ -50,7 +51,10 @@ use visit::Visit;
 const WORDS: usize = 200;
 
 /// The open door of this host.
-pub struct OpenDoor(Box<dyn Listening>);
+pub struct OpenDoor {
+    listening: Box<dyn Listening>,
+    front: Arc<FrontDesk>,
+}
 
 /// Opens the door that the configuration asks for, if it does. Visitors can come on return; what
 /// they tell goes to the desk.
@@ -69,22 +73,29 @@ pub async fn open(
     let listener = transport.and_then(|transport| transport.listener());
     let listener = listener
         .ok_or_else(|| cannot(format!("no plugin listens as `{}` does", listen.transport.name)))?;
-    let reception = FrontDesk::new(Arc::clone(shared), desk.clone(), listen).await?;
-    let reception = lend_reception(Arc::new(reception), Handle::current());
+    let front = Arc::new(FrontDesk::new(Arc::clone(shared), desk.clone(), listen).await?);
+    let reception = Arc::clone(&front) as Arc<dyn Reception>;
+    let reception = lend_reception(reception, Handle::current());
     let listening = listener.listen(door, reception).await.map_err(|e| cannot(chain(&e)))?;
     shared.notices.door_open(&listen.transport.name, listening.address());
-    Ok(Some(OpenDoor(listening)))
+    Ok(Some(OpenDoor { listening, front }))
 }
 
 impl OpenDoor {
     /// Where visitors come to.
     pub fn address(&self) -> SocketAddr {
-        self.0.address()
+        self.listening.address()
+    }
+
+    /// Shows out whom the configuration in force does not know as it was let in, in the middle of
+    /// what it does; it may try to come in again.
+    pub fn review(&self) {
+        self.front.review();
     }
 
     /// Closes it, and ends what visitors do. What they were not answered they find out.
     pub async fn close(mut self) {
-        if let Err(error) = self.0.stop().await {
+        if let Err(error) = self.listening.stop().await {
             tracing::warn!(%error, "the door did not close in time");
         }
     }
@@ -102,9 +113,17 @@ struct FrontDesk {
     desk: Desk,
     fences: Fences,
     rooms: Arc<Semaphore>,
+    inside: Mutex<Vec<Inside>>,
     rebuffs: Book<(IpAddr, Cause)>,
     unknown: Book<(IpAddr, String)>,
     watch: Arc<Watch>,
+}
+
+/// Who is in, and what it was let in with.
+struct Inside {
+    name: PartnerName,
+    entry: VisitorConfig,
+    room: Weak<Room>,
 }
 
 /// Tells the operator of former owners, whether they come to the door or are in.
@@ -135,10 +154,24 @@ impl FrontDesk {
             desk,
             fences,
             rooms: Arc::new(Semaphore::new(listen.sessions)),
+            inside: Mutex::default(),
             rebuffs: Book::new(),
             unknown: Book::new(),
             watch,
         })
+    }
+
+    fn review(&self) {
+        let config = self.shared.config();
+        lock(&self.inside).retain(|Inside { name, entry, room }| {
+            let Some(room) = room.upgrade() else { return false };
+            let known = config.listen.as_ref().and_then(|listen| listen.visitors.get(name));
+            if known != Some(entry) {
+                tracing::info!(visitor = %name, "shown out: its table has changed or is gone");
+                room.show_out();
+            }
+            true
+        });
     }
 
     fn stranger(&self, mut visitor: Visitor) -> TransportError {
@@ -163,6 +196,10 @@ impl Reception for FrontDesk {
         let not_now = |text: &str| Refusal::NotNow(text.to_owned()).into_error(Operation::Connect);
         let room = Arc::clone(&self.rooms).try_acquire_owned();
         let guest = Guest::new(room.map_err(|_| not_now("every session is taken"))?);
+        let room = Arc::downgrade(&guest.room());
+        lock(&self.inside).push(Inside { name: name.clone(), entry: entry.clone(), room });
+        // A reload may have come between the look at the configuration and this.
+        self.review();
         let who = record::Fence {
             visitor: name.clone(),
             instance: entry.instance.clone(),

@@ -19,7 +19,8 @@ pub(super) struct Room {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The visitor's own hold on its room. Dropped, the visitor has left, and work ends soon.
+/// The visitor's own hold on its room. Dropped, the visitor has left, and work ends soon; so it
+/// does when the visitor is shown out.
 #[derive(Debug)]
 pub(super) struct Guest(Arc<Room>);
 
@@ -35,6 +36,11 @@ impl Guest {
         Self(Arc::new(Room { left: AtomicBool::new(false), _permit: permit }))
     }
 
+    /// Whether the visitor may still ask for something.
+    pub(super) fn is_welcome(&self) -> bool {
+        !self.0.left.load(Ordering::Relaxed)
+    }
+
     /// The room, for a piece of work.
     pub(super) fn room(&self) -> Arc<Room> {
         Arc::clone(&self.0)
@@ -42,6 +48,11 @@ impl Guest {
 }
 
 impl Room {
+    /// Ends what the visitor does here, at its next chunk.
+    pub(super) fn show_out(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the visitor is still there.
     ///
     /// # Errors

@@ -61,7 +61,8 @@ impl Visit {
         operation: Operation,
         work: impl FnOnce(&Errand) -> std::result::Result<T, Refusal> + Send + 'static,
     ) -> Result<T> {
-        if !self.open {
+        // Whoever was shown out finds no session here, and may try to open another.
+        if !self.open || !self.guest.is_welcome() {
             return Err(TransportError::closed(operation));
         }
         let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());

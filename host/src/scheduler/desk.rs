@@ -51,7 +51,11 @@ impl Scheduler {
                 let _gone = done.send(());
             }
             Order::Greet => self.greet(),
-            Order::Reloaded => self.open_partners().await?,
+            Order::Move { on, done } => self.let_move(on, done),
+            Order::Reloaded { waiting } => {
+                self.open_partners().await?;
+                let _gone = waiting.send(self.waiting_keys());
+            }
             Order::Stop { .. } => {}
         }
         Ok(())

@@ -9,7 +9,8 @@ use tokio::{sync::Semaphore, time::timeout};
 
 use super::Scheduler;
 use crate::{
-    config::RetryPolicy,
+    attempt::Run,
+    config::{RetryPolicy, Told},
     partner::{PartnerState, backoff, pool::Pool},
 };
 
@@ -42,18 +43,22 @@ impl Scheduler {
         }
     }
 
-    /// Waits no longer for a system that is back: the partner of this name.
+    /// Waits no longer for a system that is back: the partner of this name, and those whose
+    /// notices it takes.
     pub(super) fn returned(&mut self, system: &PartnerName) {
-        let Some(partner) = self.partners.get(system) else { return };
-        let was_out = partner.came_back();
-        let waited = self.queue.partner_back(system, Timestamp::now());
-        for in_flight in self.jobs.values_mut() {
-            if let Some(attempt) = &mut in_flight.attempt
-                && (attempt.run.partner.name == *system
-                    || attempt.run.told.as_ref().is_some_and(|told| told.name == *system))
-            {
-                attempt.outlived = true;
+        let (mut was_out, mut waited) = (false, 0);
+        let told = Some(Told::Partner(system.clone()));
+        let config = self.shared.config();
+        for (name, partner) in &config.partners {
+            if name == system || partner.notices == told {
+                was_out |= self.partners.get(name).is_some_and(|open| open.came_back());
+                waited += self.queue.partner_back(name, Timestamp::now());
             }
+        }
+        for attempt in self.jobs.values_mut().filter_map(|job| job.attempt.as_mut()) {
+            let Run { partner, told, .. } = &attempt.run;
+            let with = [Some(partner), told.as_ref()];
+            attempt.outlived |= with.into_iter().flatten().any(|partner| partner.name == *system);
         }
         // Who says so again and again tells the operator nothing new.
         if was_out || waited > 0 {

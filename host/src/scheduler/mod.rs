@@ -69,6 +69,10 @@ pub struct Scheduler {
     sources: Arc<SourceAddresses>,
     partners: BTreeMap<PartnerName, Arc<PartnerState>>,
     queue: Queue,
+    /// Whether jobs may move.
+    moves: bool,
+    /// Who waits until none moves.
+    standstill: Vec<oneshot::Sender<()>>,
     jobs: HashMap<JobId, InFlight>,
     tasks: JoinSet<Ended>,
     /// The job of each task that tries one.
@@ -144,6 +148,8 @@ impl Scheduler {
             sources,
             partners: BTreeMap::new(),
             queue: Queue::default(),
+            moves: true,
+            standstill: Vec::new(),
             jobs: HashMap::with_capacity(jobs.len()),
             tasks: JoinSet::new(),
             of_task: HashMap::new(),
@@ -160,6 +166,13 @@ impl Scheduler {
         Ok((scheduler, desk))
     }
 
+    /// Lets no job move before it is told to.
+    #[must_use]
+    pub fn at_rest(mut self) -> Self {
+        self.moves = false;
+        self
+    }
+
     /// Moves jobs until told to stop or the journal closes.
     ///
     /// # Errors
@@ -172,8 +185,12 @@ impl Scheduler {
             // One time for both: what falls due between two looks at the clock would be seen
             // by neither.
             let now = Timestamp::now();
-            self.start_what_may_go(now);
-            self.tidy_up();
+            if self.moves {
+                self.start_what_may_go(now);
+                self.tidy_up();
+            } else if self.tasks.is_empty() {
+                self.stand_still().await;
+            }
             let next_due = self.until_next_due(now);
             tokio::select! {
                 biased;
@@ -328,7 +345,8 @@ impl Scheduler {
     }
 
     fn until_next_due(&self, now: Timestamp) -> Duration {
-        let due = self.queue.next_due(now).map(|due| due.duration_since(now));
+        let due = self.queue.next_due(now).filter(|_| self.moves);
+        let due = due.map(|due| due.duration_since(now));
         let due = due.and_then(|due| Duration::try_from(due).ok());
         // A clock that is set back must not make a job wait for hours.
         due.unwrap_or(Duration::from_secs(60))
@@ -342,14 +360,28 @@ impl Scheduler {
         JobView { job, progress, waits_for }
     }
 
-    /// Stops all tries, parks their jobs, and says good-bye to the partners.
-    async fn stop(mut self, done: Option<oneshot::Sender<()>>) -> End {
+    fn let_move(&mut self, on: bool, done: oneshot::Sender<()>) {
+        self.moves = on;
+        if on {
+            let _gone = done.send(());
+        } else {
+            self.stop_tries();
+            self.standstill.push(done);
+        }
+    }
+
+    fn stop_tries(&mut self) {
         for in_flight in self.jobs.values_mut() {
             if let Some(stop) = in_flight.attempt.as_mut().and_then(|a| a.stop.take()) {
                 // The try may have ended by itself.
                 let _ended = stop.send(Halt::AfterExit);
             }
         }
+    }
+
+    /// Stops all tries, parks their jobs, and says good-bye to the partners.
+    async fn stop(mut self, done: Option<oneshot::Sender<()>>) -> End {
+        self.stop_tries();
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok(Ended { next: Next::Fatal(error), .. }) = ended {
                 return Err(error);

@@ -14,12 +14,17 @@ use crate::{
     config::{Config, Template, Told},
     control::{
         Operations,
-        api::{Command, Health, JobView, Probed, Reason, Refusal, SubmitRequest},
+        api::{
+            Command, Health, JobView, Probed, Reason, Refusal, Service, ServiceOrder, ServiceState,
+            SubmitRequest,
+        },
     },
     journal::{
         JournalError,
         record::{Entry, HistoryQuery, Job, JobSpec},
     },
+    service::ServiceError,
+    services::{Services, StartWith},
     supervisor,
 };
 
@@ -28,11 +33,25 @@ use crate::{
 pub struct Desk {
     shared: Arc<Shared>,
     orders: mpsc::Sender<Order>,
+    services: Arc<Services>,
 }
 
 impl Desk {
     pub(super) fn new(shared: Arc<Shared>, orders: mpsc::Sender<Order>) -> Self {
-        Self { shared, orders }
+        Self { shared, orders, services: Arc::default() }
+    }
+
+    /// Starts the services of a host that begins.
+    ///
+    /// # Errors
+    /// As [`Services::open`].
+    pub async fn open(&self, with: StartWith) -> Result<(), ServiceError> {
+        self.services.open(with, &self.shared, self).await
+    }
+
+    /// Closes the door, at the end of the host.
+    pub async fn close(&self) {
+        self.services.close().await;
     }
 
     /// Parks all jobs and ends the scheduler; returns when that is done, or it has ended.
@@ -50,6 +69,14 @@ impl Desk {
     /// The host is stopping.
     pub async fn returned(&self, system: PartnerName) -> Result<(), Refusal> {
         self.ask(|done| Order::Returned { system, done }).await
+    }
+
+    /// Lets jobs move; or stops those that do and starts no more, and returns when none moves.
+    ///
+    /// # Errors
+    /// The host is stopping.
+    pub async fn let_move(&self, on: bool) -> Result<(), Refusal> {
+        self.ask(|done| Order::Move { on, done }).await
     }
 
     /// Has the partners told that this host can be reached. Returns at once; they are told in
@@ -179,6 +206,7 @@ impl Operations for Desk {
             recovered: true,
             moving,
             in_flight: in_flight + self.shared.receiving.count(),
+            services: self.services.running(),
         }
     }
 
@@ -186,6 +214,14 @@ impl Operations for Desk {
         let began = Instant::now();
         self.shared.journal.probe().await.map_err(|error| refuse(&error))?;
         Ok(Probed { took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX) })
+    }
+
+    async fn service(
+        &self,
+        service: Service,
+        order: ServiceOrder,
+    ) -> Result<ServiceState, Refusal> {
+        self.services.carry_out(service, order, &self.shared, self).await
     }
 
     async fn reload(&self) -> Result<String, Refusal> {
@@ -211,11 +247,14 @@ impl Operations for Desk {
                 self.shared.config.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             *current = Arc::new(config);
         }
-        self.orders
-            .send(Order::Reloaded)
-            .await
-            .map_err(|_| Refusal::new(Reason::Unavailable, "the host is stopping"))?;
-        Ok(text)
+        let waiting = self.ask(|waiting| Order::Reloaded { waiting }).await?;
+        self.services.review().await;
+        if waiting.is_empty() {
+            return Ok(text);
+        }
+        let keys = waiting.join(", ");
+        self.shared.notices.counts_later(&keys);
+        Ok(format!("{text}; counts from the next start of the host: {keys}"))
     }
 }
 

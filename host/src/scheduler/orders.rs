@@ -24,8 +24,11 @@ pub(super) enum Order {
     Returned { system: PartnerName, done: oneshot::Sender<()> },
     /// Tells the partners that this host can be reached.
     Greet,
-    /// Takes up a changed configuration.
-    Reloaded,
+    /// Lets jobs move; or stops those that do and starts no more, and is answered when none
+    /// moves.
+    Move { on: bool, done: oneshot::Sender<()> },
+    /// Takes up a changed configuration, and tells which of its keys count from the next start.
+    Reloaded { waiting: oneshot::Sender<Vec<String>> },
     /// Stops all tries and ends.
     Stop { done: oneshot::Sender<()> },
 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ferryway_core::{Kind, PartnerName};
+use tokio::task::JoinSet;
 
 use super::{End, Scheduler};
 use crate::{
@@ -71,6 +72,16 @@ impl Scheduler {
         Ok(())
     }
 
+    /// The keys of the configuration in force that an open partner does not go by yet.
+    pub(super) fn waiting_keys(&self) -> Vec<String> {
+        let config = self.shared.config();
+        let keys = self.partners.iter().filter_map(|(name, open)| {
+            let changed = config.partners.get(name)?.changed_for_next_start(&open.config);
+            Some(changed.into_iter().map(move |key| format!("partners.{name}.{key}")))
+        });
+        keys.flatten().collect()
+    }
+
     /// Removes what lies about on partners with which nothing moves.
     pub(super) fn tidy_up(&mut self) {
         for (name, partner) in &self.partners {
@@ -111,6 +122,29 @@ impl Scheduler {
         } else {
             *self.untidy.entry(partner.clone()).or_default() += 1;
             self.tidy.remove(&partner);
+        }
+    }
+
+    /// Ends the sessions with the partners, now that nothing moves, and tells who waits for that.
+    /// What partials need stays there.
+    pub(super) async fn stand_still(&mut self) {
+        if self.standstill.is_empty() {
+            return;
+        }
+        self.chores.shutdown().await;
+        self.tidy.clear();
+        let mut leaving = JoinSet::new();
+        for partner in self.partners.values().cloned() {
+            leaving.spawn(async move {
+                if let Err(error) = tokio::time::timeout(LEAVE_LIMIT, partner.pool.close()).await {
+                    let partner = &partner.name;
+                    tracing::debug!(%partner, %error, "sessions ended without a good-bye");
+                }
+            });
+        }
+        leaving.join_all().await;
+        for done in self.standstill.drain(..) {
+            let _gone = done.send(());
         }
     }
 

@@ -13,7 +13,10 @@ use ferryway_core::{
 use ferryway_host::{
     control::{
         Operations,
-        api::{Command, Health, JobView, Probed, Progress, Reason, Refusal, SubmitRequest},
+        api::{
+            Command, Health, JobView, Probed, Progress, Reason, Refusal, Service, ServiceOrder,
+            ServiceState, SubmitRequest,
+        },
     },
     journal::record::{Entry, Exits, HistoryQuery, Job, JobSpec, JobState},
 };
@@ -34,6 +37,7 @@ struct State {
     entries: Vec<(JobId, Entry)>,
     refusal: Option<Refusal>,
     calls: usize,
+    services: Vec<Service>,
 }
 
 impl FakeOperations {
@@ -212,6 +216,7 @@ impl Operations for FakeOperations {
             recovered: true,
             moving: state.jobs.iter().filter(|view| view.progress.is_some()).count(),
             in_flight: state.jobs.iter().filter(|view| view.job.status.in_flight()).count(),
+            services: state.services.clone(),
         }
     }
 
@@ -219,6 +224,21 @@ impl Operations for FakeOperations {
         drop(self.enter()?);
         let _open = self.gate.read().await;
         Ok(Probed { took_us: 2_500 })
+    }
+
+    async fn service(
+        &self,
+        service: Service,
+        order: ServiceOrder,
+    ) -> Result<ServiceState, Refusal> {
+        let mut state = self.enter()?;
+        let running = order == ServiceOrder::Start;
+        let changed = state.services.contains(&service) != running;
+        state.services.retain(|other| *other != service);
+        if running {
+            state.services.push(service);
+        }
+        Ok(ServiceState { service, running, changed })
     }
 
     async fn reload(&self) -> Result<String, Refusal> {

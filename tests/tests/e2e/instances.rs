@@ -1,13 +1,13 @@
 //! Two instances on one machine: side by side where each has what is its own, refused with the
 //! cause where they would share it.
 
-use std::{fs, process::Output};
+use std::{fs, path::Path, process::Output};
 
 use ferryway_tests::{
     content::Content,
     host::{Install, Node},
     scene::{Kind, Plan, World},
-    wait::LIMIT,
+    wait::{LIMIT, wait_until},
 };
 
 #[test]
@@ -61,6 +61,77 @@ fn a_second_instance_in_the_run_directory_of_the_first_is_refused() {
     assert_eq!(journal.count(), 0);
     let health = world.alpha.ftprel_json(&["health"]).unwrap();
     assert_eq!(health["host"]["instance"], "night");
+}
+
+#[test]
+fn a_second_instance_at_the_door_of_the_first_is_refused() {
+    let configuration = |name: &str, port: u16| {
+        format!(
+            "[instance]\nname = \"{name}\"\n[listen]\ntransport = \"socket\"\n\
+             address = \"127.0.0.1\"\nport = {port}\nsecurity = \"plain\"\n"
+        )
+    };
+    let first = Install::new(&configuration("night", 0)).unwrap();
+    let mut host = Node::new(&first, "alpha").unwrap();
+    host.start().unwrap();
+    let mut port = None;
+    wait_until(LIMIT, "the line of the open door", || {
+        let log = fs::read_to_string(first.path().join("logs/ferryway.log")).unwrap_or_default();
+        let line = log.lines().find(|line| line.contains(" 0501I ")).map(str::to_owned);
+        port = line.and_then(|line| line.rsplit_once(':')?.1.trim_end_matches(')').parse().ok());
+        port.is_some()
+    });
+    let second = Install::new(&configuration("day", port.unwrap())).unwrap();
+    let second = Node::new(&second, "alpha").unwrap();
+    let refused = second.ferryway(&["run"]).unwrap();
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let said = stderr(&refused);
+    let door = format!("127.0.0.1:{}", port.unwrap());
+    assert!(said.contains("[listen]") && said.contains(&door), "{said}");
+    assert!(said.contains("another program listens there"), "{said}");
+    assert!(host.ftprel(&["health"]).unwrap().status.success());
+}
+
+#[test]
+fn a_second_host_on_an_install_directory_is_refused() {
+    let install = Install::new("[instance]\nname = \"night\"\n").unwrap();
+    let mut first = Node::new(&install, "alpha").unwrap();
+    first.start().unwrap();
+    // Another run directory, but the same machine.
+    let second = Node::new(&install, "alpha").unwrap();
+    let refused = second.ferryway(&["run", "--node", "alpha"]).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let said = stderr(&refused);
+    let process = format!("process {}", first.process().unwrap());
+    assert!(said.contains(&process) && said.contains("serves the instance"), "{said}");
+    assert!(first.ftprel(&["health"]).unwrap().status.success());
+    assert!(first.ended().unwrap().is_none());
+}
+
+/// Without a word about run directories, the name of an instance decides.
+#[test]
+fn a_second_instance_of_the_same_name_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let name = format!("twin{}", std::process::id());
+    let twin = || {
+        let install = Install::new(&format!("[instance]\nname = \"{name}\"\n")).unwrap();
+        let mut node = Node::new(&install, "alpha").unwrap();
+        node.set_variable("FERRYWAY_RUN_DIR", "");
+        // For root it is a folder of the system's.
+        node.set_variable("XDG_RUNTIME_DIR", home.path().to_str().unwrap());
+        (install, node)
+    };
+    let ((_one, mut first), (other, second)) = (twin(), twin());
+    first.start().unwrap();
+    let refused = second.ferryway(&["run"]).unwrap();
+    assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+    let said = stderr(&refused);
+    let process = format!("process {}", first.process().unwrap());
+    assert!(said.contains(&process) && said.contains(&format!("ferryway/{name}/")), "{said}");
+    assert!(said.contains("instances of one name"), "{said}");
+    assert_eq!(fs::read_dir(other.path().join("journal")).unwrap().count(), 0);
+    assert!(first.stop(LIMIT).unwrap().success());
+    fs::remove_dir_all(Path::new("/run/ferryway").join(&name)).ok();
 }
 
 fn stderr(output: &Output) -> String {

@@ -13,12 +13,14 @@
 mod deliver;
 mod exits;
 mod host_to_host;
+mod hostile;
 mod instances;
 mod interrupted;
 mod matrix;
 mod orders;
 mod peers;
 mod service;
+mod services;
 mod takeover;
 mod trouble;
 mod volume;
