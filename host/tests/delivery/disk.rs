@@ -17,12 +17,7 @@ impl Lab {
 
     /// What takes such an image from another thread.
     pub fn camera(&self) -> impl Fn() -> TempDir + Send + Sync + 'static {
-        let (disk, direction) = (self.path().to_owned(), self.setup.direction);
-        move || {
-            let image = in_memory();
-            copy_disk(&disk, image.path(), direction);
-            image
-        }
+        camera(self.path(), self.setup.direction)
     }
 
     /// From now on the disk is this one; whoever still writes to the old one is dead.
@@ -66,7 +61,7 @@ impl Lab {
                 self.partner.swap_disks(&other);
             }
             Some(remote) => {
-                let folder = remote.folder.path().join("in");
+                let folder = remote.folder.join("in");
                 std::fs::rename(&folder, self.path().join("other_disk")).unwrap();
                 std::fs::create_dir(&folder).unwrap();
             }
@@ -74,6 +69,16 @@ impl Lab {
         if let Some(bytes) = target {
             self.put(TARGET, bytes);
         }
+    }
+}
+
+/// What takes an image of a disk from another thread.
+pub fn camera(disk: &Path, direction: Direction) -> impl Fn() -> TempDir + Send + Sync + 'static {
+    let disk = disk.to_owned();
+    move || {
+        let image = in_memory();
+        copy_disk(&disk, image.path(), direction);
+        image
     }
 }
 

@@ -307,7 +307,7 @@ impl Field {
 }
 
 /// Works off all jobs, tidies up and stops, or ends where its journal fails.
-async fn works_off(lab: &Lab, node: &Node) {
+pub async fn works_off(lab: &Lab, node: &Node) {
     for job in node.journal.in_flight().await.unwrap_or_default() {
         if node.desk_wait(&job.id).await.is_err() {
             return;

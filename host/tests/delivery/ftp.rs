@@ -27,8 +27,11 @@ pub async fn lab(behaviour: Behaviour, setup: Setup) -> (Lab, FtpServer) {
     let settings = format!(
         "host = '127.0.0.1'\nport = {port}\nuser = 'ferry'\npassword = 'secret'\ntls = 'off'"
     );
-    let remote = Remote { transport: Arc::new(Ftp::default()), settings, folder };
-    (Lab::with_remote(setup, Some(remote)), server)
+    let transport = Arc::new(Ftp::default());
+    let remote = Remote { transport, settings, folder: folder.path().to_owned() };
+    let mut lab = Lab::with_remote(setup, Some(remote));
+    lab.kept.push(folder);
+    (lab, server)
 }
 
 /// The servers on which a file can be stored twice, as a probe and a bar need.

@@ -103,6 +103,8 @@ pub struct Lab {
     pub remote: Option<Remote>,
     /// What exits do; nobody's death takes it back.
     pub effects: Arc<Effects>,
+    /// Folders that live as long as the lab.
+    pub kept: Vec<TempDir>,
 }
 
 /// Another partner than the one in memory.
@@ -111,7 +113,7 @@ pub struct Remote {
     /// What belongs to the transport, as lines of TOML.
     pub settings: String,
     /// Where its files are.
-    pub folder: TempDir,
+    pub folder: PathBuf,
 }
 
 /// One node at work.
@@ -130,8 +132,8 @@ impl Lab {
     /// As [`new`](Self::new), with another partner.
     pub fn with_remote(setup: Setup, remote: Option<Remote>) -> Self {
         let (partner, log) = (MemoryPartner::new(), Log::default());
-        let effects = Arc::new(Effects::new());
-        let lab = Self { dir: in_memory(), setup, partner, log, remote, effects };
+        let (effects, kept) = (Arc::new(Effects::new()), Vec::new());
+        let lab = Self { dir: in_memory(), setup, partner, log, remote, effects, kept };
         for folder in ["definitions", "data", "logs"] {
             std::fs::create_dir(lab.path().join(folder)).unwrap();
         }
@@ -173,7 +175,7 @@ impl Lab {
     pub fn put(&self, path: &str, bytes: &[u8]) {
         match &self.remote {
             None => self.partner.put(path, bytes),
-            Some(remote) => std::fs::write(remote.folder.path().join(path), bytes).unwrap(),
+            Some(remote) => std::fs::write(remote.folder.join(path), bytes).unwrap(),
         }
     }
 
@@ -181,7 +183,7 @@ impl Lab {
     pub fn remote_bytes(&self, path: &str) -> Option<Vec<u8>> {
         match &self.remote {
             None => self.partner.bytes(path),
-            Some(remote) => std::fs::read(remote.folder.path().join(path)).ok(),
+            Some(remote) => std::fs::read(remote.folder.join(path)).ok(),
         }
     }
 
@@ -189,7 +191,7 @@ impl Lab {
     pub fn remote_files(&self) -> Vec<String> {
         match &self.remote {
             None => self.partner.files(),
-            Some(remote) => files_below(remote.folder.path(), ""),
+            Some(remote) => files_below(&remote.folder, ""),
         }
     }
 

@@ -48,6 +48,12 @@ pub enum Kind {
 pub struct Trap {
     kind: Kind,
     fault: Option<Fault>,
+    snare: Snare,
+}
+
+/// Where a node is to die in its journal, and its disk as it was there.
+#[derive(Clone)]
+pub struct Snare {
     hook: Hook,
     struck: watch::Sender<bool>,
     image: Arc<Mutex<Option<TempDir>>>,
@@ -96,14 +102,8 @@ impl Kind {
 impl Trap {
     /// Arms the `nth` point of a kind.
     pub fn set(lab: &Lab, server: &FtpServer, kind: Kind, nth: u32) -> Self {
-        let mut trap = Self {
-            kind,
-            fault: None,
-            hook: Hook::default(),
-            struck: watch::Sender::new(false),
-            image: Arc::default(),
-            effects: Arc::clone(&lab.effects),
-        };
+        let snare = Snare::set(kind, nth, lab.path(), lab.camera());
+        let mut trap = Self { kind, fault: None, snare, effects: Arc::clone(&lab.effects) };
         let stall = |command: &str, when| Rule::new(command, when, Action::Stall).nth(nth);
         let rule = match kind {
             Kind::Before | Kind::Late => stall("*", When::Before),
@@ -118,10 +118,7 @@ impl Trap {
                 lab.effects.hold(at, nth);
                 return trap;
             }
-            Kind::Journal(_) | Kind::Torn | Kind::HalfCopied => {
-                trap.hook = trap.in_journal(lab, nth);
-                return trap;
-            }
+            Kind::Journal(_) | Kind::Torn | Kind::HalfCopied => return trap,
         };
         trap.fault = Some(server.faults().add(rule));
         trap
@@ -129,27 +126,24 @@ impl Trap {
 
     /// What the node's journal is started with.
     pub fn hook(&self) -> Hook {
-        self.hook.clone()
+        self.snare.hook()
     }
 
     /// Waits until the point is reached.
     pub async fn struck(&self) {
-        if let Kind::Exit(_) = self.kind {
-            return self.effects.held().await;
+        match (&self.fault, self.kind) {
+            (_, Kind::Exit(_)) => self.effects.held().await,
+            (Some(fault), _) => while fault.wait(LIMIT).await.is_err() {},
+            (None, _) => self.snare.strikes().await,
         }
-        if let Some(fault) = &self.fault {
-            while fault.wait(LIMIT).await.is_err() {}
-            return;
-        }
-        let mut struck = self.struck.subscribe();
-        struck.wait_for(|&struck| struck).await.expect("the sender lives in self");
     }
 
     /// Whether the point was reached.
     pub fn has_struck(&self) -> bool {
-        match self.kind {
-            Kind::Exit(_) => self.effects.holds(),
-            _ => self.fault.as_ref().map_or(*self.struck.borrow(), |fault| fault.fired() > 0),
+        match (&self.fault, self.kind) {
+            (_, Kind::Exit(_)) => self.effects.holds(),
+            (Some(fault), _) => fault.fired() > 0,
+            (None, _) => self.snare.has_struck(),
         }
     }
 
@@ -160,7 +154,7 @@ impl Trap {
 
     /// The disk as it was at that moment.
     pub fn image(&self, lab: &Lab) -> TempDir {
-        self.image.lock().unwrap().take().unwrap_or_else(|| lab.image())
+        self.snare.image().unwrap_or_else(|| lab.image())
     }
 
     /// Ends the connections of the dead node, unless its last command is still to come.
@@ -177,35 +171,67 @@ impl Trap {
         server.faults().clear();
         assert!(server.wait_for_sessions(0, LIMIT).await, "the late session ends");
     }
+}
 
-    /// Fails the journal at a point, and takes an image of the disk there.
-    fn in_journal(&self, lab: &Lab, nth: u32) -> Hook {
-        let (kind, camera) = (self.kind, lab.camera());
-        let (struck, image) = (self.struck.clone(), Arc::clone(&self.image));
-        let (passed, log_before) = (AtomicU32::new(0), AtomicU64::new(0));
+impl Snare {
+    /// Fails the journal on this disk at the `nth` point of a kind, where that is one of a
+    /// journal, and takes an image of the disk there.
+    pub fn set(
+        kind: Kind,
+        nth: u32,
+        disk: &Path,
+        camera: impl Fn() -> TempDir + Send + Sync + 'static,
+    ) -> Self {
+        let struck = watch::Sender::new(false);
+        let image = Arc::default();
         let at = match kind {
             Kind::Journal(point) => point,
             Kind::HalfCopied => Point::Copied,
-            _ => Point::Committed,
+            Kind::Torn => Point::Committed,
+            _ => return Self { hook: Hook::default(), struck, image },
         };
-        let disk = lab.path().to_owned();
-        Hook::new(move |point| {
+        let disk = disk.to_owned();
+        let (passed, log_before) = (AtomicU32::new(0), AtomicU64::new(0));
+        let (strikes, taken) = (struck.clone(), Arc::clone(&image));
+        let hook = Hook::new(move |point| {
             if kind == Kind::Torn && point == Point::Executed {
                 log_before.store(log_of(&disk).1, Ordering::SeqCst);
             }
             if point != at || passed.fetch_add(1, Ordering::SeqCst) + 1 != nth {
                 return Ok(());
             }
-            let taken = camera();
+            let photo = camera();
             match kind {
-                Kind::Torn => halve(log_of(taken.path()), log_before.load(Ordering::SeqCst)),
-                Kind::HalfCopied => halve_copy(taken.path()),
+                Kind::Torn => halve(log_of(photo.path()), log_before.load(Ordering::SeqCst)),
+                Kind::HalfCopied => halve_copy(photo.path()),
                 _ => {}
             }
-            *image.lock().unwrap() = Some(taken);
-            struck.send_replace(true);
+            *taken.lock().unwrap() = Some(photo);
+            strikes.send_replace(true);
             Err(std::io::Error::other("the node is dead, as planned"))
-        })
+        });
+        Self { hook, struck, image }
+    }
+
+    /// What the journal is started with.
+    pub fn hook(&self) -> Hook {
+        self.hook.clone()
+    }
+
+    /// Waits until the point is reached.
+    pub async fn strikes(&self) {
+        let mut struck = self.struck.subscribe();
+        struck.wait_for(|&struck| struck).await.expect("the sender lives in self");
+    }
+
+    /// Whether the point was reached.
+    pub fn has_struck(&self) -> bool {
+        *self.struck.borrow()
+    }
+
+    /// The disk as it was at that moment; `None` when the point is none of the journal's.
+    pub fn image(&self) -> Option<TempDir> {
+        self.image.lock().unwrap().take()
     }
 }
 

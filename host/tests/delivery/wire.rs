@@ -11,7 +11,7 @@ use ferryway_core::{
     bytes::{Sink, Source},
     error::Reply,
     notice::{Notice, Standing},
-    reception::Listener,
+    reception::{Door, Listener, Listening, Rebuff, Reception, Visitor},
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
     },
@@ -57,6 +57,8 @@ pub enum Act {
 pub enum When {
     /// The node's operation of this number, from 1.
     Number(usize),
+    /// The node's operation of this kind and number.
+    Nth(Operation, usize),
     /// The first operation of this kind whose path contains the text.
     On(Operation, &'static str),
     /// Every one of this kind whose path contains the text.
@@ -99,7 +101,8 @@ pub struct Done {
 
 #[derive(Default)]
 struct State {
-    count: usize,
+    /// Every operation so far.
+    begun: Vec<Operation>,
     plans: Vec<(When, Act, Point)>,
     idle_limit: Option<Duration>,
 }
@@ -197,10 +200,12 @@ impl Wire {
 
     fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
         let mut state = self.state.lock().unwrap();
-        state.count += 1;
-        let number = state.count;
+        state.begun.push(operation);
+        let number = state.begun.len();
+        let of_its_kind = state.begun.iter().filter(|begun| **begun == operation).count();
         let fits = |when: &When| match when {
             When::Number(wanted) => *wanted == number,
+            When::Nth(wanted, nth) => *wanted == operation && *nth == of_its_kind,
             When::On(wanted, text) | When::Every(wanted, text) => {
                 *wanted == operation && path.contains(text)
             }
@@ -238,18 +243,63 @@ impl Transport for Wire {
         planned.before().await?;
         let result = self.inner.connect(partner.clone()).await;
         let inner = planned.after(result).await?;
-        let (wire, used) = (self.clone(), Instant::now());
+        let (wire, used, partner) = (self.clone(), Instant::now(), Some(partner));
         Ok(Box::new(WireSession { wire, partner, inner, used, lost: false }))
     }
 
     fn listener(&self) -> Option<Arc<dyn Listener>> {
-        self.inner.listener()
+        let inner = self.inner.listener()?;
+        Some(Arc::new(WireListener { wire: self.clone(), inner }))
+    }
+}
+
+/// The door of a receiving node: what it is asked for goes through the wire.
+struct WireListener {
+    wire: Wire,
+    inner: Arc<dyn Listener>,
+}
+
+struct WireReception {
+    wire: Wire,
+    inner: Arc<dyn Reception>,
+}
+
+#[async_trait]
+impl Listener for WireListener {
+    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
+        self.inner.check_config(settings)
+    }
+
+    async fn listen(
+        &self,
+        door: Door,
+        reception: Arc<dyn Reception>,
+    ) -> Result<Box<dyn Listening>> {
+        let reception = WireReception { wire: self.wire.clone(), inner: reception };
+        self.inner.listen(door, Arc::new(reception)).await
+    }
+}
+
+#[async_trait]
+impl Reception for WireReception {
+    async fn admit(&self, visitor: Visitor) -> Result<Box<dyn Session>> {
+        let mut planned = self.wire.begin(Operation::Connect, "", None);
+        planned.before().await?;
+        let result = self.inner.admit(visitor).await;
+        let inner = planned.after(result).await?;
+        let (wire, used) = (self.wire.clone(), Instant::now());
+        Ok(Box::new(WireSession { wire, partner: None, inner, used, lost: false }))
+    }
+
+    fn turned_away(&self, rebuff: Rebuff) {
+        self.inner.turned_away(rebuff);
     }
 }
 
 struct WireSession {
     wire: Wire,
-    partner: Partner,
+    /// Whom it is with; `None` at the receiving end.
+    partner: Option<Partner>,
     inner: Box<dyn Session>,
     used: Instant,
     lost: bool,
@@ -266,9 +316,11 @@ impl WireSession {
 
     /// Does what is planned to be late, as if its session had lived on unseen.
     async fn later(&mut self, begun: &Begun) {
-        let Some((Act::Late, point)) = &begun.plan else { return };
+        let (Some((Act::Late, point)), Some(partner)) = (&begun.plan, &self.partner) else {
+            return;
+        };
         let (done, log, point) = (begun.done.clone(), begun.log.clone(), point.clone());
-        let mut session = self.wire.inner.connect(self.partner.clone()).await.unwrap();
+        let mut session = self.wire.inner.connect(partner.clone()).await.unwrap();
         tokio::spawn(async move {
             point.released().await;
             let path: Option<RemotePath> = done.path.parse().ok();
