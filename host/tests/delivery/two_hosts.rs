@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use ferryway_core::{Operation, Publish};
 use ferryway_host::journal::{Point as Step, record::Job};
 use ferryway_mocks::oracle::{Publishes, job_of};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{
     crash::Broken,
@@ -17,6 +17,9 @@ use crate::{
     points::{Kind, Snare},
     wire::{Act, Point, When, Wire},
 };
+
+/// Runs side by side. More would only keep each other waiting, and run into their time limits.
+static ROOM: Semaphore = Semaphore::const_new(8);
 
 /// The setups through which every death goes, by name.
 fn setups() -> Vec<(&'static str, Setup)> {
@@ -166,6 +169,7 @@ fn kinds(setup: &Setup, side: Side) -> Vec<Kind> {
 /// Plays a run with these deaths in their order: whether all of them came, what the oracle says,
 /// and the story.
 async fn play(setup: &Setup, deaths: &[Death]) -> (bool, Result<(), String>, String) {
+    let _room = ROOM.acquire().await.expect("it is never closed");
     let mut field = Field::new(setup);
     let struck = field.run(deaths).await;
     let result = if struck { field.judge().await } else { Ok(()) };
