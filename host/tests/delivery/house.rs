@@ -10,16 +10,18 @@ use std::{
 };
 
 use ferryway_core::{
-    Direction, async_trait,
+    Direction, Outcome, async_trait,
     reception::Listener,
     transport::{Capabilities, ConfigFault, Partner, Result, Session, Transport},
 };
 use ferryway_host::{
     config::{Config, Environment},
-    journal::{Hook, JournalStore, NodeName, Options, SqliteJournal},
+    journal::{
+        Hook, JournalError, JournalStore, NodeName, Options, SqliteJournal, record::HistoryQuery,
+    },
     loader::{Plugin, Plugins},
     notices::Notices,
-    reception::{self, OpenDoor},
+    reception::{self, OpenDoor, Register},
     recovery,
     scheduler::{Desk, End, Scheduler, Shared},
 };
@@ -43,6 +45,7 @@ pub struct House {
 /// A node that receives.
 pub struct Host {
     door: OpenDoor,
+    journal: Arc<dyn JournalStore>,
     desk: Desk,
     scheduler: JoinHandle<End>,
 }
@@ -131,25 +134,45 @@ impl House {
             version: "0".to_owned(),
             transport: Arc::new(wire),
         };
+        let (receiving, own) =
+            Register::take_up(&config, Arc::clone(&journal), Arc::clone(&notices), jobs);
         let shared = Arc::new(Shared {
             config: RwLock::new(Arc::new(config)),
             plugins: Arc::new(Plugins { loaded: vec![plugin], ..Plugins::default() }),
-            journal,
+            journal: Arc::clone(&journal),
             notices,
+            receiving,
             node: node.to_owned(),
             started_at: jiff::Timestamp::now(),
         });
+        shared.receiving.resume_exits().await.map_err(|error| error.to_string())?;
         let (scheduler, desk) =
-            Scheduler::new(Arc::clone(&shared), jobs).await.map_err(|error| error.to_string())?;
+            Scheduler::new(Arc::clone(&shared), own).await.map_err(|error| error.to_string())?;
         let scheduler = tokio::spawn(scheduler.run());
         let door = reception::open(&shared, &desk).await.map_err(|error| error.to_string())?;
         let door = door.expect("a door");
         self.port.store(door.address().port(), Ordering::SeqCst);
-        Ok(Host { door, desk, scheduler })
+        Ok(Host { door, journal, desk, scheduler })
     }
 }
 
 impl Host {
+    /// The job of each accepted job of the visitor is at its good end, and there is no other.
+    ///
+    /// # Errors
+    /// With what there is in place of that.
+    pub async fn check(&self, accepted: usize) -> std::result::Result<(), String> {
+        let told = |error: JournalError| error.to_string();
+        let moving = self.journal.in_flight().await.map_err(told)?;
+        let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
+        let ended = self.journal.history(query).await.map_err(told)?;
+        let good = ended.iter().filter(|job| job.status.outcome() == Some(Outcome::Completed));
+        match (moving.len(), ended.len(), good.count()) {
+            (0, all, good) if all == accepted && good == accepted => Ok(()),
+            _ => Err(format!("the receiving host has {moving:?} and {ended:?}")),
+        }
+    }
+
     /// The node is gone, without a word to anybody.
     pub async fn dies(self) {
         drop(self.door);

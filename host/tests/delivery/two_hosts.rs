@@ -350,6 +350,9 @@ impl Field {
             true => Ok(()),
             false => self.lab.check_by(&node, &self.accepted, self.publishes()).await,
         };
+        if let Some(receiver) = &self.receiver {
+            result = result.and(receiver.check(self.accepted.len()).await);
+        }
         for point in &self.late {
             point.release_late().await;
         }
