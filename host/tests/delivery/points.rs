@@ -49,6 +49,7 @@ pub struct Trap {
     kind: Kind,
     fault: Option<Fault>,
     snare: Snare,
+    effects: Arc<Effects>,
 }
 
 /// Where a node is to die in its journal, and its disk as it was there.
@@ -57,7 +58,6 @@ pub struct Snare {
     hook: Hook,
     struck: watch::Sender<bool>,
     image: Arc<Mutex<Option<TempDir>>>,
-    effects: Arc<Effects>,
 }
 
 impl Kind {
