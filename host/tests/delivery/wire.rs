@@ -11,14 +11,19 @@ use ferryway_core::{
     bytes::{Sink, Source},
     error::Reply,
     notice::{Notice, Standing},
-    reception::{Door, Listener, Listening, Rebuff, Reception, Visitor},
+    reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
     },
 };
 use tokio::sync::watch;
 
-use crate::gate::{Gate, Scribbler};
+pub use crate::log::{Done, Log};
+
+use crate::{
+    door::WireListener,
+    gate::{Gate, Scribbler},
+};
 
 /// What happens to an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,22 +88,6 @@ pub struct Wire {
     log: Log,
 }
 
-/// What all nodes did, in order.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<Done>>>);
-
-/// One operation that was performed.
-#[derive(Clone, Debug)]
-pub struct Done {
-    pub node: String,
-    pub number: usize,
-    pub operation: Operation,
-    pub path: String,
-    pub to: Option<String>,
-    pub ok: bool,
-    pub note: String,
-}
-
 #[derive(Default)]
 struct State {
     /// Every operation so far.
@@ -159,28 +148,6 @@ impl Point {
     }
 }
 
-impl Log {
-    /// The operations so far.
-    pub fn entries(&self) -> Vec<Done> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// All of it, for a failed test.
-    pub fn print(&self) -> String {
-        let lines = self.entries().into_iter().map(|done| {
-            let to = done.to.map(|to| format!(" -> {to}")).unwrap_or_default();
-            let result = if done.ok { "ok" } else { "failed" };
-            let Done { node, number, operation, path, note, .. } = done;
-            format!("  {node}#{number} {operation} {path}{to}: {result} {note}")
-        });
-        lines.collect::<Vec<_>>().join("\n")
-    }
-
-    fn push(&self, done: Done) {
-        self.0.lock().unwrap().push(done);
-    }
-}
-
 impl Wire {
     pub fn new(node: &str, inner: Arc<dyn Transport>, log: Log) -> Self {
         Self { node: node.to_owned(), inner, state: Arc::default(), log }
@@ -198,7 +165,14 @@ impl Wire {
         self.state.lock().unwrap().idle_limit = Some(limit);
     }
 
-    fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
+    /// A session of which every operation goes through this wire.
+    pub fn session(&self, partner: Option<Partner>, inner: Box<dyn Session>) -> Box<dyn Session> {
+        let (wire, used) = (self.clone(), Instant::now());
+        Box::new(WireSession { wire, partner, inner, used, lost: false })
+    }
+
+    /// Numbers an operation, and finds what is planned for it.
+    pub fn begin(&self, operation: Operation, path: &str, to: Option<String>) -> Begun {
         let mut state = self.state.lock().unwrap();
         state.begun.push(operation);
         let number = state.begun.len();
@@ -243,56 +217,12 @@ impl Transport for Wire {
         planned.before().await?;
         let result = self.inner.connect(partner.clone()).await;
         let inner = planned.after(result).await?;
-        let (wire, used, partner) = (self.clone(), Instant::now(), Some(partner));
-        Ok(Box::new(WireSession { wire, partner, inner, used, lost: false }))
+        Ok(self.session(Some(partner), inner))
     }
 
     fn listener(&self) -> Option<Arc<dyn Listener>> {
         let inner = self.inner.listener()?;
         Some(Arc::new(WireListener { wire: self.clone(), inner }))
-    }
-}
-
-/// The door of a receiving node: what it is asked for goes through the wire.
-struct WireListener {
-    wire: Wire,
-    inner: Arc<dyn Listener>,
-}
-
-struct WireReception {
-    wire: Wire,
-    inner: Arc<dyn Reception>,
-}
-
-#[async_trait]
-impl Listener for WireListener {
-    fn check_config(&self, settings: &toml::Table) -> Vec<ConfigFault> {
-        self.inner.check_config(settings)
-    }
-
-    async fn listen(
-        &self,
-        door: Door,
-        reception: Arc<dyn Reception>,
-    ) -> Result<Box<dyn Listening>> {
-        let reception = WireReception { wire: self.wire.clone(), inner: reception };
-        self.inner.listen(door, Arc::new(reception)).await
-    }
-}
-
-#[async_trait]
-impl Reception for WireReception {
-    async fn admit(&self, visitor: Visitor) -> Result<Box<dyn Session>> {
-        let mut planned = self.wire.begin(Operation::Connect, "", None);
-        planned.before().await?;
-        let result = self.inner.admit(visitor).await;
-        let inner = planned.after(result).await?;
-        let (wire, used) = (self.wire.clone(), Instant::now());
-        Ok(Box::new(WireSession { wire, partner: None, inner, used, lost: false }))
-    }
-
-    fn turned_away(&self, rebuff: Rebuff) {
-        self.inner.turned_away(rebuff);
     }
 }
 
@@ -339,7 +269,7 @@ impl WireSession {
 }
 
 /// An operation under way, and what is planned for it.
-struct Begun {
+pub struct Begun {
     done: Done,
     log: Log,
     plan: Option<(Act, Point)>,
@@ -347,7 +277,7 @@ struct Begun {
 
 impl Begun {
     /// What is planned before the operation.
-    async fn before(&mut self) -> Result<()> {
+    pub async fn before(&mut self) -> Result<()> {
         let Some((act, point)) = &self.plan else { return Ok(()) };
         match *act {
             Act::Fail | Act::Late => {
@@ -383,7 +313,7 @@ impl Begun {
     }
 
     /// What is planned after it.
-    async fn after<T>(self, result: Result<T>) -> Result<T> {
+    pub async fn after<T>(self, result: Result<T>) -> Result<T> {
         let ok = result.is_ok();
         let Some((act, point)) = &self.plan else {
             let note = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
