@@ -25,10 +25,12 @@ mod source;
 pub mod stream;
 pub(crate) mod told;
 mod verify;
+mod withdraw;
 
 pub use failure::{Failure, Verdict};
 pub use folders::Folders;
 pub use run::{Context, Moving, Run};
+pub use withdraw::withdraw;
 
 use ferryway_core::{
     Status,

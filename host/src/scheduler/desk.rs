@@ -163,6 +163,7 @@ impl Scheduler {
         let next = self.write(&job, event, note, command).await?;
         if command == Command::Cancel {
             self.note_leftovers(&job).await?;
+            self.withdraw(&next);
         }
         if next.status.in_flight() {
             if let Some(in_flight) = self.jobs.get_mut(&job.id) {

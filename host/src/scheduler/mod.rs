@@ -8,6 +8,7 @@ mod operations;
 mod orders;
 mod partners;
 pub mod queue;
+mod withdrawals;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -39,6 +40,7 @@ pub use operations::Desk;
 use orders::Order;
 use partners::Tidied;
 use queue::Queue;
+use withdrawals::Withdrawn;
 
 /// Orders that may wait for the scheduler.
 const ORDERS: usize = 1024;
@@ -77,6 +79,8 @@ pub struct Scheduler {
     tasks: JoinSet<Ended>,
     /// The job of each task that tries one.
     of_task: HashMap<tokio::task::Id, JobId>,
+    /// Partners on the way to hear that a job is withdrawn.
+    withdrawals: JoinSet<Withdrawn>,
     chores: JoinSet<Tidied>,
     /// Partners that were tidied since their last job.
     tidy: HashSet<PartnerName>,
@@ -153,6 +157,7 @@ impl Scheduler {
             jobs: HashMap::with_capacity(jobs.len()),
             tasks: JoinSet::new(),
             of_task: HashMap::new(),
+            withdrawals: JoinSet::new(),
             chores: JoinSet::new(),
             tidy: HashSet::new(),
             untidy: HashMap::new(),
@@ -205,6 +210,12 @@ impl Scheduler {
                     }
                 }
                 Some(_greeted) = self.greetings.join_next(), if !self.greetings.is_empty() => {}
+                Some(told) = self.withdrawals.join_next(), if !self.withdrawals.is_empty() => {
+                    match told {
+                        Ok(withdrawn) => self.withdrawn(withdrawn).await?,
+                        Err(error) => tracing::error!(%error, "a withdrawal broke"),
+                    }
+                }
                 Some(tidied) = self.chores.join_next(), if !self.chores.is_empty() => {
                     match tidied {
                         Ok(tidied) => self.tidied(tidied),
@@ -300,7 +311,11 @@ impl Scheduler {
         let then = attempt.map(|attempt| attempt.then).unwrap_or_default();
         match next {
             Next::Fatal(error) => return Err(error),
-            Next::Done => self.leave_out(&id),
+            Next::Done => {
+                let job = lock(&in_flight.job).clone();
+                self.leave_out(&id);
+                self.withdraw(&job);
+            }
             Next::Again(_) | Next::PartnerOut(_) if outlived => {
                 let partner = lock(&in_flight.job).spec.partner.clone();
                 if let Some(partner) = self.partners.get(&partner) {
@@ -310,8 +325,10 @@ impl Scheduler {
             }
             Next::Again(due) => self.queue.put_back(&id, Some(due)),
             Next::Suspended => {
+                let job = lock(&in_flight.job).clone();
                 self.queue.put_back(&id, None);
                 self.tell_waiters(&id);
+                self.withdraw(&job);
             }
             Next::Parked => self.queue.put_back(&id, Some(Timestamp::now())),
             Next::PartnerOut(delay) => {
