@@ -193,7 +193,7 @@ async fn serve(
         plugins: Arc::new(plugins),
         journal: store,
         notices: Arc::clone(notices),
-        receiving,
+        receiving: Arc::clone(&receiving),
         node,
         started_at,
     });
@@ -217,6 +217,9 @@ async fn serve(
     pruner.abort();
     if result.is_ok() {
         desk.close().await;
+        if timeout(limits.stop_timeout, receiving.exits_ended()).await.is_err() {
+            tracing::warn!("an exit of a received job did not end in time");
+        }
         stop_control.send_replace(true);
         if timeout(server::GRACE, control).await.is_err() {
             tracing::warn!("the control API did not end in time");

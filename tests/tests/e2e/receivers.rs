@@ -247,8 +247,10 @@ fn a_host_behind_an_ftp_server_is_told_of_what_comes() {
 
     peers.day.nodes[0].kill();
     let content = Content::new(206, MIB);
-    content.write_to(&night.path().join("out/a.bin")).unwrap();
-    let submitted = peers.night.nodes[0].ftprel_json(&["submit", "FTP01", "a.bin"]).unwrap();
+    let source = night.path().join("out/a.bin");
+    content.write_to(&source).unwrap();
+    let submit = ["submit", "FTP01", source.to_str().unwrap()];
+    let submitted = peers.night.nodes[0].ftprel_json(&submit).unwrap();
     let job: JobId = submitted["jobs"][0]["id"].as_str().unwrap().parse().unwrap();
     peers.night.await_line("0312W", &["DAY"]);
     assert!(!root.join("a.bin").exists(), "nothing goes before its announcement");

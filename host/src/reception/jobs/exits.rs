@@ -16,7 +16,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Register {
-    /// Puts the start of an exit on record, after `events`, and lets it run. Durable on `Ok`.
+    /// Puts the start of an exit on record, after `events` and with the reason for them, and lets
+    /// it run. Durable on `Ok`.
     ///
     /// # Errors
     /// When too many run already, or the journal fails.
@@ -24,7 +25,7 @@ impl Register {
         self: &Arc<Self>,
         turn: &Turn<'_>,
         receiver: &Arc<Receiver>,
-        (events, when): (&[Event], When),
+        (events, when, why): (&[Event], When, Option<String>),
         change: impl FnOnce(&mut JobState),
     ) -> Result<(), Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned();
@@ -35,7 +36,9 @@ impl Register {
             when.begin(state);
             state.last_error = None;
         };
-        turn.record(events, Some(format!("the {when}-exit starts")), change).await?;
+        let starts =
+            format!("{}the {when}-exit starts", why.map(|why| why + "; ").unwrap_or_default());
+        turn.record(events, Some(starts), change).await?;
         receiver.set_busy(true);
         let (register, receiver) = (Arc::clone(self), Arc::clone(receiver));
         tokio::spawn(async move {
@@ -53,6 +56,13 @@ impl Register {
         let _in_time = timeout(PATIENCE, receiver.not_busy()).await;
     }
 
+    /// Waits until no exit runs.
+    pub async fn exits_ended(&self) {
+        let all = u32::try_from(self.places_in_all).unwrap_or(u32::MAX);
+        // Nobody closes the places.
+        drop(self.places.acquire_many(all).await);
+    }
+
     /// Goes on with the jobs whose post-exit a former owner had started.
     ///
     /// # Errors
@@ -66,7 +76,7 @@ impl Register {
             match receiver.look(after_takeover) {
                 Onward::Ask | Onward::Failed => {}
                 Onward::Rerun => {
-                    let what: (&[Event], _) = (&[Event::RerunExit], When::Post);
+                    let what: (&[Event], _, _) = (&[Event::RerunExit], When::Post, None);
                     if let Err(refusal) = self.start_exit(&turn, &receiver, what, |_| {}).await {
                         tracing::warn!(?refusal, job = %receiver.id(), "an exit is not run again");
                     }

@@ -37,6 +37,7 @@ pub struct Register {
     runner: Runner,
     /// Places for exits that run at once.
     places: Arc<Semaphore>,
+    places_in_all: usize,
     index: Mutex<Index>,
 }
 
@@ -71,8 +72,10 @@ impl Register {
             journal.epoch(),
             Arc::clone(&notices),
         );
-        let places = Arc::new(Semaphore::new(config.limits.jobs));
-        (Arc::new(Self { journal, notices, runner, places, index: Mutex::new(index) }), own)
+        let places_in_all = config.limits.jobs;
+        let places = Arc::new(Semaphore::new(places_in_all));
+        let index = Mutex::new(index);
+        (Arc::new(Self { journal, notices, runner, places, places_in_all, index }), own)
     }
 
     /// All of them, in no order.

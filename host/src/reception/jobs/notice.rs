@@ -123,7 +123,7 @@ impl Register {
         if !receiver.is_busy() && receiver.look(needs_pre_exit) {
             let mut events = back_to_announced(status).to_vec();
             events.push(Event::Prepare);
-            self.start_exit(&turn, &receiver, (&events, When::Pre), |_| {}).await?;
+            self.start_exit(&turn, &receiver, (&events, When::Pre, None), |_| {}).await?;
         } else if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
             turn.record(up_to_waiting(status), again, |state| state.last_error = None).await?;
         }
@@ -162,7 +162,8 @@ impl Register {
         let exit = receiver.look(|job| When::Post.exit(&job.spec).is_some());
         if exit && receiver.look(|job| job.state.post_exit.end.is_none()) {
             events.push(Event::StartExit);
-            self.start_exit(&turn, receiver, (&events, When::Post), change).await?;
+            let what = (&*events, When::Post, Some(note.to_owned()));
+            self.start_exit(&turn, receiver, what, change).await?;
             drop(self.enter(Arc::clone(receiver)));
             return Ok(());
         }

@@ -46,7 +46,8 @@ impl Register {
             return Err(conflict(format!("the exit of job {} runs now", receiver.id())));
         }
         if (command, status) == (Command::Restart { force: false }, Status::ReceiverPostExit) {
-            let what: (&[Event], _) = (&[Event::Restart], When::Post);
+            let what: (&[Event], _, _) =
+                (&[Event::Restart], When::Post, Some("restarted by an operator".to_owned()));
             let started = self.start_exit(&turn, receiver, what, |_| {}).await;
             started.map_err(|refusal| unavailable(refusal.into_error(Operation::Tell)))?;
             self.notices.ordered(&receiver.job(), command);
