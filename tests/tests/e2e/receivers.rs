@@ -15,14 +15,14 @@ use ferryway_mocks::ftp_server::FtpServer;
 use ferryway_tests::{
     content::Content,
     host::{Install, Node},
-    peers::{Peers, Setup, Side},
+    peers::{Peers, SECRET, Setup, Side},
     scene::{JOB_LIMIT, MIB, MIDDLE, SIZE, client, largest},
     wait::{LIMIT, wait_until},
 };
 use tokio::runtime::Runtime;
 
-const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1 };
-const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1 };
+const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: SECRET };
+const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: SECRET };
 const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
 
 fn recorded(install: &Install, job: &JobId) -> Job {
