@@ -274,6 +274,11 @@ pub(super) static PARTNER: Section = Section {
             "Jobs that may move to and from the partner at once, if `sessions` allows as many.",
         ),
         key(
+            "bytes_per_second",
+            integer(0, i64::MAX, 0),
+            "Bytes a second that may go to and come from the partner, over all of its sessions and both directions, whatever the transport; at least 65536. Counted are the files' own bytes. 0: no limit.",
+        ),
+        key(
             "source_address",
             Kind::Word { words: SourceChoice::WORDS, default: Some("virtual") },
             "Where the connections to the partner leave from, control and data alike: `virtual`, the address that `tools/master/SrcAdr.dat` or `[instance] source_address` names, if one does; `fixed`, the machine's own, as the system chooses.",

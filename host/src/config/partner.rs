@@ -1,6 +1,6 @@
 //! A partner of the configuration.
 
-use std::{str::FromStr, time::Duration};
+use std::{num::NonZeroU64, str::FromStr, time::Duration};
 
 use ferryway_core::{PartnerName, RemotePath, id::InvalidName};
 
@@ -45,6 +45,8 @@ pub struct PartnerConfig {
     pub sessions: usize,
     /// How many jobs may move at once, at least 1.
     pub jobs: usize,
+    /// How many bytes a second may move, over all of its sessions and both directions.
+    pub bytes_per_second: Option<NonZeroU64>,
     /// Where its connections leave from.
     pub source_address: SourceChoice,
     /// Where partial files lie.
@@ -144,6 +146,7 @@ impl PartnerConfig {
         let transport = reader.text("transport");
         let sessions = count(reader.integer("sessions"));
         let jobs = count(reader.integer("jobs"));
+        let bytes_per_second = bytes_per_second(&mut reader);
         let source_address = reader.word("source_address", SourceChoice::from_word);
         let staging = reader.word("staging", Staging::from_word);
         let staging_folder = reader
@@ -164,6 +167,7 @@ impl PartnerConfig {
             transport,
             sessions,
             jobs,
+            bytes_per_second,
             source_address: source_address?,
             staging: staging?,
             staging_folder: staging_folder?,
@@ -173,6 +177,19 @@ impl PartnerConfig {
             retry,
         })
     }
+}
+
+/// A slower line than this would look like a silent one to partners.
+const LEAST_BYTES_PER_SECOND: u64 = 64 * 1024;
+
+fn bytes_per_second(reader: &mut Reader<'_>) -> Option<NonZeroU64> {
+    let rate = reader.integer("bytes_per_second").unsigned_abs();
+    if (1..LEAST_BYTES_PER_SECOND).contains(&rate) {
+        let message = format!("{rate} is below the least limit, {LEAST_BYTES_PER_SECOND}");
+        let hint = "write 0 for no limit".to_owned();
+        reader.fault(reader.offset(), "bytes_per_second", message, Some(hint));
+    }
+    NonZeroU64::new(rate)
 }
 
 fn staging_folder(text: &str) -> Result<RemotePath, String> {

@@ -1,6 +1,7 @@
 //! A partner as the running host knows it: its sessions, its staging folders, its habits.
 
 mod late_close;
+pub mod pace;
 pub mod pool;
 mod rename_over;
 pub mod source_address;

@@ -15,7 +15,7 @@ use crate::{
     },
     locks::lock,
     notices::Notices,
-    partner::{PartnerState, backoff, pool::Pool, staging::locations},
+    partner::{PartnerState, backoff, pace::paced, pool::Pool, staging::locations},
 };
 
 /// How the tidying of a partner ended.
@@ -58,6 +58,7 @@ impl Scheduler {
                 continue;
             };
             let (source, sources) = (partner.source_address, Arc::clone(&self.sources));
+            let transport = paced(transport, partner.bytes_per_second);
             let pool = Pool::new(transport, connection, source, sources, partner.sessions);
             let open = PartnerState::open(
                 name.clone(),
