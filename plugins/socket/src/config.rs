@@ -19,6 +19,8 @@ pub(crate) struct PartnerSettings {
     pub(crate) connect_limit: Duration,
     /// For every reply, and for the next byte.
     pub(crate) limit: Duration,
+    /// Whether files move compressed, if the partner can.
+    pub(crate) packs: bool,
 }
 
 /// What a door needs to know about itself.
@@ -63,13 +65,20 @@ impl fmt::Display for PartnerSettings {
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
+enum Compress {
+    None,
+    Zstd,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Word {
     Tls,
     Secret,
     Plain,
 }
 
-const PARTNER_KEYS: [&str; 10] = [
+const PARTNER_KEYS: [&str; 11] = [
     "host",
     "port",
     "security",
@@ -78,6 +87,7 @@ const PARTNER_KEYS: [&str; 10] = [
     "ca",
     "server_name",
     "secret",
+    "compress",
     "timeout_s",
     "connect_timeout_s",
 ];
@@ -104,6 +114,7 @@ impl PartnerSettings {
         if matches!(security, Some(Security::Secret(_) | Security::Plain)) {
             keys.refuse_without("server_name", "tls");
         }
+        let packs = keys.optional("compress") == Some(Compress::Zstd);
         let connect_limit = keys.seconds("connect_timeout_s", 10);
         let limit = keys.seconds("timeout_s", 30);
         match (host, port, security) {
@@ -114,6 +125,7 @@ impl PartnerSettings {
                 security,
                 connect_limit,
                 limit,
+                packs,
             }),
             _ => Err(keys.faults),
         }

@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | 4 | length | of the payload, big-endian; bounded by the kind |
 //! | 4 | stream | which session the frame belongs to, big-endian; 0 is the connection itself |
-//! | 1 | kind | 0: a [`Message`] in postcard's encoding; 1: bytes of a file |
-//! | 16 | tag | keyed BLAKE3 of the frame's number, the three fields above, and the payload |
+//! | 1 | kind | 0: a [`Message`] in postcard's encoding; 1: bytes of a file; 2: the same in zstd's |
+//! | 16 | tag | keyed BLAKE3 of the frame's number, the three fields above, and the payload; zeros where the channel proves each byte itself |
 //!
 //! The number counts the frames of one direction from 0, so that a frame that was changed, lost,
 //! repeated or put elsewhere breaks the connection before a byte of it is used.
@@ -55,6 +55,8 @@ pub(crate) enum Body {
     Message(Message),
     /// Bytes of a file, or of a list of names.
     Data(Vec<u8>),
+    /// The same, compressed; as data they have no more than [`CHUNK_BYTES`] either.
+    Packed(Vec<u8>),
 }
 
 /// What the ends say to each other. The visitor opens streams and asks, one request at a time on
@@ -88,7 +90,7 @@ pub(crate) enum Message {
     Done(Answer),
     /// Host: it was not, or not wholly.
     Refused(Refusal),
-    /// Host: the request takes its time, and is being worked on.
+    /// Either: what is under way takes its time, and is being worked on.
     Working,
     /// Either: the stream is over.
     Close,
@@ -103,8 +105,8 @@ pub(crate) enum Request {
     Stat { path: String },
     /// Name what is in a folder. The names come as data, each ended by NUL.
     List { folder: Option<String> },
-    /// Send a file from an offset on, as data.
-    Fetch { path: String, offset: u64 },
+    /// Send a file from an offset on, as data; compressed where that helps, if that is wanted.
+    Fetch { path: String, offset: u64, packed: bool },
     /// Take a file; data follows, up to `End` or `Abort`.
     Store { path: String, offset: u64, length: u64 },
     /// Rename.
@@ -151,6 +153,8 @@ pub(crate) struct Offer {
     pub(crate) checksums: Vec<Algorithm>,
     /// It can be told about jobs.
     pub(crate) notices: bool,
+    /// It takes and gives compressed data.
+    pub(crate) packs: bool,
 }
 
 /// Why a request was not carried out.
@@ -205,6 +209,9 @@ pub(crate) enum Malformed {
     /// The tag is wrong: the bytes changed on the way, or come from somebody else.
     #[error("frame {0} was changed on the way, or does not belong here")]
     Tag(u64),
+    /// The payload is not compressed data, or stands for too much.
+    #[error("a compressed frame cannot be read, or stands for more than a frame may carry")]
+    Packed,
     /// The payload is no message.
     #[error("a frame holds no message")]
     Message,
@@ -227,13 +234,14 @@ pub(crate) struct Head {
 enum Kind {
     Message,
     Data,
+    Packed,
 }
 
 impl Kind {
     const fn limit(self) -> usize {
         match self {
             Self::Message => MESSAGE_BYTES,
-            Self::Data => CHUNK_BYTES,
+            Self::Data | Self::Packed => CHUNK_BYTES,
         }
     }
 }
@@ -248,6 +256,7 @@ impl Head {
         let kind = match kind {
             0 => Kind::Message,
             1 => Kind::Data,
+            2 => Kind::Packed,
             other => return Err(Malformed::Kind(other)),
         };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -263,19 +272,30 @@ impl Head {
     pub(crate) fn length(&self) -> usize {
         self.length
     }
+
+    /// Whether that is of a file.
+    pub(crate) fn is_data(&self) -> bool {
+        self.kind != Kind::Message
+    }
 }
 
 /// Tags the frames of one direction, or checks their tags, in their order.
 #[derive(Clone)]
 pub(crate) struct Seal {
-    key: [u8; 32],
+    /// `None` where the channel itself proves each byte and its place.
+    key: Option<[u8; 32]>,
     number: u64,
 }
 
 impl Seal {
     /// The seal of a direction's first frame.
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key, number: 0 }
+        Self { key: Some(key), number: 0 }
+    }
+
+    /// No seal: for a channel that proves each byte and its place, as TLS does.
+    pub(crate) fn of_channel() -> Self {
+        Self { key: None, number: 0 }
     }
 
     /// A frame as bytes: head and payload.
@@ -288,6 +308,7 @@ impl Seal {
     ) -> Result<([u8; HEAD_BYTES], Vec<u8>), Malformed> {
         let (kind, payload) = match frame.body {
             Body::Data(bytes) => (Kind::Data, bytes),
+            Body::Packed(bytes) => (Kind::Packed, bytes),
             Body::Message(message) => {
                 let encoded = postcard::to_extend(&message, Vec::new());
                 (Kind::Message, encoded.map_err(|_| Malformed::Message)?)
@@ -321,6 +342,7 @@ impl Seal {
         self.number += 1;
         let body = match head.kind {
             Kind::Data => Body::Data(payload),
+            Kind::Packed => Body::Packed(payload),
             Kind::Message => match postcard::take_from_bytes(&payload) {
                 Ok((message, [])) => Body::Message(message),
                 _ => return Err(Malformed::Message),
@@ -330,7 +352,8 @@ impl Seal {
     }
 
     fn tag(&self, fields: &[u8; FIELDS_BYTES], payload: &[u8]) -> [u8; TAG_BYTES] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let Some(key) = &self.key else { return [0; TAG_BYTES] };
+        let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(&self.number.to_be_bytes()).update(fields).update(payload);
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(&hasher.finalize().as_bytes()[..TAG_BYTES]);

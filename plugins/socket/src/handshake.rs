@@ -10,7 +10,9 @@
 //!
 //! A proof is keyed BLAKE3 over both greetings, so both nonces and every parameter are in it.
 //! The keys that tag the frames come from the greetings as well, with `secret` from the secret
-//! too: whoever changes a greeting on the way breaks the first frame.
+//! too: whoever changes a greeting on the way breaks the first frame. With `tls` frames have no tag:
+//! each byte is proved by the record that carries it, and the version and security of both ends
+//! change nothing else.
 
 use std::time::Duration;
 
@@ -84,7 +86,7 @@ pub(crate) async fn visit(
     match security {
         Security::Tls(identity) => {
             let stream = identity.connect(server_name, stream).await?;
-            Ok(ready(stream, keys.to_visitor, keys.to_host, &theirs, Proved::nothing()))
+            Ok(ready(stream, Seals::of_channel(), &theirs, Proved::nothing()))
         }
         Security::Secret(_) => {
             stream.write_all(keys.visitors_proof.as_bytes()).await?;
@@ -95,11 +97,9 @@ pub(crate) async fn visit(
             if proof != keys.hosts_proof {
                 return Err(Failure::Proof("the partner does not know the secret".to_owned()));
             }
-            Ok(ready(stream, keys.to_visitor, keys.to_host, &theirs, Proved::nothing()))
+            Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing()))
         }
-        Security::Plain => {
-            Ok(ready(stream, keys.to_visitor, keys.to_host, &theirs, Proved::nothing()))
-        }
+        Security::Plain => Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing())),
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn receive(
         Security::Tls(identity) => {
             let stream = identity.accept(stream).await?;
             let proved = Proved::by(&stream);
-            Ok(ready(stream, keys.to_host, keys.to_visitor, &theirs, proved))
+            Ok(ready(stream, Seals::of_channel(), &theirs, proved))
         }
         Security::Secret(_) => {
             if read_proof(&mut stream).await? != keys.visitors_proof {
@@ -138,18 +138,15 @@ pub(crate) async fn receive(
                 return Err(Failure::Proof("the visitor does not know the secret".to_owned()));
             }
             stream.write_all(keys.hosts_proof.as_bytes()).await?;
-            Ok(ready(stream, keys.to_host, keys.to_visitor, &theirs, Proved::nothing()))
+            Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing()))
         }
-        Security::Plain => {
-            Ok(ready(stream, keys.to_host, keys.to_visitor, &theirs, Proved::nothing()))
-        }
+        Security::Plain => Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing())),
     }
 }
 
 fn ready(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
-    incoming: [u8; 32],
-    outgoing: [u8; 32],
+    seals: Seals,
     theirs: &Greeting,
     proved: Proved,
 ) -> Ready {
@@ -157,10 +154,23 @@ fn ready(
     Ready {
         reader: Box::new(reader),
         writer: Box::new(writer),
-        incoming: Seal::new(incoming),
-        outgoing: Seal::new(outgoing),
+        incoming: seals.incoming,
+        outgoing: seals.outgoing,
         their_silence: theirs.silence(),
         proved,
+    }
+}
+
+/// The seals of both directions, as one end uses them.
+struct Seals {
+    incoming: Seal,
+    outgoing: Seal,
+}
+
+impl Seals {
+    /// For a channel whose records prove each byte and its place: tags would prove it twice.
+    fn of_channel() -> Self {
+        Self { incoming: Seal::of_channel(), outgoing: Seal::of_channel() }
     }
 }
 
@@ -237,6 +247,14 @@ impl Keys {
             visitors_proof: derive("proof of the visitor"),
             hosts_proof: derive("proof of the host"),
         }
+    }
+
+    fn of_visitor(&self) -> Seals {
+        Seals { incoming: Seal::new(self.to_visitor), outgoing: Seal::new(self.to_host) }
+    }
+
+    fn of_host(&self) -> Seals {
+        Seals { incoming: Seal::new(self.to_host), outgoing: Seal::new(self.to_visitor) }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! The visitor's end is [`Socket`], with a `session` for each conversation; the host's end is
 //! the `door`, with a `relay` for each session of a visitor. Between them are `frame` (the wire
-//! format), `handshake`, `link` (a connection at work) and `stream` (a session's part of it).
+//! format), `squeeze` (compression), `handshake`, `link` (a connection at work) and `stream` (a
+//! session's part of it).
 //! `docs/socket.md` describes the settings and the protocol.
 //!
 //! A partner that refuses an old epoch gives an error of kind `Fenced` and class `Permanent`:
@@ -19,6 +20,7 @@ mod handshake;
 mod link;
 mod relay;
 mod session;
+mod squeeze;
 mod stream;
 mod tls;
 
@@ -63,11 +65,11 @@ impl Transport for Socket {
             .map_err(|faults| unusable(Operation::Connect, &faults))?;
         let connect = async {
             let link = self.connections.link(&partner, &settings).await?;
-            match SocketSession::open(&link, &partner.ours).await {
+            match SocketSession::open(&link, &partner.ours, settings.packs).await {
                 // The connection broke since it was last used: once more, on a fresh one.
                 Err(failure) if failure.closes_session() && link.is_broken() => {
                     let link = self.connections.link(&partner, &settings).await?;
-                    SocketSession::open(&link, &partner.ours).await
+                    SocketSession::open(&link, &partner.ours, settings.packs).await
                 }
                 opened => opened,
             }

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     runtime: Handle,
     streams: Mutex<Streams>,
     broken: watch::Sender<Option<Failure>>,
+    /// Bytes of files that the line has carried, both ways.
+    carried: AtomicU64,
     /// How long the other end may be silent.
     pub(crate) limit: Duration,
     /// After how long without a word we give a sign of life: soon enough for both ends.
@@ -161,6 +166,7 @@ impl Link {
             runtime: Handle::current(),
             streams: Mutex::default(),
             broken: watch::Sender::new(None),
+            carried: AtomicU64::new(0),
             limit,
             pause: limit.min(their_silence) / 3,
             accepts,
@@ -248,6 +254,11 @@ impl Shared {
         self.broken.borrow().clone()
     }
 
+    /// Bytes of files that the line has carried so far.
+    pub(crate) fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
+    }
+
     async fn over_with(&self) -> Failure {
         let mut broken = self.broken.subscribe();
         match broken.wait_for(Option::is_some).await {
@@ -289,27 +300,34 @@ impl Shared {
         seal: &mut Seal,
     ) -> Result<Frame, Failure> {
         let mut head = [0; HEAD_BYTES];
-        self.read_full(reader, &mut head).await?;
+        let mut filled = 0;
+        while filled < HEAD_BYTES {
+            filled += self.in_time(reader.read(&mut head[filled..])).await?;
+        }
         let head = Head::parse(&head)?;
-        let mut payload = vec![0; head.length()];
-        self.read_full(reader, &mut payload).await?;
+        let mut payload = Vec::with_capacity(head.length());
+        while payload.len() < head.length() {
+            // What is beyond belongs to the next frame; what is below is not made zero first.
+            let left = (head.length() - payload.len()) as u64;
+            let mut rest = (&mut *reader).take(left);
+            let read = self.in_time(rest.read_buf(&mut payload)).await?;
+            if head.is_data() {
+                self.carried.fetch_add(read as u64, Ordering::Relaxed);
+            }
+        }
         Ok(seal.decode(&head, payload)?)
     }
 
-    /// Fills `bytes`. The clock starts anew with each byte: a slow line is no silent one.
-    async fn read_full(
+    /// One read. The clock starts anew with each: a slow line is no silent one.
+    async fn in_time(
         &self,
-        reader: &mut (dyn AsyncRead + Send + Unpin),
-        mut bytes: &mut [u8],
-    ) -> Result<(), Failure> {
-        while !bytes.is_empty() {
-            let read = timeout(self.limit, reader.read(bytes)).await;
-            match read.map_err(|_| Failure::Silent("on the connection"))?? {
-                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                read => bytes = &mut bytes[read..],
-            }
+        read: impl Future<Output = io::Result<usize>>,
+    ) -> Result<usize, Failure> {
+        let read = timeout(self.limit, read).await;
+        match read.map_err(|_| Failure::Silent("on the connection"))?? {
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            read => Ok(read),
         }
-        Ok(())
     }
 
     /// Gives a frame to its stream. Never waits: a stream without room was sent more than it
@@ -328,7 +346,7 @@ impl Shared {
             return Ok(());
         }
         if let Some(inbound) = streams.open.get(&stream) {
-            if matches!(body, Body::Data(_)) && !inbound.takes_data {
+            if matches!(body, Body::Data(_) | Body::Packed(_)) && !inbound.takes_data {
                 return Err(Failure::Garbage("data on a stream that is not open yet".to_owned()));
             }
             return match inbound.sender.try_send(body) {
@@ -388,6 +406,7 @@ impl Writer {
 
     async fn write(&mut self, frame: Frame, flush: bool, shared: &Shared) -> Result<(), Failure> {
         let stream = frame.stream;
+        let is_data = matches!(frame.body, Body::Data(_) | Body::Packed(_));
         let (head, payload) = match self.seal.encode(frame) {
             Ok(encoded) => encoded,
             Err(unspeakable) => {
@@ -399,8 +418,9 @@ impl Writer {
         };
         // A head alone would be a packet, and a call to the system, of its own.
         let start = payload.len().min(SMALL_BYTES);
-        self.write_full(&[&head[..], &payload[..start]].concat()).await?;
-        self.write_full(&payload[start..]).await?;
+        let carried = is_data.then_some(&shared.carried);
+        self.write_full(&[&head[..], &payload[..start]].concat(), carried).await?;
+        self.write_full(&payload[start..], carried).await?;
         if flush {
             let flushed = timeout(self.limit, self.to.flush()).await;
             flushed.map_err(|_| Failure::Silent("while it was written to"))??;
@@ -408,13 +428,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes all. The clock starts anew with each byte, as with reading.
-    async fn write_full(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes all, and counts it where that is wanted. The clock starts anew with each byte, as
+    /// with reading.
+    async fn write_full(
+        &mut self,
+        mut bytes: &[u8],
+        carried: Option<&AtomicU64>,
+    ) -> Result<(), Failure> {
         while !bytes.is_empty() {
             let written = timeout(self.limit, self.to.write(bytes)).await;
             match written.map_err(|_| Failure::Silent("while it was written to"))?? {
                 0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                written => bytes = &bytes[written..],
+                written => {
+                    bytes = &bytes[written..];
+                    if let Some(carried) = carried {
+                        carried.fetch_add(written as u64, Ordering::Relaxed);
+                    }
+                }
             }
         }
         Ok(())

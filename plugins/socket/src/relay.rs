@@ -10,21 +10,16 @@ use ferryway_core::{
     reception::{Introduction, Reception, Visitor},
     transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use tokio::sync::mpsc;
 
 use crate::{
     failure::Failure,
     frame::{Again, Answer, Body, CHUNK_BYTES, Ground, Message, Offer, Refusal, Request},
     link::Opening,
+    squeeze::Packer,
     stream::Stream,
     tls::Proved,
 };
-
-/// How long the host may work on one request, such as the hash of a huge file.
-const WORK: Duration = Duration::from_secs(60 * 60);
 
 /// Pieces on their way between the connection and the host's thread, besides the window.
 const IN_HAND: usize = 2;
@@ -44,7 +39,7 @@ pub(crate) async fn serve(
         Err(refusal) => Err(refusal),
         Ok(introduction) => {
             let admit = reception.admit(Visitor { introduction, address });
-            attended(&mut stream, admit).await?.map_err(|error| Refusal::of(&error))
+            stream.attended(admit).await?.map_err(|error| Refusal::of(&error))
         }
     };
     let mut session = match admitted {
@@ -105,6 +100,7 @@ fn offer(session: &dyn Session) -> Offer {
         replaces: capabilities.rename == Rename::Replaces,
         checksums: capabilities.checksums,
         notices: capabilities.notices,
+        packs: true,
     }
 }
 
@@ -127,16 +123,16 @@ async fn carry_out(
     };
     match request {
         Checked::Store(path, offset, length) => store(stream, session, path, offset, length).await,
-        Checked::Fetch(path, offset) => fetch(stream, session, path, offset).await,
+        Checked::Fetch(path, offset, packed) => fetch(stream, session, path, offset, packed).await,
         Checked::List(folder) => list(stream, session, folder).await,
-        Checked::Brief(brief) => Ok(Some(reply(attended(stream, brief.ask(session)).await?))),
+        Checked::Brief(brief) => Ok(Some(reply(stream.attended(brief.ask(session)).await?))),
     }
 }
 
 /// A request whose paths are paths.
 enum Checked {
     Store(RemotePath, u64, u64),
-    Fetch(RemotePath, u64),
+    Fetch(RemotePath, u64, bool),
     List(Option<RemotePath>),
     Brief(Brief),
 }
@@ -170,7 +166,9 @@ impl Checked {
         };
         Ok(match request {
             Request::Store { path: to, offset, length } => Self::Store(path(to)?, offset, length),
-            Request::Fetch { path: from, offset } => Self::Fetch(path(from)?, offset),
+            Request::Fetch { path: from, offset, packed } => {
+                Self::Fetch(path(from)?, offset, packed)
+            }
             Request::List { folder } => Self::List(folder.map(path).transpose()?),
             Request::Stat { path: of } => Self::Brief(Brief::Stat(path(of)?)),
             Request::Rename { from, to } => Self::Brief(Brief::Rename(path(from)?, path(to)?)),
@@ -212,31 +210,6 @@ impl Brief {
     }
 }
 
-/// Waits for the host's work and says meanwhile that it goes on. A visitor that goes away or
-/// speaks out of turn ends it.
-async fn attended<T>(
-    stream: &mut Stream,
-    work: impl Future<Output = T>,
-) -> std::result::Result<T, Failure> {
-    tokio::pin!(work);
-    let (pause, late) = (stream.pause(), Instant::now() + WORK);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return Ok(done),
-            () = tokio::time::sleep_until(late) => {
-                return Err(Failure::Silent("at the host's own disk"));
-            }
-            () = tokio::time::sleep(pause) => stream.say(Message::Working).await?,
-            word = stream.wait() => match word? {
-                // Room that was granted for data that is all sent.
-                Body::Message(Message::Credit { .. }) => {}
-                other => return Err(Failure::out_of_place(&other)),
-            },
-        }
-    }
-}
-
 /// A file comes in: the connection feeds a queue, the host's thread empties it.
 async fn store(
     stream: &mut Stream,
@@ -269,7 +242,7 @@ async fn store(
             return Ok(None);
         }
     }
-    let stored = attended(stream, &mut store).await?;
+    let stored = stream.attended(&mut store).await?;
     Ok(Some(reply(stored.map(Answer::Bytes))))
 }
 
@@ -292,15 +265,16 @@ async fn feed(
                 bytes += data.len() as u64;
                 // Nothing more is wanted of a file that was refused: what was granted before
                 // is swallowed, and room granted now would be late words of the next transfer.
-                if pieces.send(Piece::Bytes(data)).await.is_ok() {
+                if stream.busy(pieces.send(Piece::Bytes(data))).await?.is_ok() {
                     stream.grant().await?;
                 }
             }
             Body::Message(Message::End { bytes: told }) if told == bytes => {
-                let _swallowed = pieces.send(Piece::End).await;
+                let _swallowed = stream.busy(pieces.send(Piece::End)).await?;
                 return Ok(());
             }
             Body::Message(Message::Abort) => return Ok(()),
+            Body::Message(Message::Working) => {}
             other => return Err(Failure::out_of_place(&other)),
         }
     }
@@ -312,9 +286,11 @@ async fn fetch(
     session: &mut dyn Session,
     path: RemotePath,
     offset: u64,
+    packed: bool,
 ) -> std::result::Result<Reply, Failure> {
     let (pieces, outflow) = mpsc::channel(IN_HAND);
-    let sink = Sink::new(Outflow(pieces));
+    let packer = if packed { Some(Packer::new()?) } else { None };
+    let sink = Sink::new(Outflow { pieces, packer });
     let fetch = session.fetch(Download { path, offset, sink, meter: Meter::new() });
     let (fetched, poured) = tokio::join!(fetch, pour(stream, outflow));
     poured?;
@@ -327,7 +303,7 @@ async fn list(
     session: &mut dyn Session,
     folder: Option<RemotePath>,
 ) -> std::result::Result<Reply, Failure> {
-    let names = match attended(stream, session.list(folder)).await? {
+    let names = match stream.attended(session.list(folder)).await? {
         Ok(names) => names,
         Err(error) => return Ok(Some(reply(Err(error)))),
     };
@@ -336,7 +312,7 @@ async fn list(
     let (pieces, outflow) = mpsc::channel(IN_HAND);
     let fill = async {
         for piece in bytes.chunks(CHUNK_BYTES) {
-            if pieces.send(piece.to_vec()).await.is_err() {
+            if pieces.send(Body::Data(piece.to_vec())).await.is_err() {
                 break;
             }
         }
@@ -350,10 +326,10 @@ async fn list(
 /// Sends what is in the queue, until it ends or the visitor breaks off.
 async fn pour(
     stream: &mut Stream,
-    mut pieces: mpsc::Receiver<Vec<u8>>,
+    mut pieces: mpsc::Receiver<Body>,
 ) -> std::result::Result<(), Failure> {
     stream.begin_transfer();
-    while let Some(piece) = pieces.recv().await {
+    while let Some(piece) = stream.busy(pieces.recv()).await? {
         match stream.send(piece).await? {
             None => {}
             // The host's thread meets the end of the queue, and its answer says so.
@@ -391,13 +367,20 @@ impl ByteSource for Inflow {
 }
 
 /// The host's sink of a file that goes out. Blocks on the host's thread.
-struct Outflow(mpsc::Sender<Vec<u8>>);
+struct Outflow {
+    pieces: mpsc::Sender<Body>,
+    packer: Option<Packer>,
+}
 
 impl ByteSink for Outflow {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
         for piece in chunk.chunks(CHUNK_BYTES) {
-            self.0
-                .blocking_send(piece.to_vec())
+            let piece = match &mut self.packer {
+                Some(packer) => packer.pack(piece.to_vec()),
+                None => Body::Data(piece.to_vec()),
+            };
+            self.pieces
+                .blocking_send(piece)
                 .map_err(|_| io::Error::other("the visitor broke off"))?;
         }
         Ok(())

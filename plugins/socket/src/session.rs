@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     frame::{Answer, Body, CHUNK_BYTES, Message, Offer, Request},
     link::Link,
+    squeeze::Packer,
     stream::Stream,
 };
 
@@ -27,24 +28,27 @@ pub(crate) struct SocketSession {
     /// `None` once the session is closed.
     stream: Option<Stream>,
     capabilities: Capabilities,
+    /// Files move compressed where that makes them smaller.
+    packs: bool,
 }
 
 /// How an operation on a stream ended.
 type Outcome<T> = std::result::Result<T, Failure>;
 
 impl SocketSession {
-    /// Opens a session on a connection.
+    /// Opens a session on a connection. With `packs` files move compressed, if the host can.
     ///
     /// # Errors
     /// The host does not let us in, or the connection broke.
-    pub(crate) async fn open(link: &Arc<Link>, ours: &Introduction) -> Outcome<Self> {
+    pub(crate) async fn open(link: &Arc<Link>, ours: &Introduction, packs: bool) -> Outcome<Self> {
         let mut stream = link.open()?;
         let Introduction { host, instance, epoch } = ours.clone();
         let (instance, epoch) = (instance.to_string(), epoch.number());
         stream.say(Message::Open { host, instance, epoch }).await?;
         match answer(&mut stream).await? {
             Answer::Opened(offer) => {
-                Ok(Self { stream: Some(stream), capabilities: narrowed(&offer) })
+                let capabilities = narrowed(&offer);
+                Ok(Self { stream: Some(stream), capabilities, packs: packs && offer.packs })
             }
             other => Err(Failure::out_of_place(&other)),
         }
@@ -138,7 +142,7 @@ impl Session for SocketSession {
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
         let Download { path, offset, sink, meter } = download;
-        let request = Request::Fetch { path: path.to_string(), offset };
+        let request = Request::Fetch { path: path.to_string(), offset, packed: self.packs };
         let mut stream = self.take_out(Operation::Fetch)?;
         let mut taker = Taker::File { sink: Some(sink), meter };
         let taken = take(&mut stream, request, &mut taker).await;
@@ -149,7 +153,10 @@ impl Session for SocketSession {
         let Upload { path, offset, length, source, meter } = upload;
         let request = Request::Store { path: path.to_string(), offset, length };
         let mut stream = self.take_out(Operation::Store)?;
-        let given = give(&mut stream, request, source, &meter).await;
+        let given = match Giver::new(source, self.packs) {
+            Ok(giver) => give(&mut stream, request, giver, &meter).await,
+            Err(failure) => Err(failure),
+        };
         self.put_back(Operation::Store, Some(&path), stream, given)
     }
 
@@ -280,7 +287,7 @@ async fn take(stream: &mut Stream, request: Request, taker: &mut Taker) -> Outco
             Body::Data(_) if failed.is_some() => stream.grant().await?,
             Body::Data(data) => {
                 let length = data.len() as u64;
-                match taker.take(data).await {
+                match stream.busy(taker.take(data)).await? {
                     Ok(()) => bytes += length,
                     Err(failure) => {
                         stream.say(Message::Abort).await?;
@@ -304,21 +311,61 @@ async fn take(stream: &mut Stream, request: Request, taker: &mut Taker) -> Outco
     }
 }
 
+/// Where data comes from that goes out.
+struct Giver {
+    source: Source,
+    /// `None` when they go as they are.
+    packer: Option<Packer>,
+}
+
+/// A piece as it goes out, and how many bytes of the file it is.
+struct Piece {
+    bytes: u64,
+    body: Body,
+}
+
+impl Giver {
+    /// Compresses what it gives, when that is wanted.
+    ///
+    /// # Errors
+    /// When there is no memory for that.
+    fn new(source: Source, packs: bool) -> Outcome<Self> {
+        let packer = if packs { Some(Packer::new().map_err(Failure::local)?) } else { None };
+        Ok(Self { source, packer })
+    }
+
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> io::Result<Option<Piece>> {
+        let mut piece = vec![0; CHUNK_BYTES];
+        // Not filled up: a source that gives little at a time takes its time.
+        let read = self.source.read(&mut piece)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        piece.truncate(read);
+        let body = match &mut self.packer {
+            Some(packer) => packer.pack(piece),
+            None => Body::Data(piece),
+        };
+        Ok(Some(Piece { bytes: read as u64, body }))
+    }
+}
+
 /// Offers data and gives it piece by piece; tells how many bytes the host has taken.
 async fn give(
     stream: &mut Stream,
     request: Request,
-    mut source: Source,
+    mut giver: Giver,
     meter: &Meter,
 ) -> Outcome<u64> {
     stream.begin_transfer();
     stream.say(Message::Ask(request)).await?;
-    let mut bytes = 0;
+    let mut given = 0;
     loop {
-        let piece = match read(source).await {
-            Ok((_, piece)) if piece.is_empty() => break,
-            Ok((back, piece)) => {
-                source = back;
+        let Piece { bytes, body } = match stream.busy(read(giver)).await? {
+            Ok((_, None)) => break,
+            Ok((back, Some(piece))) => {
+                giver = back;
                 piece
             }
             Err(error) => {
@@ -330,37 +377,30 @@ async fn give(
                 };
             }
         };
-        let length = piece.len() as u64;
-        match stream.send(piece).await? {
-            None => meter.add(length),
+        match stream.send(body).await? {
+            None => meter.add(bytes),
             Some(Message::Refused(refusal)) => {
                 stream.say(Message::Abort).await?;
                 return Err(Failure::Refused(refusal));
             }
             Some(other) => return Err(Failure::out_of_place(&other)),
         }
-        bytes += length;
+        given += bytes;
     }
-    stream.say(Message::End { bytes }).await?;
+    stream.say(Message::End { bytes: given }).await?;
     match answer(stream).await? {
-        Answer::Bytes(taken) if taken == bytes => Ok(bytes),
+        Answer::Bytes(taken) if taken == given => Ok(given),
         other => Err(Failure::out_of_place(&other)),
     }
 }
 
-/// Fills a piece from the source, on a thread that may wait for a disk where it has to.
-async fn read(mut source: Source) -> io::Result<(Source, Vec<u8>)> {
-    let blocks = source.blocks();
-    let fill = move || {
-        let mut piece = vec![0; CHUNK_BYTES];
-        let filled = source.fill(&mut piece)?;
-        piece.truncate(filled);
-        Ok((source, piece))
-    };
-    if !blocks {
-        return fill();
+/// Takes the next piece, on a thread that may wait for a disk where it has to.
+async fn read(mut giver: Giver) -> io::Result<(Giver, Option<Piece>)> {
+    if !giver.source.blocks() {
+        return giver.next().map(|piece| (giver, piece));
     }
-    spawn_blocking(fill).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    let next = move || giver.next().map(|piece| (giver, piece));
+    spawn_blocking(next).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 async fn write(mut sink: Sink, piece: Vec<u8>) -> io::Result<Sink> {

@@ -1,17 +1,28 @@
 //! A stream: one session's part of a connection, with its own flow control.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     failure::Failure,
-    frame::{Answer, Body, Message, Offer, WINDOW},
+    frame::{Answer, Body, CHUNK_BYTES, Message, Offer, WINDOW},
     link::{Link, Shared},
+    squeeze::unpack,
 };
+
+/// How long one piece of work may take, such as the hash of a huge file.
+const WORK: Duration = Duration::from_secs(60 * 60);
+
+/// Streams that may share a line, each with a frame on its way: the next word on one of them comes
+/// after that many bytes at the latest.
+const TURN_BYTES: u64 = 256 * CHUNK_BYTES as u64;
 
 /// One end of a stream. Dropped, the stream is over, and the other end is told.
 pub(crate) struct Stream {
@@ -21,6 +32,7 @@ pub(crate) struct Stream {
     credit: u32,
     /// Frames that we used up and have not granted anew.
     owed: u32,
+    granted: Instant,
     /// `None` only while it is dropped.
     hold: Option<Hold>,
 }
@@ -49,7 +61,7 @@ impl Stream {
         hold: Hold,
     ) -> Self {
         let voice = Voice { number, shared };
-        Self { voice, inbound, credit: WINDOW, owed: 0, hold: Some(hold) }
+        Self { voice, inbound, credit: WINDOW, owed: 0, granted: Instant::now(), hold: Some(hold) }
     }
 
     /// The speaking half.
@@ -57,9 +69,52 @@ impl Stream {
         self.voice.clone()
     }
 
-    /// How long to work without a word to the other end.
-    pub(crate) fn pause(&self) -> Duration {
-        self.voice.shared.pause
+    /// Does a piece of work, and says meanwhile that it goes on. What comes in waits.
+    ///
+    /// # Errors
+    /// The stream is over, or the work takes too long.
+    pub(crate) async fn busy<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(work);
+        let begun = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep(self.voice.shared.pause) => self.still_busy(begun).await?,
+            }
+        }
+    }
+
+    /// Does a piece of work, as [`busy`](Self::busy), and listens meanwhile. Whoever goes away or
+    /// speaks out of turn ends it.
+    ///
+    /// # Errors
+    /// The stream is over, or the work takes too long.
+    pub(crate) async fn attended<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        tokio::pin!(work);
+        let (begun, pause) = (Instant::now(), self.voice.shared.pause);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep(pause) => self.still_busy(begun).await?,
+                word = self.wait() => match word? {
+                    // Room that was granted for data that is all sent.
+                    Body::Message(Message::Credit { .. }) => {}
+                    other => return Err(Failure::out_of_place(&other)),
+                },
+            }
+        }
+    }
+
+    async fn still_busy(&self, begun: Instant) -> Result<(), Failure> {
+        if begun.elapsed() > WORK {
+            return Err(Failure::Silent("at its own disk"));
+        }
+        self.say(Message::Working).await
     }
 
     /// Says something.
@@ -84,13 +139,20 @@ impl Stream {
         (self.credit, self.owed) = (WINDOW, 0);
     }
 
-    /// What the other end says next, within the limit.
+    /// What the other end says next, within the limit. While a slow line carries what others
+    /// have to say, the clock starts anew.
     ///
     /// # Errors
     /// The stream is over, or nothing came in time.
     pub(crate) async fn hear(&mut self) -> Result<Body, Failure> {
-        let next = timeout(self.voice.shared.limit, self.inbound.recv()).await;
-        self.heard(next.map_err(|_| Failure::Silent("in the middle of an operation"))?)
+        let mut patience = Patience::new(self.voice.shared.carried());
+        loop {
+            match timeout(self.voice.shared.limit, self.inbound.recv()).await {
+                Ok(next) => return self.heard(next),
+                Err(_) if patience.lasts(self.voice.shared.carried()) => {}
+                Err(_) => return Err(Failure::Silent("in the middle of an operation")),
+            }
+        }
     }
 
     /// What the other end says next, whenever that is.
@@ -107,7 +169,7 @@ impl Stream {
     ///
     /// # Errors
     /// The stream is over, or there was no room in time.
-    pub(crate) async fn send(&mut self, piece: Vec<u8>) -> Result<Option<Message>, Failure> {
+    pub(crate) async fn send(&mut self, piece: Body) -> Result<Option<Message>, Failure> {
         loop {
             let word = match self.inbound.try_recv() {
                 Ok(body) => body,
@@ -120,11 +182,11 @@ impl Stream {
                 }
                 Body::Message(Message::Working) => {}
                 Body::Message(message) => return Ok(Some(message)),
-                data @ Body::Data(_) => return Err(Failure::out_of_place(&data)),
+                data => return Err(Failure::out_of_place(&data)),
             }
         }
         self.credit -= 1;
-        self.voice.shared.send(self.voice.number, Body::Data(piece)).await?;
+        self.voice.shared.send(self.voice.number, piece).await?;
         Ok(None)
     }
 
@@ -134,16 +196,42 @@ impl Stream {
     /// The stream is over.
     pub(crate) async fn grant(&mut self) -> Result<(), Failure> {
         self.owed += 1;
-        // Half a window at a time: the other end never stands still for want of a word.
-        if self.owed < WINDOW / 2 {
+        // Half a window at a time: the other end never stands still for want of a word. Who is
+        // slow to use frames up grants each.
+        if self.owed < WINDOW / 2 && self.granted.elapsed() < self.voice.shared.pause / 2 {
             return Ok(());
         }
+        self.granted = Instant::now();
         let frames = std::mem::take(&mut self.owed);
         self.say(Message::Credit { frames }).await
     }
 
     fn heard(&self, body: Option<Body>) -> Result<Body, Failure> {
-        body.ok_or_else(|| self.voice.shared.cause().unwrap_or(Failure::Closed))
+        match body {
+            Some(Body::Packed(packed)) => Ok(Body::Data(unpack(&packed)?)),
+            Some(body) => Ok(body),
+            None => Err(self.voice.shared.cause().unwrap_or(Failure::Closed)),
+        }
+    }
+}
+
+/// Whether to wait on when nothing came within the limit.
+struct Patience {
+    begun: u64,
+    carried: u64,
+}
+
+impl Patience {
+    /// Begins to wait when the line has carried so many bytes.
+    fn new(carried: u64) -> Self {
+        Self { begun: carried, carried }
+    }
+
+    /// Whether the line has carried something since the last look, and not yet so much that the
+    /// word waited for must have been among it.
+    fn lasts(&mut self, carried: u64) -> bool {
+        let moves = carried > std::mem::replace(&mut self.carried, carried);
+        moves && carried - self.begun < TURN_BYTES
     }
 }
 
@@ -163,5 +251,22 @@ impl Drop for Stream {
         self.inbound.close();
         while self.inbound.try_recv().is_ok() {}
         self.voice.shared.forget(self.voice.number, self.hold.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_lasts_while_a_slow_line_carries_the_words_of_others() {
+        let mut patience = Patience::new(100);
+        assert!(patience.lasts(101), "one byte is a sign of life");
+        assert!(patience.lasts(100 + TURN_BYTES - 1));
+        assert!(!patience.lasts(100 + TURN_BYTES - 1), "nothing moves");
+        let mut patience = Patience::new(100);
+        assert!(!patience.lasts(100), "nothing moves");
+        let mut patience = Patience::new(100);
+        assert!(!patience.lasts(100 + TURN_BYTES), "it was not among all that");
     }
 }

@@ -53,8 +53,10 @@ fn close(passed: Duration, seconds: f64) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_directions_and_all_sessions_share_one_rate() {
     let clock = StillClock::new();
-    let transport =
-        PacedTransport { transport: Arc::new(MemoryTransport::new(MemoryPartner::default())), pace: pace(&clock) };
+    let transport = PacedTransport {
+        transport: Arc::new(MemoryTransport::new(MemoryPartner::default())),
+        pace: pace(&clock),
+    };
     let ours = Introduction {
         host: "night.example".to_owned(),
         instance: "night".parse().unwrap(),

@@ -39,7 +39,11 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         text().prop_map(|path| Request::Stat { path }),
         option::of(text()).prop_map(|folder| Request::List { folder }),
-        (text(), any::<u64>()).prop_map(|(path, offset)| Request::Fetch { path, offset }),
+        (text(), any::<u64>(), any::<bool>()).prop_map(|(path, offset, packed)| Request::Fetch {
+            path,
+            offset,
+            packed
+        }),
         (text(), any::<u64>(), any::<u64>()).prop_map(|(path, offset, length)| Request::Store {
             path,
             offset,
@@ -90,14 +94,16 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let offer = (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4), any::<bool>());
+    let offer =
+        (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4), any::<bool>(), any::<bool>());
     prop_oneof![
         Just(Answer::Nothing),
-        offer.prop_map(|(resume, replaces, checksums, notices)| Answer::Opened(Offer {
+        offer.prop_map(|(resume, replaces, checksums, notices, packs)| Answer::Opened(Offer {
             resume,
             replaces,
             checksums,
-            notices
+            notices,
+            packs
         })),
         (any::<bool>(), option::of(any::<u64>()), option::of(0..u32::MAX)).prop_map(
             |(folder, size, modified)| Answer::Stat {
@@ -159,6 +165,7 @@ fn frame() -> impl Strategy<Value = Frame> {
     let body = prop_oneof![
         message().prop_map(Body::Message),
         vec(any::<u8>(), 0..2000).prop_map(Body::Data),
+        vec(any::<u8>(), 0..2000).prop_map(Body::Packed),
     ];
     (any::<u32>(), body).prop_map(|(stream, body)| Frame { stream, body })
 }

@@ -76,7 +76,7 @@ fn open() -> Body {
 }
 
 fn opened() -> Offer {
-    Offer { resume: true, replaces: true, checksums: Vec::new(), notices: true }
+    Offer { resume: true, replaces: true, checksums: Vec::new(), notices: true, packs: true }
 }
 
 /// As the relay does: says that the stream is open, however long that takes.
