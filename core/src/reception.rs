@@ -86,7 +86,8 @@ pub trait Reception: Send + Sync + 'static {
 pub struct Door {
     /// The address; port 0 lets the system choose.
     pub address: SocketAddr,
-    /// Sessions that may be open at once, over all visitors.
+    /// Sessions that may be open at once, over all visitors: the host counts them, and the
+    /// transport asks it about twice as many at most.
     pub sessions: usize,
     /// The transport's own settings, secrets included.
     pub settings: toml::Table,

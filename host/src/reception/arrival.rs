@@ -137,6 +137,9 @@ impl Hashed {
     /// When they cannot be read, or are fewer.
     pub(super) fn read(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
         let file = place.open_read()?;
+        // What is proved is what a later try goes on from. Who wrote it may have died before it
+        // was durable, and with it the word that it was not.
+        file.sync_data()?;
         let looks = Looks::of(&file)?;
         if length > looks.size {
             let text = format!("the file has {} bytes, not {length}", looks.size);

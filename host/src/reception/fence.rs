@@ -3,14 +3,14 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use ferryway_core::{Epoch, InstanceName, PartnerName};
 
-use super::room::Guest;
+use super::room::Room;
 use crate::{
     journal::{self, JournalStore, record},
     locks::lock,
@@ -29,6 +29,10 @@ pub(super) struct Fence {
     effects: RwLock<()>,
     /// The newest epoch's number, 0 before the first. Raised under the lock; to be read without.
     newest: AtomicU64,
+    /// Held by whoever brings a newer epoch in: one at a time, and one thread.
+    raising: Arc<tokio::sync::Mutex<()>>,
+    /// Who has a room, and in which epoch.
+    inside: Mutex<Vec<(Epoch, Weak<Room>)>>,
 }
 
 /// A visitor's session within its fence.
@@ -68,12 +72,12 @@ impl Fences {
         Ok(Self { journal, known: Mutex::new(known) })
     }
 
-    /// Lets a visitor's epoch in. When it is the newest, that is durable on return, and every
-    /// effect that an older one had begun is over. The guest's room is held until then.
+    /// Lets a visitor's epoch in. When it is the newest, that is durable on return, every effect
+    /// that an older one had begun is over, and the rooms of older ones are free.
     ///
     /// # Errors
     /// When the journal fails.
-    pub(super) async fn enter(&self, who: &record::Fence, guest: &Guest) -> journal::Result<Entry> {
+    pub(super) async fn enter(&self, who: &record::Fence) -> journal::Result<Entry> {
         let key = (who.visitor.clone(), who.instance.clone());
         let fence = Arc::clone(lock(&self.known).entry(key).or_default());
         let pass = Pass { fence: Arc::clone(&fence), epoch: who.epoch };
@@ -83,11 +87,12 @@ impl Fences {
             None => true,
         };
         if new {
+            let turn = Arc::clone(&fence.raising).lock_owned().await;
             self.journal.raise_fence(who.clone()).await?;
-            let (epoch, room) = (who.epoch, guest.room());
-            // Waits for the effects that are under way.
+            let epoch = who.epoch;
+            // Waits for the effects that are under way, also when the visitor leaves meanwhile.
             let raised = tokio::task::spawn_blocking(move || {
-                let _room = room;
+                let _turn = turn;
                 fence.raise(epoch);
             });
             raised.await.map_err(|_| journal::JournalError::Closed)?;
@@ -109,6 +114,18 @@ impl Pass {
         let effect = self.fence.effects.read().unwrap_or_else(PoisonError::into_inner);
         self.check()?;
         Ok(effect)
+    }
+
+    /// Notes that the session has a room, which is free when a newer epoch comes in.
+    pub(super) fn moved_in(&self, room: &Arc<Room>) {
+        let mut inside = lock(&self.fence.inside);
+        inside.retain(|(_, room)| room.strong_count() > 0);
+        inside.push((self.epoch, Arc::downgrade(room)));
+        drop(inside);
+        // A newer one that came in between has not seen it.
+        if self.check().is_err() {
+            room.vacate();
+        }
     }
 
     /// Whether the epoch is still the newest. Never waits.
@@ -136,6 +153,13 @@ impl Fence {
     fn raise(&self, epoch: Epoch) {
         let _no_effects = self.effects.write().unwrap_or_else(PoisonError::into_inner);
         self.newest.fetch_max(epoch.number(), Ordering::AcqRel);
+        lock(&self.inside).retain(|(theirs, room)| {
+            let stays = *theirs >= epoch;
+            if let Some(room) = room.upgrade().filter(|_| !stays) {
+                room.vacate();
+            }
+            stays
+        });
     }
 }
 

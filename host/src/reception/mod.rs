@@ -1,15 +1,16 @@
 //! The receiving end of the host: lets visitors in, and answers each with a session over our
 //! own folders.
 //!
-//! `fence` keeps former owners of a visitor's instance out, `tree` says what a visitor may
-//! reach, `room` bounds the work for it, `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when
-//! something is not done, `jobs` are those that visitors announce, `book` keeps the operator's log
-//! short.
+//! `fence` keeps former owners of a visitor's instance out, `ownership` keeps this host from effects
+//! that are another's by now, `tree` says what a visitor may reach, `room` bounds the work for it,
+//! `visit` is its session, `arrival` a file that comes in, `refusal` what it is told when something
+//! is not done, `jobs` are those that visitors announce, `book` keeps the operator's log short.
 
 mod arrival;
 mod book;
 mod fence;
 mod jobs;
+mod ownership;
 mod refusal;
 mod room;
 mod tree;
@@ -28,7 +29,7 @@ use ferryway_core::{
     reception::{Cause, Listening, Rebuff, Reception, Visitor},
     transport::{Result, Session},
 };
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::runtime::Handle;
 
 use crate::{
     causes::chain,
@@ -42,8 +43,9 @@ use crate::{
 use book::Book;
 use fence::{Entry, Fences, Outdated};
 pub use jobs::Register;
+use ownership::Ownership;
 use refusal::Refusal;
-use room::{Guest, Room};
+use room::{Room, Rooms};
 use tree::Tree;
 use visit::Visit;
 
@@ -112,8 +114,9 @@ struct FrontDesk {
     shared: Arc<Shared>,
     desk: Desk,
     fences: Fences,
-    rooms: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     inside: Mutex<Vec<Inside>>,
+    ownership: Arc<Ownership>,
     rebuffs: Book<(IpAddr, Cause)>,
     unknown: Book<(IpAddr, String)>,
     watch: Arc<Watch>,
@@ -149,12 +152,14 @@ impl FrontDesk {
         let fences = Fences::open(Arc::clone(&shared.journal)).await?;
         let notices = Arc::clone(&shared.notices);
         let watch = Arc::new(Watch { notices, outdated: Book::new() });
+        let ownership = Arc::new(Ownership::new(Arc::clone(&shared.journal)));
         Ok(Self {
             shared,
             desk,
             fences,
-            rooms: Arc::new(Semaphore::new(listen.sessions)),
+            rooms: Rooms::new(listen.sessions),
             inside: Mutex::default(),
+            ownership,
             rebuffs: Book::new(),
             unknown: Book::new(),
             watch,
@@ -191,21 +196,16 @@ impl Reception for FrontDesk {
     async fn admit(&self, visitor: Visitor) -> Result<Box<dyn Session>> {
         // Of the configuration in force: a reload changes who may come.
         let config = self.shared.config();
+        let visitors = config.listen.as_ref().map_or(0, |listen| listen.visitors.len());
         let found = config.listen.as_ref().and_then(|l| l.visitor(&visitor.introduction));
         let Some((name, entry)) = found else { return Err(self.stranger(visitor)) };
         let not_now = |text: &str| Refusal::NotNow(text.to_owned()).into_error(Operation::Connect);
-        let room = Arc::clone(&self.rooms).try_acquire_owned();
-        let guest = Guest::new(room.map_err(|_| not_now("every session is taken"))?);
-        let room = Arc::downgrade(&guest.room());
-        lock(&self.inside).push(Inside { name: name.clone(), entry: entry.clone(), room });
-        // A reload may have come between the look at the configuration and this.
-        self.review();
         let who = record::Fence {
             visitor: name.clone(),
             instance: entry.instance.clone(),
             epoch: visitor.introduction.epoch,
         };
-        let entered = self.fences.enter(&who, &guest).await.map_err(|error| {
+        let entered = self.fences.enter(&who).await.map_err(|error| {
             tracing::warn!(error = chain(&error), "a visitor cannot be let in");
             not_now("the journal does not answer")
         })?;
@@ -221,11 +221,20 @@ impl Reception for FrontDesk {
                 return Err(Refusal::Outdated(outdated).into_error(Operation::Connect));
             }
         };
+        // Now that its former owners have lost theirs.
+        let guest = self.rooms.take(name, visitors);
+        let guest = guest.ok_or_else(|| not_now("every session is taken"))?;
+        pass.moved_in(&guest.room());
+        let room = Arc::downgrade(&guest.room());
+        lock(&self.inside).push(Inside { name: name.clone(), entry: entry.clone(), room });
+        // A reload may have come between the look at the configuration and this.
+        self.review();
         Ok(Box::new(Visit {
             tree: Tree::of(entry, config.roots.clone()),
             who,
             pass,
             shared: Arc::clone(&self.shared),
+            ownership: Arc::clone(&self.ownership),
             watch: Arc::clone(&self.watch),
             desk: self.desk.clone(),
             announced: None,

@@ -1,22 +1,42 @@
-//! A visitor's room in the house: taken before it is let in, free when the last of its work is
-//! over, which may be after it has left.
+//! A visitor's room in the house: taken when its ownership is known to be the newest, free when
+//! the last of its work is over, which may be after it has left.
 
 use std::{
+    collections::HashMap,
     io::{self, Read},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use ferryway_core::PartnerName;
+
+use crate::locks::lock;
+
+/// Rooms that are kept for each visitor, where there are as many: nobody fills the house alone.
+const KEPT: usize = 4;
+
+/// The rooms of the host, for all of its visitors.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    all: usize,
+    taken: Mutex<HashMap<PartnerName, usize>>,
+}
 
 /// One of the host's rooms. Each piece of work for the visitor holds it, so that no visitor has
 /// more work under way than it has rooms.
 #[derive(Debug)]
 pub(super) struct Room {
     left: AtomicBool,
-    _permit: OwnedSemaphorePermit,
+    key: Mutex<Option<Key>>,
+}
+
+/// A room's number among those that are taken. Dropped, another may have the room.
+#[derive(Debug)]
+struct Key {
+    visitor: PartnerName,
+    rooms: Arc<Rooms>,
 }
 
 /// The visitor's own hold on its room. Dropped, the visitor has left, and work ends soon; so it
@@ -30,12 +50,45 @@ pub(super) struct WhileThere<'a, R> {
     pub(super) inner: R,
 }
 
-impl Guest {
-    /// Moves in.
-    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new(Room { left: AtomicBool::new(false), _permit: permit }))
+impl Rooms {
+    /// So many rooms.
+    pub(super) fn new(all: usize) -> Arc<Self> {
+        Arc::new(Self { all, taken: Mutex::default() })
     }
 
+    /// A room for this visitor, one of `visitors` that may come; `None` when all are taken, or
+    /// the rest is kept for others.
+    pub(super) fn take(self: &Arc<Self>, visitor: &PartnerName, visitors: usize) -> Option<Guest> {
+        let mut taken = lock(&self.taken);
+        let kept = KEPT.min(self.all / visitors.max(1));
+        let free = self.all.saturating_sub(taken.values().sum());
+        let own = taken.get(visitor).copied().unwrap_or(0);
+        let used_by_others: usize =
+            taken.iter().filter(|(name, _)| *name != visitor).map(|(_, n)| (*n).min(kept)).sum();
+        let for_others = (kept * visitors.saturating_sub(1)).saturating_sub(used_by_others);
+        if free == 0 || (own >= kept && free <= for_others) {
+            return None;
+        }
+        *taken.entry(visitor.clone()).or_default() += 1;
+        let key = Key { visitor: visitor.clone(), rooms: Arc::clone(self) };
+        let room = Room { left: AtomicBool::new(false), key: Mutex::new(Some(key)) };
+        Some(Guest(Arc::new(room)))
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.rooms.taken);
+        if let Some(count) = taken.get_mut(&self.visitor) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.visitor);
+            }
+        }
+    }
+}
+
+impl Guest {
     /// Whether the visitor may still ask for something.
     pub(super) fn is_welcome(&self) -> bool {
         !self.0.left.load(Ordering::Relaxed)
@@ -63,6 +116,13 @@ impl Room {
             true => Err(io::Error::other("the visitor has left")),
         }
     }
+
+    /// Gives the room to others, whoever still works in it: that ends at its next chunk, and has
+    /// no effect any more.
+    pub(super) fn vacate(&self) {
+        self.left.store(true, Ordering::Relaxed);
+        lock(&self.key).take();
+    }
 }
 
 impl Drop for Guest {
@@ -75,5 +135,50 @@ impl<R: Read> Read for WhileThere<'_, R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.room.still_wanted()?;
         self.inner.read(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> PartnerName {
+        text.parse().unwrap()
+    }
+
+    /// As many guests as get in.
+    fn fill(rooms: &Arc<Rooms>, visitor: &str, visitors: usize) -> Vec<Guest> {
+        std::iter::from_fn(|| rooms.take(&name(visitor), visitors)).collect()
+    }
+
+    #[test]
+    fn nobody_fills_the_house_alone() {
+        let rooms = Rooms::new(20);
+        let greedy = fill(&rooms, "A", 3);
+        assert_eq!(greedy.len(), 20 - 2 * KEPT);
+        let second = fill(&rooms, "B", 3);
+        assert_eq!(second.len(), KEPT);
+        assert_eq!(fill(&rooms, "C", 3).len(), KEPT);
+        assert_eq!(fill(&rooms, "B", 3).len(), 0);
+        drop(greedy);
+        // Without others there is nothing to keep.
+        let rest = fill(&rooms, "B", 1);
+        assert_eq!(second.len() + rest.len(), 20);
+    }
+
+    #[test]
+    fn a_small_house_serves_who_comes_first() {
+        let rooms = Rooms::new(2);
+        let first = fill(&rooms, "A", 3);
+        assert_eq!(first.len(), 2);
+        assert!(rooms.take(&name("B"), 3).is_none());
+        // A room that is vacated is another's, though work still goes on in it.
+        let work = first[0].room();
+        work.vacate();
+        work.still_wanted().unwrap_err();
+        let second = rooms.take(&name("B"), 3).expect("a room is free");
+        drop((work, first));
+        assert_eq!(fill(&rooms, "B", 3).len(), 1, "each room is given back once");
+        drop(second);
     }
 }

@@ -18,6 +18,7 @@ use super::{
     arrival::{self, Hashed},
     fence::Pass,
     jobs::{Receiver, Teller},
+    ownership::Ownership,
     refusal::Refusal,
     room::{Guest, Room, WhileThere},
     tree::Tree,
@@ -37,6 +38,7 @@ pub(super) struct Visit {
     pub(super) who: record::Fence,
     pub(super) pass: Pass,
     pub(super) shared: Arc<Shared>,
+    pub(super) ownership: Arc<Ownership>,
     pub(super) watch: Arc<Watch>,
     pub(super) desk: Desk,
     /// The job that was announced last: what is stored from there on is for it.
@@ -62,14 +64,18 @@ impl Visit {
         work: impl FnOnce(&Errand) -> std::result::Result<T, Refusal> + Send + 'static,
     ) -> Result<T> {
         // Whoever was shown out finds no session here, and may try to open another.
-        if !self.open || !self.guest.is_welcome() {
+        // Whoever a newer owner has shown out hears of that.
+        let is_out = !self.guest.is_welcome() && self.pass.check().is_ok();
+        if !self.open || is_out {
             return Err(TransportError::closed(operation));
         }
         let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());
         let errand = Errand { tree, pass, room };
         let work = move || {
             errand.pass.check()?;
-            work(&errand)
+            // Whoever was shown out by a newer owner hears of that, and not of what it met then.
+            let outdated = |refusal| errand.pass.check().err().map_or(refusal, Refusal::from);
+            work(&errand).map_err(outdated)
         };
         let done = spawn_blocking(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the work for a visitor broke");
@@ -98,19 +104,9 @@ impl Visit {
         .await
     }
 
-    /// Looks whether this host is the owner of its own instance: a zombie at the receiving end
-    /// must not put a file in place either.
-    async fn still_owner(&self, operation: Operation) -> Result<()> {
-        self.shared.journal.check_ownership().await.map_err(|error| {
-            tracing::warn!(%error, "a visitor is refused: the instance may be another host's");
-            let text = "this host does not own its instance any more".to_owned();
-            Refusal::NotNow(text).into_error(operation)
-        })
-    }
-
     /// Puts on record that a job's file is about to be put in place.
     async fn intend(&self, receiver: &Receiver) -> Result<()> {
-        self.still_owner(Operation::Rename).await?;
+        self.ownership.now(Operation::Rename).await?;
         let recorded = match self.pass.check() {
             Ok(()) => self.shared.receiving.publishing(receiver).await.map_err(Refusal::from),
             Err(outdated) => Err(outdated.into()),
@@ -224,6 +220,7 @@ impl Session for Visit {
     async fn store(&mut self, upload: Upload) -> Result<u64> {
         let Upload { path, offset, source, .. } = upload;
         self.show(self.announced.as_deref(), Event::Begin).await;
+        self.ownership.lately(Operation::Store).await?;
         let earlier = self.hashed.take();
         let arrived = self
             .work(Operation::Store, move |errand| {
@@ -232,12 +229,14 @@ impl Session for Visit {
             })
             .await?;
         self.hashed = arrived.hashed;
+        // It may have taken long: a host that has lost its instance meanwhile confirms nothing.
+        self.ownership.lately(Operation::Store).await?;
         Ok(arrived.bytes)
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
         match self.job_of(&to, Direction::Send) {
-            None => self.still_owner(Operation::Rename).await?,
+            None => self.ownership.now(Operation::Rename).await?,
             Some(receiver) => self.intend(&receiver).await?,
         }
         self.change(Operation::Rename, move |tree| {
@@ -252,6 +251,7 @@ impl Session for Visit {
     }
 
     async fn remove(&mut self, path: RemotePath) -> Result<()> {
+        self.ownership.lately(Operation::Remove).await?;
         self.change(Operation::Remove, move |tree| {
             let place = tree.to_write(&path)?;
             place.remove()?;
@@ -261,6 +261,7 @@ impl Session for Visit {
     }
 
     async fn make_folder(&mut self, path: RemotePath) -> Result<()> {
+        self.ownership.lately(Operation::MakeFolder).await?;
         self.change(Operation::MakeFolder, move |tree| {
             let place = tree.to_write(&path)?;
             place.make_folder()?;
@@ -270,6 +271,7 @@ impl Session for Visit {
     }
 
     async fn remove_folder(&mut self, path: RemotePath) -> Result<()> {
+        self.ownership.lately(Operation::RemoveFolder).await?;
         self.change(Operation::RemoveFolder, move |tree| {
             let place = tree.to_write(&path)?;
             place.remove_folder()?;

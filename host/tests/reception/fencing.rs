@@ -1,7 +1,7 @@
 //! A former owner of a visitor's instance is refused: at the door, in every session it still
 //! has, in the middle of a transfer, and after a restart of this host.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use ferryway_core::{
     Algorithm, Class, Kind, TransportError,
@@ -11,7 +11,7 @@ use ferryway_core::{
 use ferryway_host::journal::JournalStore;
 use ferryway_mocks::streams::{Collected, Gate, Then, content, source_then};
 
-use crate::house::{House, Plugged, upload};
+use crate::house::{House, LIMIT, Plugged, upload};
 
 const HOST: &str = "both.example";
 
@@ -100,19 +100,70 @@ async fn after_a_restart_of_this_host() {
     fenced(open.try_session(HOST, 7).await);
 }
 
-/// Its own instance lost, this host puts no file in place any more.
+/// A former owner that has every room, and work in one of them, keeps nobody waiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_at_the_receiving_end_renames_nothing() {
+async fn a_new_owner_gets_the_rooms_of_its_former_one() {
+    let house = House::with_sessions(Plugged::Loaded, 2);
+    let open = house.open().await;
+    let (gate, bytes) = (Gate::new(), content(3 << 20, 1));
+    let (mut idle, mut zombie) = (open.session(HOST, 1).await, open.session(HOST, 1).await);
+    let full = open.try_session(HOST, 1).await.err().expect("the house is full");
+    assert_eq!(full.kind(), Kind::Refused, "{full}");
+    let mut slow = upload("a.part", 0, b"");
+    slow.source = source_then(bytes, usize::MAX, Then::Wait(gate.clone()));
+    let late = tokio::spawn(async move { (zombie.store(slow).await, zombie) });
+    gate.reached(1).await;
+    let (mut one, mut two) = (open.session(HOST, 2).await, open.session(HOST, 2).await);
+    for owner in [&mut one, &mut two] {
+        owner.store(upload("b", 0, b"the owner's")).await.unwrap();
+    }
+    fenced(idle.ping().await);
+    gate.open();
+    let (stored, zombie) = late.await.unwrap();
+    if let Err(error) = stored {
+        assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    }
+    // What the former owner gives back is not counted twice.
+    drop((idle, zombie));
+    let full = open.try_session(HOST, 2).await.err().expect("the house is full");
+    assert_eq!(full.kind(), Kind::Refused, "{full}");
+}
+
+/// Its own instance lost, this host changes nothing for its visitors any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_at_the_receiving_end_changes_nothing() {
     let house = House::new(Plugged::Loaded);
+    fs::create_dir(house.received().join("d")).unwrap();
     let open = house.open().await;
     let mut session = open.session(HOST, 1).await;
     session.store(upload("a.part", 0, b"1")).await.unwrap();
+    let (gate, bytes) = (Gate::new(), content(3 << 20, 1));
+    let mut slow = upload("b.part", 0, b"");
+    slow.source = source_then(bytes, usize::MAX, Then::Wait(gate.clone()));
+    let mut other = open.session(HOST, 1).await;
+    let late = tokio::spawn(async move { other.store(slow).await });
+    gate.reached(1).await;
     let successor = house.open().await;
-    let renamed = session.rename("a.part".parse().unwrap(), "a".parse().unwrap()).await;
-    let error = renamed.expect_err("a zombie renames nothing");
-    assert!(matches!(error.class(), Class::Retryable { .. }), "{error}");
-    assert!(!error.outcome_unknown());
-    assert!(house.received().join("a.part").exists());
+    // A look of a moment ago is good for a moment.
+    let path = |text: &str| text.parse().unwrap();
+    let started = Instant::now();
+    while session.make_folder(path("c")).await.is_ok() {
+        session.remove_folder(path("c")).await.ok();
+        assert!(started.elapsed() < LIMIT, "folders are made for ever");
+    }
+    let refused = |result: Result<(), TransportError>| {
+        let error = result.expect_err("a zombie changes nothing");
+        assert!(matches!(error.class(), Class::Retryable { .. }), "{error}");
+        assert!(!error.outcome_unknown(), "{error}");
+    };
+    refused(session.rename(path("a.part"), path("a")).await);
+    refused(session.remove(path("a.part")).await);
+    refused(session.remove_folder(path("d")).await);
+    refused(session.store(upload("z", 0, b"1")).await.map(|_| ()));
+    gate.open();
+    refused(late.await.unwrap().map(|_| ()));
+    assert!(house.received().join("a.part").exists() && house.received().join("d").exists());
+    assert!(!house.received().join("z").exists());
     let mut session = successor.session(HOST, 1).await;
-    session.rename("a.part".parse().unwrap(), "a".parse().unwrap()).await.unwrap();
+    session.rename(path("a.part"), path("a")).await.unwrap();
 }

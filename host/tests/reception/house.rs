@@ -74,6 +74,10 @@ const VISITORS: &str = "\
 
 impl House {
     pub fn new(plugged: Plugged) -> Self {
+        Self::with_sessions(plugged, 64)
+    }
+
+    pub fn with_sessions(plugged: Plugged, sessions: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["definitions", "logs", "received", "offered"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
@@ -82,7 +86,7 @@ impl House {
             "[instance]\nname = \"day\"\n\
              [roots]\nreceive = [\"received\"]\nsend = [\"offered\"]\n\
              [listen]\ntransport = \"socket\"\naddress = \"127.0.0.1\"\nport = 0\n\
-             security = \"plain\"\ntimeout_s = 20\n{VISITORS}"
+             sessions = {sessions}\nsecurity = \"plain\"\ntimeout_s = 20\n{VISITORS}"
         );
         fs::write(dir.path().join("ferryway.toml"), configuration).unwrap();
         Self { dir, plugged }

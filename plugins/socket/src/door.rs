@@ -71,11 +71,14 @@ impl Listener for SocketListener {
                 .caused_by(error)
         })?;
         let (alive, ended) = mpsc::channel(1);
+        // The host counts the sessions that it lets in. It has to be asked about more: a new owner
+        // comes past those that it is about to shut out.
+        let asked = 2 * door.sessions;
         let house = Arc::new(House {
             settings,
             reception,
-            sessions: door.sessions,
-            places: Arc::new(Places::new(door.sessions)),
+            connections: asked,
+            places: Arc::new(Places::new(asked)),
             crowd: Mutex::default(),
             alive,
         });
@@ -115,7 +118,8 @@ impl Listening for OpenDoor {
 struct House {
     settings: DoorSettings,
     reception: Arc<dyn Reception>,
-    sessions: usize,
+    /// One session needs one at most.
+    connections: usize,
     /// For streams.
     places: Arc<Places>,
     crowd: Mutex<Crowd>,
@@ -162,8 +166,7 @@ impl Place {
     /// Lets the connection in, if there is room.
     fn enter(&mut self) -> std::result::Result<(), Failure> {
         let mut crowd = self.house.crowd();
-        // One session needs one connection at most.
-        if crowd.inside >= self.house.sessions {
+        if crowd.inside >= self.house.connections {
             return Err(Failure::Crowd);
         }
         if let Some(address) = self.at_the_door.take() {
