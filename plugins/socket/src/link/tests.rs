@@ -145,6 +145,23 @@ async fn data_on_a_stream_that_is_not_open_yet() {
     assert!(matches!(&cut, Failure::Garbage(why) if why.contains("not open yet")), "{cut}");
 }
 
+/// A compressed frame that stands for more than a frame may carry is no data.
+#[tokio::test]
+async fn a_bomb() {
+    let keep: Serve = |stream, keep| drop(keep.send(stream));
+    let mut ends = Ends::new(keep);
+    assert!(ends.say(1, open()).await);
+    let mut stream = timeout(LIMIT, ends.kept.recv()).await.unwrap().unwrap();
+    stream.say_opened(opened()).await.unwrap();
+    let packed = |length| Body::Packed(zstd::bulk::compress(&vec![0; length], 1).unwrap());
+    assert!(ends.say(1, packed(CHUNK_BYTES)).await);
+    let heard = timeout(LIMIT, stream.wait()).await.unwrap().unwrap();
+    assert_eq!(heard, Body::Data(vec![0; CHUNK_BYTES]));
+    assert!(ends.say(1, packed(CHUNK_BYTES + 1)).await);
+    let heard = timeout(LIMIT, stream.wait()).await.unwrap();
+    assert!(matches!(heard, Err(Failure::Garbage(_))), "{heard:?}");
+}
+
 /// What cannot be encoded ends the stream that wanted to say it, and no other.
 #[tokio::test]
 async fn a_word_that_cannot_be_said() {

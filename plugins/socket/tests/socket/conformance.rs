@@ -37,3 +37,9 @@ async fn with_a_secret() {
 async fn with_certificates() {
     check("tls", Settings::tls()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed() {
+    let Settings { door, visitor } = Settings::plain();
+    check("compressed", Settings { door, visitor: visitor + "compress = 'zstd'\n" }).await;
+}

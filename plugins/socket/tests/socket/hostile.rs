@@ -85,6 +85,31 @@ async fn frames_that_are_none() {
     still_serves(&ends).await;
 }
 
+/// Whatever stands in place of some bytes of a visitor's first words, the door hangs up.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_words() {
+    const ROUNDS: u64 = 500;
+    let ends = Ends::new(Settings::plain()).await;
+    let open = [&[0_u8, 0, 0, 9, 0, 0, 0, 1, 0][..], &[0; 16], &[0, 1, b'a', 1, b'b', 1]].concat();
+    for seed in 0..ROUNDS {
+        let mut words = [greeting(), open.clone()].concat();
+        let random = content(10, seed);
+        for pair in random[..8].chunks_exact(2) {
+            let length = words.len();
+            words[usize::from(pair[0]) % length] = pair[1];
+        }
+        words.truncate(usize::from(random[8]));
+        let mut stream = TcpStream::connect(ends.address()).await.unwrap();
+        stream.write_all(&words).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _reset = timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("it hangs up");
+    }
+    let garbage = ends.house.rebuffs().iter().filter(|r| r.cause == Cause::Garbage).count();
+    assert!(garbage as u64 > ROUNDS / 10, "{garbage} of {ROUNDS} were garbage");
+    still_serves(&ends).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_frame_and_silence() {
     let settings = Settings::same("security = 'plain'\ntimeout_s = 1\n");

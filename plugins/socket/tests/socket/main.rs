@@ -5,4 +5,5 @@
 mod conformance;
 mod ends;
 mod hostile;
+mod packed;
 mod security;
