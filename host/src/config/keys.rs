@@ -233,7 +233,7 @@ pub(super) static LISTEN: Section = Section {
         key(
             "sessions",
             integer(1, 1024, 64),
-            "Sessions of visitors that may be open at once, and connections as well. Each may hold 4 MiB of memory.",
+            "Sessions of visitors that may be open at once; up to 4 are kept for each visitor, where there are as many. Twice as many connections. Each session may hold 4 MiB of memory.",
         ),
         key("visitors", Kind::Table, "One table for each host that may come, under a name."),
     ],
