@@ -225,7 +225,7 @@ mod any_bytes;
 /// and of a compressed frame's.
 #[test]
 fn any_bytes_are_understood_or_refused() {
-    const ROUNDS: u64 = 200_000;
+    const ROUNDS: u64 = 50_000;
     let seed = std::env::var("FERRYWAY_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -254,7 +254,7 @@ fn any_bytes_are_understood_or_refused() {
         understood += u64::from(any_bytes::take(&bytes));
     }
     eprintln!("{understood} of {ROUNDS} were messages");
-    assert!(understood > 1000 && understood < ROUNDS - 1000, "{understood}");
+    assert!((50..ROUNDS - 50).contains(&understood), "{understood}");
 }
 
 /// The bytes with up to four others in their places.
