@@ -2,13 +2,17 @@
 
 use std::{
     fs::File,
+    io,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
 
-use crate::Unavailable;
+use crate::{
+    Unavailable,
+    process::{said, system},
+};
 
 /// EXT4_IOC_SHUTDOWN without a flush of the log, as a power cut is.
 const SHUT_DOWN: &str = "import fcntl, os, sys\n\
@@ -103,7 +107,7 @@ impl SmallDisk {
         }
         // `mount` by itself finds the first node's loop device, and with it the broken file
         // system that open files keep there.
-        let device = said(command("losetup").args(["--find", "--show"]).arg(image))?;
+        let device = answer(system("losetup").args(["--find", "--show"]).arg(image))?;
         let mounted = run("mount", &[&device], &[self.path()]);
         // The device goes when nothing is mounted on it any more.
         run("losetup", &["--detach", &device], &[])?;
@@ -117,7 +121,7 @@ impl SmallDisk {
     /// # Errors
     /// It is none of ext4, or the system refuses.
     pub fn break_down(&self) -> Result<(), Unavailable> {
-        run("python3", &["-c", SHUT_DOWN], &[self.path()])
+        shut_down(self.path()).map_err(|error| Unavailable::new("a disk that breaks down", error))
     }
 
     /// The place of the same ext4 disk on another node, where it is not attached yet. It is to be
@@ -150,32 +154,26 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Ends the ext4 file system at `path` as a loss of power does: every access is an error from now
+/// on, and what was not durable is lost.
+///
+/// # Errors
+/// It is none of ext4, or the system refuses.
+pub fn shut_down(path: &Path) -> io::Result<()> {
+    said(system("python3").args(["-c", SHUT_DOWN]).arg(path)).map(drop)
+}
+
 fn folder() -> Result<TempDir, Unavailable> {
     let folder = tempfile::Builder::new().prefix("ferryway-disk-").tempdir();
     folder.map_err(|error| Unavailable::new("a folder to mount on", error))
 }
 
 fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> Result<(), Unavailable> {
-    said(command(program).args(arguments).args(paths)).map(drop)
+    answer(system(program).args(arguments).args(paths)).map(drop)
 }
 
-fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
-    // mkfs is in no user's PATH.
-    command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
-    command
-}
-
-/// What a program printed that ended well.
-fn said(command: &mut Command) -> Result<String, Unavailable> {
-    let output = command.output();
-    let what = format!("{command:?}");
-    let output = output.map_err(|error| Unavailable::new(&what, error))?;
-    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(Unavailable::new(what, text(&output.stderr))),
-    }
+fn answer(command: &mut Command) -> Result<String, Unavailable> {
+    said(command).map_err(|error| Unavailable::new("a disk of the test's own", error))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! [`Unavailable`]; [`Unavailable::skip`] makes it a visible skip on a
 //! developer's machine and a failure where the environment variable `CI` is set.
 
+pub mod cluster;
 pub mod cluster_tools;
 pub mod content;
 pub mod disk;

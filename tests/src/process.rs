@@ -184,6 +184,26 @@ pub fn through(mut wrapper: Command, command: &Command) -> Command {
     wrapper
 }
 
+/// A program of the system's administration, of which some are in no user's `PATH`.
+pub fn system(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
+    command
+}
+
+/// What a program printed that ended well, without space around it.
+///
+/// # Errors
+/// It cannot be started, or failed; what it said is in the message.
+pub fn said(command: &mut Command) -> io::Result<String> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    Err(io::Error::other(format!("{command:?}: {}: {}", output.status, text(&output.stderr))))
+}
+
 /// What `/proc` says of a process.
 #[derive(Clone, Debug)]
 struct Process {

@@ -80,6 +80,41 @@ impl Lan {
         self.hub().shell(&format!("ip link set node{number} master bridge"))
     }
 
+    /// Connects a machine as this node. It knows of no other address than its own.
+    ///
+    /// # Errors
+    /// There is such a node, or the system refuses.
+    pub fn join(&self, machine: Place, number: u8) -> io::Result<()> {
+        let port = format!("node{number}");
+        link((self.hub(), &port), (machine, DEVICE))?;
+        self.hub().shell(&format!("ip link set {port} master bridge"))?;
+        machine.shell(&format!("{SETTINGS} && ip addr add 10.77.0.{number}/24 dev {DEVICE}"))
+    }
+
+    /// Takes a node's interface out of its machine, with every address on it.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn leave(&self, number: u8) -> io::Result<()> {
+        self.hub().shell(&format!("ip link del node{number}"))
+    }
+
+    /// Pulls the cable of a node: both ends see that there is no signal.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn unplug(&self, number: u8) -> io::Result<()> {
+        self.hub().shell(&format!("ip link set node{number} down"))
+    }
+
+    /// Puts the cable of a node back.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn plug(&self, number: u8) -> io::Result<()> {
+        self.hub().shell(&format!("ip link set node{number} up"))
+    }
+
     /// Moves the virtual address to a node: away from any other, and the hub's traffic with it.
     ///
     /// # Errors
@@ -105,11 +140,7 @@ impl Lan {
             Self::HUB
         ))?;
         for (number, node) in (1..).zip(&self.nodes) {
-            let port = format!("node{number}");
-            link((self.hub(), &port), (node.place(), DEVICE))?;
-            self.hub().shell(&format!("ip link set {port} master bridge"))?;
-            let address = format!("ip addr add 10.77.0.{number}/24 dev {DEVICE}");
-            node.place().shell(&format!("{SETTINGS} && {address}"))?;
+            self.join(node.place(), number)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     Unavailable,
-    process::{ProcessTree, through},
+    process::{ProcessTree, said, system, through},
     wait::{LIMIT, holds_within},
 };
 
@@ -132,16 +132,8 @@ impl Place {
     /// # Errors
     /// It failed; what it said is in the message.
     pub fn shell(self, script: &str) -> io::Result<()> {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", script])
-            .env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin");
-        let output = self.inside(&command).output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(io::Error::other(format!("{script}: {}: {said}", output.status)))
+        let mut command = system("/bin/sh");
+        said(&mut self.inside(command.args(["-c", script]))).map(drop)
     }
 
     /// Whether connections here hold bytes, or an end, that the other side has not acknowledged.

@@ -35,6 +35,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 pub use arrivals::{Arrivals, Arrived};
+pub use oracle::strays_below;
 pub use partner::{Kind, Server, largest};
 pub use steps::{MIDDLE, SIZE};
 

@@ -94,11 +94,7 @@ impl World {
     fn strays(&self) -> Vec<PathBuf> {
         let mut strays = Vec::new();
         for folder in ["drop", "pick"] {
-            walk(&self.root().join(folder), &mut |path, is_folder| {
-                if is_stray(path, is_folder, self.plan.instance) {
-                    strays.push(path.to_owned());
-                }
-            });
+            strays.extend(strays_below(&self.root().join(folder), self.plan.instance));
         }
         walk(&self.install.path().join("in"), &mut |path, _| {
             if name_of(path).starts_with('.') {
@@ -107,6 +103,18 @@ impl World {
         });
         strays
     }
+}
+
+/// What lies below a folder that an instance sends to and is neither a target nor one of the names
+/// that stay.
+pub fn strays_below(folder: &Path, instance: &str) -> Vec<PathBuf> {
+    let mut strays = Vec::new();
+    walk(folder, &mut |path, is_folder| {
+        if is_stray(path, is_folder, instance) {
+            strays.push(path.to_owned());
+        }
+    });
+    strays
 }
 
 /// Whether something on the disk of an instance's partner is neither a target nor one of the

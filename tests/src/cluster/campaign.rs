@@ -1,0 +1,247 @@
+//! Faults, one after the other, and what each of them cost.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ferryway_core::JobId;
+use ferryway_host::control::{api::Health, client::Client};
+
+use super::{Damage, Fault, Lab, Transfers, Watch, lab::DOOR};
+use crate::{net::Lan, scene::MIB, wait::holds_within};
+
+/// How long the cluster may take to serve again.
+const SERVICE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Between two small files that are asked for while the fault lasts.
+const TRICKLE: Duration = Duration::from_millis(150);
+
+/// The large files that move through the active machine, which a fault has to meet on their way:
+/// by FTP to and from the partner. The one by socket may be through.
+const MET: usize = 2;
+
+/// A campaign in progress.
+#[derive(Debug)]
+pub struct Campaign<'lab> {
+    lab: &'lab Lab,
+    watch: Watch,
+    known: Vec<JobId>,
+    struck: usize,
+}
+
+/// What a fault cost.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The fault.
+    pub fault: Fault,
+    /// From the fault to an answer at the virtual address; `None` when it answered all the time.
+    pub service: Option<Duration>,
+    /// How much of that had passed when the program of the new host was started.
+    pub manager: Option<Duration>,
+    /// From the fault to the first byte that moved for the new owner.
+    pub first_byte: Option<Duration>,
+    /// What the judge says.
+    pub damage: Damage,
+    /// The load of the machine when the service was back.
+    pub load: String,
+}
+
+/// What was seen while waiting for the service.
+#[derive(Clone, Debug, Default)]
+struct Sighting {
+    /// How far the large files were at the last word of the former owner.
+    before: Vec<(JobId, u64)>,
+    host_started: Option<Instant>,
+    first_byte: Option<Instant>,
+}
+
+impl<'lab> Campaign<'lab> {
+    /// Begins to look at the cluster's door.
+    pub fn new(lab: &'lab Lab) -> Self {
+        let door = SocketAddr::from((Lan::VIRTUAL, DOOR));
+        Self { lab, watch: Watch::start(door), known: Vec::new(), struck: 0 }
+    }
+
+    /// Lets one fault happen to a cluster that is well, and leaves it well.
+    ///
+    /// # Errors
+    /// The fault did not happen as it should, the service did not come back, or the cluster did
+    /// not come to rest. What the judge found is in the row and no error.
+    pub fn strike(&mut self, fault: Fault) -> io::Result<Row> {
+        let lab = self.lab;
+        let active = lab.settle()?;
+        self.struck += 1;
+        let tag = format!("{}-{fault}", self.struck);
+        let mut transfers = Transfers::start(lab, active, &tag)?;
+        let hosts: Vec<Client> =
+            [active, 3 - active].iter().filter_map(|&n| lab.client(n)).collect();
+        let old = transfers.ask(hosts[0].health()).ok_or_else(|| io::Error::other("no host"))?;
+        let orders = lab.power.orders().len();
+        let before = transfers.progress(&hosts[0]);
+        if before.len() < MET {
+            return Err(io::Error::other("no fault, since a large file was through before it"));
+        }
+        let (struck, seen) = thread::scope(|scope| {
+            let striking = scope.spawn(|| fault.strike(lab, active, old.pid));
+            let seen = self
+                .observe(fault, &mut transfers, &hosts, &old, before, || striking.is_finished());
+            (striking.join(), seen)
+        });
+        let struck = struck.map_err(|_| io::Error::other("the fault broke"))??;
+        let seen = seen?;
+        let now = lab.active().ok_or_else(|| io::Error::other("not one machine has the disk"))?;
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let answered = self.answered(struck, seen.host_started)?;
+        self.check(fault, active, now, orders)?;
+        let damage = transfers.judge(now, old.epoch, &seen.before, &mut self.known)?;
+        fault.repair(lab, active);
+        let after = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(struck));
+        Ok(Row {
+            fault,
+            service: after(answered),
+            manager: after(seen.host_started),
+            first_byte: after(seen.first_byte),
+            damage,
+            load: load.split_whitespace().next().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Looks at both machines until another ownership moves files, asking for small ones on the
+    /// way; or, where nothing is to change, until the fault is through.
+    fn observe(
+        &self,
+        fault: Fault,
+        transfers: &mut Transfers<'_>,
+        hosts: &[Client],
+        old: &Health,
+        before: Vec<(JobId, u64)>,
+        is_struck: impl Fn() -> bool,
+    ) -> io::Result<Sighting> {
+        let deadline = Instant::now() + SERVICE_LIMIT;
+        let mut seen = Sighting { before, ..Sighting::default() };
+        let mut next = Instant::now();
+        while Instant::now() < deadline {
+            if Instant::now() >= next {
+                transfers.trickle(hosts);
+                next = Instant::now() + TRICKLE;
+            }
+            if is_struck() && !fault.expected().takeover {
+                return Ok(seen);
+            }
+            for (index, host) in hosts.iter().enumerate() {
+                let Some(health) = transfers.ask(host.health()) else { continue };
+                if health.epoch <= old.epoch {
+                    // Before the fault, and as long after it as the old owner goes on.
+                    for (id, done) in transfers.progress(host) {
+                        seen.before.retain(|(job, _)| *job != id);
+                        seen.before.push((id, done));
+                    }
+                    continue;
+                }
+                if seen.host_started.is_none() {
+                    seen.host_started = started(host, health.pid);
+                }
+                let moved = transfers.views(host).iter().any(|view| {
+                    view.progress.is_some_and(|progress| progress.done > progress.resumed_at)
+                });
+                if moved || health.in_flight == 0 {
+                    seen.first_byte = Some(Instant::now());
+                    transfers.trickle(&hosts[index..=index]);
+                    if is_struck() {
+                        return Ok(seen);
+                    }
+                }
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(io::Error::other("no other ownership moved a file in time"))
+    }
+
+    /// When the new host answered at the virtual address; `None` where the old one never stopped.
+    fn answered(&self, struck: Instant, started: Option<Instant>) -> io::Result<Option<Instant>> {
+        let Some(started) = started else {
+            return match self.watch.silence_since(struck) {
+                None => Ok(None),
+                Some(silence) => Err(io::Error::other(format!("no answer for {silence:?}"))),
+            };
+        };
+        let mut answer = None;
+        holds_within(SERVICE_LIMIT, || {
+            answer = self.watch.first_after(started);
+            answer.is_some()
+        });
+        answer.map(Some).ok_or_else(|| io::Error::other("nothing answers at the virtual address"))
+    }
+
+    /// That the fault did what it is there for.
+    fn check(&self, fault: Fault, before: u8, now: u8, orders: usize) -> io::Result<()> {
+        let expected = fault.expected();
+        let orders = self.lab.power.orders().split_off(orders);
+        let fenced = !orders.is_empty();
+        let victim = if expected.takeover { before } else { 3 - before };
+        if let Some(order) = orders.iter().find(|order| order.machine != victim) {
+            return Err(io::Error::other(format!("the healthy node{} was fenced", order.machine)));
+        }
+        if expected.moves != (before != now) || expected.fencing != fenced {
+            return Err(io::Error::other(format!(
+                "expected {expected:?}, but the service went from node{before} to node{now}, and \
+                 fencing was {}asked for",
+                if fenced { "" } else { "not " }
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    /// The head of the table, as Markdown.
+    pub const HEAD: &str = "\
+| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | lost | doubled | damaged | load |\n\
+|---|---|---|---|---|---|---|---|---|---|";
+
+    /// Whether every promise was kept.
+    pub const fn is_good(&self) -> bool {
+        self.damage.violations.is_empty()
+    }
+
+    /// The row, as Markdown.
+    pub fn line(&self) -> String {
+        let seconds = |time: Option<Duration>| {
+            time.map_or("-".to_owned(), |time| format!("{:.2}", time.as_secs_f64()))
+        };
+        let damage = &self.damage;
+        let mut line = format!(
+            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} |",
+            self.fault,
+            seconds(self.service),
+            seconds(self.manager),
+            seconds(self.first_byte),
+            damage.again as f64 / MIB as f64,
+            damage.jobs,
+            damage.lost,
+            damage.doubled,
+            damage.damaged,
+            self.load
+        );
+        for violation in &damage.violations {
+            write!(line, "\n    {violation}").ok();
+        }
+        line
+    }
+}
+
+/// When the process of a host began, whose control socket is seen through its machine.
+fn started(host: &Client, pid: u32) -> Option<Instant> {
+    // /proc/<init>/root/run/ferryway/night/control.sock
+    let root: &Path = host.socket().ancestors().find(|path| path.ends_with("root"))?;
+    let stat = fs::read_to_string(root.join(format!("proc/{pid}/stat"))).ok()?;
+    let ticks: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime: f64 =
+        fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
+    Instant::now().checked_sub(Duration::from_secs_f64((uptime - ticks / 100.0).max(0.0)))
+}

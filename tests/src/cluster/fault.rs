@@ -1,0 +1,235 @@
+//! The faults of the campaign.
+
+use std::{
+    fmt, io,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use super::{Lab, lab::shell};
+use crate::wait::{LIMIT, holds_within};
+
+/// How long a machine that was frozen runs beside its successor's wish for its end.
+const SECOND_LIFE: Duration = Duration::from_secs(2);
+
+/// What happens to the cluster while files move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The host is killed.
+    HostKilled,
+    /// The host stops where it is.
+    HostFrozen,
+    /// The active machine loses power, and what it had in its cache.
+    PowerOff,
+    /// The active machine stops where it is, for good.
+    NodeFrozen,
+    /// The active machine stops where it is, and goes on while the other one waits for its end.
+    NodeThawed,
+    /// The active machine's cable is pulled.
+    LinkCut,
+    /// The active machine is heard by nobody, and hears nobody.
+    Silence,
+    /// The shared disk fails under the active machine.
+    StorageError,
+    /// The agent cannot stop the service when it is to move.
+    FailingStop,
+    /// The active machine is put on standby.
+    PlannedMove,
+    /// The other machine loses power.
+    StandbyLost,
+    /// The active machine loses power, and the fencing device does not say so for a while.
+    FencingRefused,
+}
+
+/// What has to be seen of a fault, so that it counts as having happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Whether another ownership serves afterwards.
+    pub takeover: bool,
+    /// Whether it is on the other machine.
+    pub moves: bool,
+    /// Whether a machine is fenced.
+    pub fencing: bool,
+}
+
+impl Fault {
+    /// Every fault, the most telling first.
+    pub const ALL: [Self; 12] = [
+        Self::HostKilled,
+        Self::PowerOff,
+        Self::NodeThawed,
+        Self::LinkCut,
+        Self::PlannedMove,
+        Self::StorageError,
+        Self::HostFrozen,
+        Self::NodeFrozen,
+        Self::Silence,
+        Self::FailingStop,
+        Self::StandbyLost,
+        Self::FencingRefused,
+    ];
+
+    /// Those that take little time and tell most.
+    pub const QUICK: [Self; 4] =
+        [Self::HostKilled, Self::PowerOff, Self::NodeThawed, Self::PlannedMove];
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HostKilled => "host-killed",
+            Self::HostFrozen => "host-frozen",
+            Self::PowerOff => "power-off",
+            Self::NodeFrozen => "node-frozen",
+            Self::NodeThawed => "node-thawed",
+            Self::LinkCut => "link-cut",
+            Self::Silence => "silent-partition",
+            Self::StorageError => "storage-error",
+            Self::FailingStop => "failing-stop",
+            Self::PlannedMove => "planned-move",
+            Self::StandbyLost => "standby-lost",
+            Self::FencingRefused => "fencing-refused",
+        }
+    }
+
+    /// What has to be seen of it.
+    pub const fn expected(self) -> Expected {
+        let (takeover, moves, fencing) = match self {
+            Self::HostKilled | Self::HostFrozen => (true, false, false),
+            Self::PlannedMove | Self::StorageError => (true, true, false),
+            Self::StandbyLost => (false, false, true),
+            _ => (true, true, true),
+        };
+        Expected { takeover, moves, fencing }
+    }
+
+    /// Lets it happen to the machine `active`, on which the host has the process id `host`, and
+    /// says when it did; returns once nothing more is to be done but to wait.
+    ///
+    /// # Errors
+    /// It could not be made to happen.
+    pub fn strike(self, lab: &Lab, active: u8, host: u32) -> io::Result<Instant> {
+        let other = 3 - active;
+        let now = Instant::now();
+        let machine = || lab.machine(active);
+        match self {
+            Self::HostKilled => signal(lab, active, "KILL", host)?,
+            Self::HostFrozen => signal(lab, active, "STOP", host)?,
+            Self::PowerOff => machine().power_off(&lab.lan)?,
+            Self::NodeFrozen => machine().freeze()?,
+            Self::NodeThawed => freeze_and_thaw(lab, active)?,
+            Self::LinkCut => lab.lan.unplug(active)?,
+            Self::Silence => lab.lan.cut(active)?,
+            Self::StorageError => machine().break_disk()?,
+            Self::FailingStop => {
+                machine().inside(&shell(&failing_stop(lab)))?.status()?;
+                standby(lab, active, true)?;
+            }
+            Self::PlannedMove => standby(lab, active, true)?,
+            Self::StandbyLost => {
+                let before = lab.power.orders().len();
+                lab.machine(other).power_off(&lab.lan)?;
+                await_order(lab, before)?;
+            }
+            Self::FencingRefused => return refuse_for_a_while(lab, active),
+        }
+        Ok(now)
+    }
+
+    /// Takes back what would keep the cluster from coming to rest.
+    pub fn repair(self, lab: &Lab, active: u8) {
+        lab.power.refuse(false);
+        lab.power.release();
+        if matches!(self, Self::PlannedMove | Self::FailingStop) {
+            standby(lab, active, false).ok();
+        }
+        // A machine that was fenced has a new port already.
+        lab.lan.plug(active).ok();
+        lab.lan.heal(active).ok();
+        lab.machine(active).thaw();
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|fault| fault.name() == name);
+        found.ok_or_else(|| format!("no fault is called {name}; there are {}", known()))
+    }
+}
+
+fn signal(lab: &Lab, machine: u8, signal: &str, host: u32) -> io::Result<()> {
+    lab.machine(machine).run("kill", &[&format!("-{signal}"), &host.to_string()]).map(drop)
+}
+
+/// Asks the machine that stays on, whichever the cluster manager listens to.
+fn standby(lab: &Lab, machine: u8, on: bool) -> io::Result<()> {
+    let name = lab.machine(machine).name();
+    let change: &[&str] = if on { &["-v", "on"] } else { &["-D"] };
+    let arguments = [&["-N", &name], change].concat();
+    lab.machine(3 - machine).run("crm_standby", &arguments).map(drop)
+}
+
+fn freeze_and_thaw(lab: &Lab, active: u8) -> io::Result<()> {
+    let before = lab.power.orders().len();
+    lab.power.hold();
+    lab.machine(active).freeze()?;
+    await_order(lab, before)?;
+    lab.machine(active).thaw();
+    std::thread::sleep(SECOND_LIFE);
+    lab.power.release();
+    Ok(())
+}
+
+/// The successor must wait as long as nobody knows that the machine is off.
+fn refuse_for_a_while(lab: &Lab, active: u8) -> io::Result<Instant> {
+    let before = lab.power.orders().len();
+    lab.power.refuse(true);
+    lab.machine(active).power_off(&lab.lan)?;
+    // Refused once, asked again.
+    await_order(lab, before + 1)?;
+    if lab.machine(3 - active).has_disk() {
+        return Err(io::Error::other("the disk was mounted before the old owner was fenced"));
+    }
+    lab.power.refuse(false);
+    Ok(Instant::now())
+}
+
+fn await_order(lab: &Lab, before: usize) -> io::Result<()> {
+    match holds_within(LIMIT * 2, || lab.power.orders().len() > before) {
+        true => Ok(()),
+        false => Err(io::Error::other("nobody asked for the machine's end")),
+    }
+}
+
+/// Covers the agent on one machine with one that cannot stop anything.
+fn failing_stop(lab: &Lab) -> String {
+    let agent = lab.folder().join("ocf/ferryway/ferryway");
+    format!(
+        "printf '#!/bin/sh\\n[ \"$1\" != stop ] || exit 1\\nexec {} \"$@\"\\n' >/run/no-stop && \
+         chmod 755 /run/no-stop && \
+         mount --bind /run/no-stop /usr/lib/ocf/resource.d/ferryway/ferryway",
+        agent.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_by_its_name() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.name().parse(), Ok(fault));
+        }
+        let unknown = "power-of".parse::<Fault>().unwrap_err();
+        assert!(unknown.contains("power-off"), "{unknown}");
+    }
+}

@@ -1,0 +1,318 @@
+//! The cluster and everything around it.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use ferryway_host::control::client::Client;
+
+use super::{MOUNT, Machine, Machines, Power};
+use crate::{
+    Unavailable,
+    cluster_tools::installed_by,
+    content::Content,
+    host::{Install, Node, Programs},
+    net::Lan,
+    process::{said, system},
+    scene::{Kind, MIB, Server},
+    servers::{ServerKind, Site},
+    wait::holds_within,
+};
+
+/// How long the cluster may take until it is as it was, with everything started again.
+const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+
+/// Bytes of the shared disk; the file behind it has holes.
+const DISK: u64 = 1024 * MIB;
+
+/// Bytes per second of each transfer by FTP, so that there is a middle to meet it in.
+const RATE: u64 = 6 * MIB;
+
+/// The port of the partner's door and of the cluster's.
+pub(super) const DOOR: u16 = 7045;
+
+const SECRET: &str = "security = \"secret\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+
+/// The agent for the cluster manager.
+const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/ocf/ferryway");
+
+/// The cluster's configuration, but for the service itself.
+const CLUSTER: &str = include_str!("../../cluster/cluster.crm");
+
+/// The sizes of the files that move.
+pub(super) const BIG: Content = Content::new(90, 36 * MIB);
+/// See [`BIG`].
+pub(super) const SMALL: Content = Content::new(91, 20_000);
+/// See [`BIG`]: for the socket, which nothing slows down.
+pub(super) const BULKY: Content = Content::new(92, 96 * MIB);
+
+/// The laboratory while it is up. Dropping it takes everything down.
+#[derive(Debug)]
+pub struct Lab {
+    /// The fencing device.
+    pub power: Arc<Power>,
+    /// The FTP server outside of the cluster.
+    pub bank: Server,
+    /// The host outside of the cluster.
+    pub branch: Node,
+    branch_install: Install,
+    machines: Arc<Machines>,
+    /// The network.
+    pub lan: Arc<Lan>,
+    folder: PathBuf,
+}
+
+impl Lab {
+    /// Whether this machine has what a laboratory needs.
+    ///
+    /// # Errors
+    /// This process is not root, or a program of `tests/cluster/install.sh` is missing.
+    pub fn is_available() -> Result<(), Unavailable> {
+        let what = "the cluster laboratory";
+        if !rustix::process::geteuid().is_root() {
+            return Err(Unavailable::new(what, "it needs root"));
+        }
+        installed_by("cluster/install.sh").map_err(|why| Unavailable::new(what, why))
+    }
+
+    /// Brings everything up below `folder`, which exists and is empty. On `Ok` both machines are
+    /// members of the cluster and one of them serves.
+    ///
+    /// # Errors
+    /// Something does not come up within a limit.
+    pub fn up(folder: &Path) -> io::Result<Self> {
+        let lan = Arc::new(Lan::enter(0).map_err(io::Error::other)?);
+        let bank = start_bank(&folder.join("bank"))?;
+        let (branch_install, mut branch) = furnish_branch(&folder.join("branch"), &lan)?;
+        branch.start()?;
+        furnish_disk(folder, &bank)?;
+        offer_agent(&folder.join("ocf/ferryway"))?;
+        let machine = |number| Mutex::new(Machine::new(number, folder));
+        let machines = Arc::new([machine(1), machine(2)]);
+        let power = Power::serve(Arc::clone(&machines), Arc::clone(&lan), &folder.join("plug"))?;
+        let folder = folder.to_owned();
+        let lab = Self { power, bank, branch, branch_install, machines, lan, folder };
+        lab.start_cluster()?;
+        Ok(lab)
+    }
+
+    /// A machine, 1 or 2.
+    pub fn machine(&self, number: u8) -> MutexGuard<'_, Machine> {
+        let machine = &self.machines[usize::from(number != 1)];
+        machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine that has the shared disk; `None` while none or both have it.
+    pub fn active(&self) -> Option<u8> {
+        let having: Vec<u8> = [1, 2].into_iter().filter(|&n| self.machine(n).has_disk()).collect();
+        match having[..] {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The install directory of the cluster's instance, as seen through a machine.
+    pub fn install(&self, machine: u8) -> Option<PathBuf> {
+        Some(self.machine(machine).root()?.join(MOUNT).join("night"))
+    }
+
+    /// The control API of the cluster's host, if it runs on this machine.
+    pub fn client(&self, machine: u8) -> Option<Client> {
+        Some(Client::new(&self.machine(machine).root()?.join("run/ferryway/night")))
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The install directory of the partner outside.
+    pub fn branch_install(&self) -> &Path {
+        self.branch_install.path()
+    }
+
+    /// Turns both machines on and waits until the cluster serves with both members, without
+    /// failures on its record.
+    ///
+    /// # Errors
+    /// It does not within a limit; the cluster manager's view is in the message.
+    pub fn settle(&self) -> io::Result<u8> {
+        for number in [1, 2] {
+            self.machine(number).power_on(&self.lan)?;
+        }
+        let mut view = String::new();
+        let mut cleaned = false;
+        let settled = holds_within(SETTLE_LIMIT, || {
+            view = self.machine(1).run("crm_mon", &["-1", "--output-as=xml"]).unwrap_or_default();
+            let members = view.matches("online=\"true\" standby=\"false\"").count() == 2;
+            if members && !cleaned {
+                cleaned = self.machine(1).run("crm_resource", &["--cleanup"]).is_ok();
+            }
+            // Three for fencing, and the three of the service.
+            let started = view.matches("role=\"Started\"").count() == 6;
+            let failed = view.contains("failed=\"true\"") || view.contains("<failures>");
+            cleaned && members && started && !failed && self.active().is_some()
+        });
+        match self.active() {
+            Some(active) if settled => Ok(active),
+            _ => Err(io::Error::other(format!("the cluster does not come to rest:\n{view}"))),
+        }
+    }
+
+    fn start_cluster(&self) -> io::Result<()> {
+        thread::scope(|scope| {
+            let start = |number| self.machine(number).power_on(&self.lan);
+            let other = scope.spawn(move || start(2));
+            start(1)?;
+            other.join().map_err(|_| io::Error::other("a thread broke"))?
+        })?;
+        let configuration = self.folder.join("cluster.crm");
+        fs::write(&configuration, CLUSTER.replace("@FERRYWAY@", &service()?))?;
+        let mut view = String::new();
+        let members = holds_within(SETTLE_LIMIT, || {
+            view = self.machine(1).run("crm_mon", &["-1", "--output-as=xml"]).unwrap_or_default();
+            view.matches("online=\"true\"").count() == 2 && view.contains("with_quorum=\"true\"")
+        });
+        if !members {
+            return Err(io::Error::other(format!("the machines do not find each other:\n{view}")));
+        }
+        let path = configuration.to_string_lossy().into_owned();
+        self.machine(1).run("crm", &["configure", "load", "update", &path])?;
+        self.settle().map(drop)
+    }
+}
+
+/// The service in the words of the cluster's configuration.
+fn service() -> io::Result<String> {
+    let programs = Programs::of_this_build().map_err(io::Error::other)?;
+    let program = programs.path("ferryway");
+    Ok(format!(
+        "ocf:ferryway:ferryway \\\n    params binary={} dir=/srv/ferryway/night user=root \\\n    \
+         op start timeout=60s interval=0 \
+         op stop timeout=20s interval=0 \\\n    op monitor interval=1s timeout=10s \
+         op monitor interval=5s timeout=10s OCF_CHECK_LEVEL=10",
+        program.display()
+    ))
+}
+
+fn start_bank(root: &Path) -> io::Result<Server> {
+    for folder in ["drop", "pick"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    for (name, content) in [("big", BIG), ("small", SMALL)] {
+        content.write_to(&root.join("pick").join(name))?;
+    }
+    let site = Site { address: Lan::HUB, ..Site::default() };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let kind = Kind::Real(ServerKind::Proftpd);
+    Server::start(kind, root, site, Some(RATE), runtime.handle()).map_err(io::Error::other)
+}
+
+/// Makes the partner with a host of its own, which visits the cluster and is visited.
+fn furnish_branch(folder: &Path, lan: &Lan) -> io::Result<(Install, Node)> {
+    fs::create_dir_all(folder)?;
+    let install = Install::at(
+        folder,
+        &format!(
+            "[instance]\nname = \"branch\"\nhost_name = \"branch.example\"\n\
+             [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
+             [listen]\ntransport = \"socket\"\naddress = \"{}\"\nport = {DOOR}\ntimeout_s = 5\n\
+             {SECRET}\
+             [listen.visitors.NIGHT]\nhost_name = \"night.example\"\ninstance = \"night\"\n\
+             may = [\"send\", \"fetch\"]\n\
+             [partners.NIGHT]\ntransport = \"socket\"\nhost = \"{}\"\nport = {DOOR}\n\
+             timeout_s = 5\n{SECRET}\
+             [partners.NIGHT.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n",
+            Lan::HUB,
+            Lan::VIRTUAL
+        ),
+    )
+    .map_err(io::Error::other)?;
+    for folder in ["out", "in"] {
+        fs::create_dir_all(install.path().join(folder))?;
+    }
+    BULKY.write_to(&install.path().join("out/bulky"))?;
+    install.write("definitions/all.toml", &definition("VISIT1", "NIGHT", "send"))?;
+    let mut node = Node::new(&install, "branch").map_err(io::Error::other)?;
+    node.set_variable("HOSTNM", "branch.example");
+    node.put_at(lan.hub());
+    Ok((install, node))
+}
+
+/// Makes the shared disk with the cluster's installation on it.
+fn furnish_disk(folder: &Path, bank: &Server) -> io::Result<()> {
+    let content = folder.join("disk");
+    let night = content.join("night");
+    fs::create_dir_all(&night)?;
+    let install = Install::at(
+        &night,
+        &format!(
+            "[instance]\nname = \"night\"\nhost_name = \"night.example\"\n\
+             [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
+             [listen]\ntransport = \"socket\"\naddress = \"{}\"\nport = {DOOR}\ntimeout_s = 5\n\
+             {SECRET}\
+             [listen.visitors.BRANCH]\nhost_name = \"branch.example\"\ninstance = \"branch\"\n\
+             may = [\"send\", \"fetch\"]\n\
+             [partners.BANK]\ntransport = \"ftp\"\nsessions = 8\ntimeout_s = 5\n{}\
+             [partners.BANK.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n\
+             [partners.BRANCH]\ntransport = \"socket\"\nhost = \"{}\"\nport = {DOOR}\n\
+             timeout_s = 5\n{SECRET}\
+             [partners.BRANCH.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n",
+            Lan::VIRTUAL,
+            bank.keys(),
+            Lan::HUB
+        ),
+    )
+    .map_err(io::Error::other)?;
+    for folder in ["out", "in"] {
+        fs::create_dir_all(night.join(folder))?;
+    }
+    for (name, content) in [("big", BIG), ("small", SMALL), ("bulky", BULKY)] {
+        content.write_to(&night.join("out").join(name))?;
+    }
+    let definitions = [
+        definition("SEND1", "BANK", "send"),
+        definition("FETCH1", "BANK", "fetch"),
+        definition("SOCK1", "BRANCH", "send"),
+    ];
+    install.write("definitions/all.toml", &definitions.concat())?;
+    // The host finds those beside its program.
+    for library in fs::read_dir(night.join("plugins"))? {
+        fs::remove_file(library?.path())?;
+    }
+    let image = folder.join("disk.img");
+    fs::File::create(&image)?.set_len(DISK)?;
+    let mut make = system("mkfs.ext4");
+    make.args(["-q", "-F", "-m", "0", "-E", "root_owner=0:0", "-d"]).arg(&content).arg(&image);
+    said(&mut make)?;
+    fs::remove_dir_all(&content)
+}
+
+/// A definition whose jobs say which files they are about.
+fn definition(id: &str, partner: &str, direction: &str) -> String {
+    format!(
+        "[[definition]]\nid = \"{id}\"\npartner = \"{partner}\"\ndirection = \"{direction}\"\n\
+         remote = \"{{job}}\"\n"
+    )
+}
+
+/// Puts the agent where the cluster manager looks for those of a provider.
+fn offer_agent(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let agent = folder.join("ferryway");
+    fs::copy(AGENT, &agent)?;
+    fs::set_permissions(agent, fs::Permissions::from_mode(0o755))
+}
+
+/// The command that runs a shell script in a machine, for faults that are made inside.
+pub(super) fn shell(script: &str) -> Command {
+    let mut command = system("/bin/sh");
+    command.args(["-c", script]);
+    command
+}

@@ -1,0 +1,210 @@
+//! One machine of the cluster: namespaces of its own, with corosync and Pacemaker in them.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    disk::shut_down,
+    net::{Lan, Namespace},
+    process::{ProcessTree, said, system, through},
+    wait::{LIMIT, holds_within},
+};
+
+/// Where the shared disk is mounted on the machine that has it.
+pub const MOUNT: &str = "srv/ferryway";
+
+/// What makes a machine of namespaces.
+const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/node");
+
+/// A machine, on or off. Dropping it takes its power away.
+#[derive(Debug)]
+pub struct Machine {
+    number: u8,
+    lab: PathBuf,
+    running: Option<Running>,
+}
+
+// The processes end before their network goes.
+#[derive(Debug)]
+struct Running {
+    tree: ProcessTree,
+    /// The machine's first process, as seen from outside.
+    init: u32,
+    /// Its way to the shared disk, such as `loop7`.
+    device: String,
+    /// Its network, which nothing else may hold.
+    _network: Namespace,
+}
+
+impl Machine {
+    /// A machine that is off. `lab` is the folder of the laboratory, with the image of the shared
+    /// disk in it.
+    pub fn new(number: u8, lab: &Path) -> Self {
+        Self { number, lab: lab.to_owned(), running: None }
+    }
+
+    /// Its name in the cluster.
+    pub fn name(&self) -> String {
+        format!("node{}", self.number)
+    }
+
+    /// Whether it has power.
+    pub const fn is_on(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// What it keeps without power, its logs among it.
+    pub fn home(&self) -> PathBuf {
+        self.lab.join(self.name())
+    }
+
+    /// Its root folder as seen from outside; `None` while it is off.
+    pub fn root(&self) -> Option<PathBuf> {
+        self.running.as_ref().map(|running| format!("/proc/{}/root", running.init).into())
+    }
+
+    /// Whether it has the shared disk mounted. The disk's superblock tells, so that it is also
+    /// seen of a machine that is frozen.
+    pub fn has_disk(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| is_mounted(&running.device))
+    }
+
+    /// Starts it, if it is off: corosync runs on `Ok`.
+    ///
+    /// # Errors
+    /// The system refuses, or corosync does not start within a limit.
+    pub fn power_on(&mut self, lan: &Lan) -> io::Result<()> {
+        if self.is_on() {
+            return Ok(());
+        }
+        let network = Namespace::new().map_err(io::Error::other)?;
+        lan.join(network.place(), self.number)?;
+        let home = self.home();
+        fs::create_dir_all(&home)?;
+        fs::remove_file(home.join("ready")).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        // A device each: what one machine has in its cache the other one does not see.
+        let mut attach = system("losetup");
+        attach.args(["--find", "--show", "--direct-io=on"]).arg(self.lab.join("disk.img"));
+        let device = said(&mut attach)?;
+        let started = self.start(&network, &device);
+        // The machine holds it open; from now on it goes with the machine.
+        said(system("losetup").args(["--detach", &device]))?;
+        let (tree, init) = started?;
+        let device = device.trim_start_matches("/dev/").to_owned();
+        self.running = Some(Running { tree, init, device, _network: network });
+        // For whoever wants to have a look inside.
+        fs::write(home.join("pid"), init.to_string())
+    }
+
+    /// Takes its power away, if it is on: nothing that it did not make durable is left on the
+    /// disk, and on `Ok` it can do nothing more.
+    ///
+    /// # Errors
+    /// The system refuses, or the machine does not go within a limit.
+    pub fn power_off(&mut self, lan: &Lan) -> io::Result<()> {
+        let root = self.root();
+        let (Some(running), Some(root)) = (self.running.take(), root) else { return Ok(()) };
+        fs::remove_file(self.home().join("pid")).ok();
+        running.tree.freeze()?;
+        lan.leave(self.number)?;
+        if is_mounted(&running.device) {
+            // The end of a machine's first process alone would unmount the disk in good order.
+            shut_down(&root.join(MOUNT))?;
+        }
+        let device = running.device.clone();
+        drop(running);
+        // As long as the file system is there, it could write.
+        match holds_within(LIMIT, || !is_mounted(&device)) {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("{} keeps the disk", self.name()))),
+        }
+    }
+
+    /// Stops everything on it, in the middle of whatever it does. The disk stays mounted, and
+    /// its connections open.
+    ///
+    /// # Errors
+    /// It is off, or does not stop.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.on()?.tree.freeze()
+    }
+
+    /// Lets it go on, if it is on.
+    pub fn thaw(&self) {
+        if let Some(running) = &self.running {
+            running.tree.thaw();
+        }
+    }
+
+    /// Lets the shared disk fail under it, as far as it is concerned.
+    ///
+    /// # Errors
+    /// It is off, or does not have the disk.
+    pub fn break_disk(&self) -> io::Result<()> {
+        let running = self.on()?;
+        shut_down(&Path::new(&format!("/proc/{}/root", running.init)).join(MOUNT))
+    }
+
+    /// The command that runs `command` on it, for a limited time.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn inside(&self, command: &Command) -> io::Result<Command> {
+        let mut wrapper = system("nsenter");
+        wrapper.args(["--target", &self.on()?.init.to_string()]);
+        wrapper.args(["--mount", "--uts", "--ipc", "--net", "--pid", "timeout", "30"]);
+        Ok(through(wrapper, command))
+    }
+
+    /// Runs a program on it and gives what it printed.
+    ///
+    /// # Errors
+    /// The machine is off, or the program failed.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> io::Result<String> {
+        said(&mut self.inside(system(program).args(arguments))?)
+    }
+
+    fn start(&self, network: &Namespace, device: &str) -> io::Result<(ProcessTree, u32)> {
+        let home = self.home();
+        let mut command = system("unshare");
+        command.args(["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]);
+        command.args(["--mount-proc", "--propagation", "private", NODE]);
+        command.arg(self.number.to_string()).arg(&home).arg(device).arg(&self.lab);
+        let console = home.join("console.log");
+        let mut tree = ProcessTree::spawn(&network.place().inside(&command), &console)?;
+        let ready = home.join("ready");
+        holds_within(LIMIT, || ready.exists() || !matches!(tree.ended(), Ok(None)));
+        match (ready.exists(), first_process(tree.id())) {
+            (true, Some(init)) => Ok((tree, init)),
+            _ => {
+                let said = fs::read_to_string(console).unwrap_or_default();
+                Err(io::Error::other(format!("{} does not start\n{said}", self.name())))
+            }
+        }
+    }
+
+    fn on(&self) -> io::Result<&Running> {
+        let off = || io::Error::other(format!("{} is off", self.name()));
+        self.running.as_ref().ok_or_else(off)
+    }
+}
+
+/// The child of `unshare` that is in other namespaces.
+fn first_process(unshare: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
+    let own = fs::read_link("/proc/self/ns/pid").ok()?;
+    let mut children = children.split_whitespace().filter_map(|id| id.parse().ok());
+    children.find(|id: &u32| {
+        fs::read_link(format!("/proc/{id}/ns/pid")).is_ok_and(|namespace| namespace != own)
+    })
+}
+
+fn is_mounted(device: &str) -> bool {
+    Path::new("/sys/fs/ext4").join(device).exists()
+}

@@ -1,0 +1,23 @@
+//! A laboratory with a real cluster: two machines in namespaces with corosync and Pacemaker, a
+//! shared disk, a virtual address and a fencing device; partners outside; and a campaign of
+//! faults against all of it.
+//!
+//! `tests/cluster/README.md` says how to play with it. All of it ends with the process: the
+//! machines with the pipe that guards each of them, and with them their mounts, their networks
+//! and their ways to the disk.
+
+mod campaign;
+mod fault;
+mod lab;
+mod machine;
+mod power;
+mod transfers;
+mod watch;
+
+pub use campaign::{Campaign, Row};
+pub use fault::{Expected, Fault};
+pub use lab::Lab;
+pub use machine::{MOUNT, Machine};
+pub use power::{Machines, Order, Power};
+pub use transfers::{Damage, Transfers};
+pub use watch::Watch;
