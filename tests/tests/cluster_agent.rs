@@ -29,11 +29,20 @@ const CONFIGURED: i32 = 6;
 const NOT_RUNNING: i32 = 7;
 
 #[test]
-fn its_script_and_its_metadata_pass_the_checkers() {
+fn the_scripts_and_the_metadata_pass_the_checkers() {
     let Some(resource) = Resource::new() else { return };
-    let agent = agent();
-    for checker in [&["sh", "-n"][..], &["shellcheck"], &["checkbashisms"]] {
-        check(Command::new(checker[0]).args(&checker[1..]).arg(&agent));
+    let scripts = [
+        "ocf/ferryway",
+        "generic/start",
+        "generic/stop",
+        "generic/status",
+        "keepalived/notify",
+        "keepalived/works",
+    ];
+    for script in scripts.map(cluster_file) {
+        for checker in [&["sh", "-n"][..], &["shellcheck"], &["checkbashisms"]] {
+            check(Command::new(checker[0]).args(&checker[1..]).arg(&script));
+        }
     }
     let metadata = resource.call("meta-data");
     let file = resource.folder.path().join("metadata.xml");
@@ -318,7 +327,11 @@ impl Ended {
 }
 
 fn agent() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("cluster/ocf/ferryway")
+    cluster_file("ocf/ferryway")
+}
+
+fn cluster_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("cluster").join(name)
 }
 
 fn user() -> String {
