@@ -145,12 +145,12 @@ impl Visit {
         match notice {
             Notice::Announce(what) => {
                 let sends = what.direction == Direction::Send;
-                let (standing, receiver) = receiving.announced(&from, what).await?;
+                let (standing, receiver) = receiving.announced(from, what).await?;
                 self.announced = Some(receiver).filter(|_| sends);
                 Ok(Some(standing))
             }
-            Notice::Delivered(what) => receiving.delivered(&from, what).await.map(Some),
-            Notice::Withdraw(what) => receiving.withdrawn(&from, what).await,
+            Notice::Delivered(what) => receiving.delivered(from, what).await.map(Some),
+            Notice::Withdraw(what) => receiving.withdrawn(from, what).await,
             Notice::Back => {
                 from.pass.check()?;
                 let returned = self.desk.returned(self.who.visitor.clone()).await;

@@ -12,9 +12,9 @@ use ferryway_host::{control::api::Command, journal::JournalStore};
 
 use crate::house::{House, Open, Plugged, upload};
 
-const HOST: &str = "both.example";
-const BYTES: &[u8] = b"what goes there";
-const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
+pub const HOST: &str = "both.example";
+pub const BYTES: &[u8] = b"what goes there";
+pub const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
 const FAILED: Status = Status::ReceiverIdle(Outcome::Failed);
 
 fn of(delivery: u32) -> Reference {
@@ -22,7 +22,7 @@ fn of(delivery: u32) -> Reference {
     Reference { job, delivery }
 }
 
-fn announce(delivery: u32, direction: Direction) -> Notice {
+pub fn announce(delivery: u32, direction: Direction) -> Notice {
     Notice::Announce(Announcement {
         of: of(delivery),
         definition: "PRDY01".parse().unwrap(),
@@ -32,7 +32,7 @@ fn announce(delivery: u32, direction: Direction) -> Notice {
     })
 }
 
-fn delivered(delivery: u32, bytes: &[u8]) -> Notice {
+pub fn delivered(delivery: u32, bytes: &[u8]) -> Notice {
     Notice::Delivered(Delivery {
         of: of(delivery),
         path: "a".parse().unwrap(),
@@ -45,11 +45,11 @@ fn withdraw(delivery: u32) -> Notice {
     Notice::Withdraw(Withdrawal { of: of(delivery), reason: "no source".to_owned() })
 }
 
-async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {
+pub async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {
     session.tell(notice).await.unwrap().expect("a job")
 }
 
-async fn store(session: &mut dyn Session) {
+pub async fn store(session: &mut dyn Session) {
     session.store(upload("part", 0, BYTES)).await.unwrap();
 }
 
@@ -58,7 +58,7 @@ async fn verify(session: &mut dyn Session) {
     session.checksum(part, Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
 }
 
-async fn publish(session: &mut dyn Session) {
+pub async fn publish(session: &mut dyn Session) {
     session.rename("part".parse().unwrap(), "a".parse().unwrap()).await.unwrap();
 }
 

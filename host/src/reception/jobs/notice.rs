@@ -54,9 +54,70 @@ impl Register {
     /// When there is no room for it, or the journal fails.
     pub(in crate::reception) async fn announced(
         self: &Arc<Self>,
-        from: &Teller,
+        from: Teller,
         what: Announcement,
     ) -> Result<(Standing, Arc<Receiver>), Refusal> {
+        let register = Arc::clone(self);
+        let receiver = whole(async move { register.take_on(&from, what).await }).await?;
+        self.await_exit(&receiver).await;
+        Ok((receiver.standing(), receiver))
+    }
+
+    /// Brings the job to its end, if its file is what the visitor says.
+    ///
+    /// # Errors
+    /// When the job is not known, or nobody can look at the file.
+    pub(in crate::reception) async fn delivered(
+        self: &Arc<Self>,
+        from: Teller,
+        what: Delivery,
+    ) -> Result<Standing, Refusal> {
+        let register = Arc::clone(self);
+        let receiver = whole(async move {
+            let receiver = register.known(&from, &what.of).await?;
+            register.take_delivery(&from, &receiver, what).await?;
+            Ok(receiver)
+        })
+        .await?;
+        self.await_exit(&receiver).await;
+        let register = Arc::clone(self);
+        whole(async move {
+            register.complete(&receiver).await?;
+            Ok(receiver.standing())
+        })
+        .await
+    }
+
+    /// Ends the job without its file, unless that is in place.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub(in crate::reception) async fn withdrawn(
+        self: &Arc<Self>,
+        from: Teller,
+        what: Withdrawal,
+    ) -> Result<Option<Standing>, Refusal> {
+        let register = Arc::clone(self);
+        whole(async move {
+            let receiver = match register.known(&from, &what.of).await {
+                Err(Refusal::NotAnnounced) => return Ok(None),
+                receiver => receiver?,
+            };
+            let turn = receiver.turn(&*register.journal).await;
+            from.pass.check()?;
+            let reason = format!("withdrawn by the visitor: {}", what.reason);
+            register.give_up(&turn, &receiver, &reason).await?;
+            Ok(Some(receiver.standing()))
+        })
+        .await
+    }
+
+    /// The job of an announcement, as far as it can come now.
+    async fn take_on(
+        self: &Arc<Self>,
+        from: &Teller,
+        what: Announcement,
+    ) -> Result<Arc<Receiver>, Refusal> {
         from.pass.check()?;
         let origin = from.origin(&what.of);
         if what.of.delivery > 1 {
@@ -70,45 +131,7 @@ impl Register {
             Some(receiver) => receiver,
             None => self.accept(from, spec, &origin).await?,
         };
-        let receiver = self.prepare(from, receiver).await?;
-        self.await_exit(&receiver).await;
-        Ok((receiver.standing(), receiver))
-    }
-
-    /// Brings the job to its end, if its file is what the visitor says.
-    ///
-    /// # Errors
-    /// When the job is not known, or nobody can look at the file.
-    pub(in crate::reception) async fn delivered(
-        self: &Arc<Self>,
-        from: &Teller,
-        what: Delivery,
-    ) -> Result<Standing, Refusal> {
-        let receiver = self.known(from, &what.of).await?;
-        self.take_delivery(from, &receiver, what).await?;
-        self.await_exit(&receiver).await;
-        self.complete(&receiver).await?;
-        Ok(receiver.standing())
-    }
-
-    /// Ends the job without its file, unless that is in place.
-    ///
-    /// # Errors
-    /// When the journal fails.
-    pub(in crate::reception) async fn withdrawn(
-        &self,
-        from: &Teller,
-        what: Withdrawal,
-    ) -> Result<Option<Standing>, Refusal> {
-        let receiver = match self.known(from, &what.of).await {
-            Err(Refusal::NotAnnounced) => return Ok(None),
-            receiver => receiver?,
-        };
-        let turn = receiver.turn(&*self.journal).await;
-        from.pass.check()?;
-        let reason = format!("withdrawn by the visitor: {}", what.reason);
-        self.give_up(&turn, &receiver, &reason).await?;
-        Ok(Some(receiver.standing()))
+        self.prepare(from, receiver).await
     }
 
     /// Brings an announced job to where it waits for its file, or its pre-exit runs.
@@ -338,14 +361,15 @@ fn spec(
     Ok((spec, place))
 }
 
-/// The events from a status to 01; none from a status that an announcement does not change.
+/// The events from a status to 01; none from 01, nor from a status in which the file is there.
 fn back_to_announced(status: Status) -> &'static [Event] {
-    match up_to_waiting(status) {
-        [first @ (Event::Restart | Event::Retry | Event::Void), ..] => match first {
-            Event::Restart => &[Event::Restart],
-            Event::Retry => &[Event::Retry],
-            _ => &[Event::Void],
-        },
+    match status {
+        Status::ReceiverIdle(Outcome::Failed | Outcome::Cancelled) => &[Event::Restart],
+        Status::ReceiverPreparing
+        | Status::ReceiverWaiting
+        | Status::ReceiverReceiving
+        | Status::ReceiverVerifying => &[Event::Retry],
+        Status::ReceiverPublishing => &[Event::Void],
         _ => &[],
     }
 }
@@ -388,6 +412,14 @@ fn up_to_waiting(status: Status) -> &'static [Event] {
         Status::ReceiverPublishing => &[E::Void, E::Prepare, E::Connect],
         _ => &[],
     }
+}
+
+/// Does work to its end, also when the visitor leaves meanwhile: what follows a write must not be
+/// left out once that is durable.
+async fn whole<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(work).await.map_err(broke)?
 }
 
 fn broke(error: tokio::task::JoinError) -> Refusal {

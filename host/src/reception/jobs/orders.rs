@@ -24,15 +24,21 @@ impl Register {
         id: &JobId,
         command: Command,
     ) -> Option<Result<Job, Refusal>> {
-        if let Some(receiver) = self.by_id(id) {
-            return Some(self.carry_out(&receiver, command).await);
-        }
-        let job = match self.journal.job(id).await {
-            Ok(job) => job?,
-            Err(error) => return Some(Err(refuse(&error))),
+        let receiver = match self.by_id(id) {
+            Some(receiver) => receiver,
+            None => {
+                let job = match self.journal.job(id).await {
+                    Ok(job) => job?,
+                    Err(error) => return Some(Err(refuse(&error))),
+                };
+                job.spec.origin.as_ref()?;
+                self.recorded(job)
+            }
         };
-        job.spec.origin.as_ref()?;
-        Some(self.carry_out(&self.recorded(job), command).await)
+        // To its end, also when whoever asked does not wait for the answer.
+        let register = Arc::clone(self);
+        let order = tokio::spawn(async move { register.carry_out(&receiver, command).await });
+        Some(order.await.unwrap_or_else(|error| Err(unavailable(error))))
     }
 
     async fn carry_out(

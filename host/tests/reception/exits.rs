@@ -1,0 +1,84 @@
+//! The user's programs around what a visitor announces.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use ferryway_core::{Direction, Status, transport::Session};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    house::{House, LIMIT, Plugged},
+    notices::{BYTES, DONE, HOST, announce, delivered, publish, store, tell},
+};
+
+/// A house with exits around what it receives: each writes a line into `runs` with its run,
+/// file and key, and then does what `pre` and `post` say.
+fn house(pre: &str, post: &str) -> House {
+    let house = House::new(Plugged::Linked);
+    let mut reception = "[[reception]]\nid = \"PRDY01\"\nvisitor = \"BOTH\"\n".to_owned();
+    for (exit, then) in [("pre", pre), ("post", post)] {
+        let program = house.received().join(format!("{exit}.sh"));
+        let runs = runs(&house, exit);
+        let line = "${FERRYWAY_EXIT_RUN} ${FERRYWAY_LOCAL-nowhere} ${FERRYWAY_EXIT_KEY}";
+        let text = format!("#!/bin/sh\necho \"{line}\" >> {}\n{then}\n", runs.display());
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = program.display();
+        let table = format!("[reception.{exit}_exit]\ncommand = [\"{program}\"]\ntimeout_s = 60\n");
+        reception.push_str(&table);
+    }
+    house.define(&reception);
+    house
+}
+
+fn runs(house: &House, exit: &str) -> PathBuf {
+    house.received().join(format!("{exit}.runs"))
+}
+
+/// What the exit wrote, a line for each run.
+fn written(house: &House, exit: &str) -> Vec<String> {
+    let text = fs::read_to_string(runs(house, exit)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Whenever the visitor leaves while its word is heard, whoever comes next brings the job to its
+/// end, and each exit has run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_that_leaves_in_the_middle_of_its_word_wedges_nothing() {
+    let house = house("exit 0", "exit 0");
+    let open = house.open().await;
+    let (mut cut, mut delivery) = (0, 0);
+    for moment in (0..12_000).step_by(400).map(Duration::from_micros) {
+        delivery += 1;
+        let mut leaves = open.session(HOST, 1).await;
+        let told = timeout(moment, leaves.tell(announce(delivery, Direction::Send))).await;
+        cut += u32::from(told.is_err());
+        drop(leaves);
+        let mut session = open.session(HOST, 1).await;
+        let standing = tell(&mut *session, announce(delivery, Direction::Send)).await;
+        assert_eq!(standing.status, Status::ReceiverWaiting, "cut after {moment:?}");
+        store(&mut *session).await;
+        publish(&mut *session).await;
+        let told = timeout(moment, session.tell(delivered(delivery, BYTES))).await;
+        cut += u32::from(told.is_err());
+        drop(session);
+        let started = Instant::now();
+        let mut session = open.session(HOST, 1).await;
+        loop {
+            let standing = tell(&mut *session, delivered(delivery, BYTES)).await;
+            if standing.status == DONE {
+                break;
+            }
+            assert!(started.elapsed() < LIMIT, "cut after {moment:?}: {standing:?}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    assert!(cut > 2, "nobody left too early");
+    assert_eq!(written(&house, "pre").len(), delivery as usize);
+    assert_eq!(written(&house, "post").len(), delivery as usize);
+    assert_eq!(open.shared.receiving.count(), 0, "all have left the register");
+}
