@@ -55,7 +55,10 @@ fn spec(lines: &mut Lines, job: &Job) {
     let spec = &job.spec;
     lines.add("Job", format_args!("{} (run {} of {})", job.id, job.run, spec.definition));
     lines.add("Direction", format_args!("{} {}", spec.direction, to_or_from(job)));
-    lines.add("Local file", job.local().display());
+    let local = job.local();
+    if !local.as_os_str().is_empty() {
+        lines.add("Local file", local.display());
+    }
     lines.add("Remote file", job.remote());
     lines.add("Policy", format_args!("publish {}, resume {}", spec.publish, spec.resume));
     lines.add_some("Key", spec.key.as_ref());

@@ -20,7 +20,6 @@ pub(super) fn of(runner: &Runner, job: &Job, when: When) -> Vec<(OsString, OsStr
         ("INSTANCE", runner.instance.to_string().into()),
         ("SIDE", job.status.row().side.as_str().into()),
         ("DIRECTION", job.spec.direction.as_str().into()),
-        ("LOCAL", local(runner, job).into()),
         ("REMOTE", job.remote().into()),
         ("EPOCH", runner.epoch.to_string().into()),
         ("ATTEMPT", job.state.attempts.to_string().into()),
@@ -32,19 +31,24 @@ pub(super) fn of(runner: &Runner, job: &Job, when: When) -> Vec<(OsString, OsStr
     let size = job.state.size.map(|size| ("SIZE", OsString::from(size.to_string())));
     let digest = job.state.digest.as_ref();
     let digest = digest.map(|digest| ("DIGEST", OsString::from(digest.to_string())));
-    let own = known.into_iter().chain(size).chain(digest);
+    let local = local(runner, job).map(|local| ("LOCAL", local.into()));
+    let own = known.into_iter().chain(local).chain(size).chain(digest);
     let own = own.map(|(name, value)| (format!("FERRYWAY_{name}").into(), value));
     let inherited = INHERITED.iter().filter_map(|name| Some((name.into(), env::var_os(name)?)));
     inherited.chain(own).collect()
 }
 
-/// The absolute path of the file on our side.
-fn local(runner: &Runner, job: &Job) -> PathBuf {
+/// The absolute path of the file on our side; `None` of a receiving job whose file this host does
+/// not see.
+fn local(runner: &Runner, job: &Job) -> Option<PathBuf> {
     let local = job.local();
     if local.is_absolute() {
-        return local;
+        return Some(local);
+    }
+    if job.spec.origin.is_some() {
+        return None;
     }
     let file = runner.roots.resolve(&local, job.spec.direction);
     // A folder that is not there now is for the program to find out.
-    file.map_or(local, |file| file.path().to_owned())
+    Some(file.map_or(local, |file| file.path().to_owned()))
 }

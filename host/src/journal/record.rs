@@ -51,7 +51,8 @@ pub struct JobSpec {
     pub partner: PartnerName,
     /// Which way the bytes go.
     pub direction: Direction,
-    /// The file on our side, as a template.
+    /// The file on our side, as a template. Empty for a receiving job whose file this host does
+    /// not see.
     pub local: String,
     /// The file on the partner's side, as a template.
     pub remote: String,

@@ -24,14 +24,23 @@ impl Tree {
         Self { roots, sends: visitor.may(May::Send), fetches: visitor.may(May::Fetch) }
     }
 
+    /// Refuses what only a visitor that sends may do.
+    ///
+    /// # Errors
+    /// When this one may not.
+    pub(super) fn check_sends(&self) -> Result<(), Refusal> {
+        match self.sends {
+            true => Ok(()),
+            false => Err(Refusal::NotAllowed("this visitor may not send")),
+        }
+    }
+
     /// A file or folder to write, rename or remove.
     ///
     /// # Errors
     /// When the visitor may not, or the path leads elsewhere.
     pub(super) fn to_write(&self, path: &RemotePath) -> Result<LocalFile, Refusal> {
-        if !self.sends {
-            return Err(Refusal::NotAllowed("this visitor may not send"));
-        }
+        self.check_sends()?;
         Ok(self.roots.resolve(Path::new(path.as_str()), Direction::Fetch)?)
     }
 

@@ -7,12 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::{Direction, Status, transport::Session};
+use ferryway_core::{
+    Class, Direction, Kind, RemotePath, Status,
+    notice::{Announcement, Delivery, Notice},
+    transport::Session,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::{
     house::{House, LIMIT, Plugged},
-    notices::{BYTES, DONE, HOST, announce, delivered, publish, store, tell},
+    notices::{BYTES, DONE, HOST, announce, delivered, publish, refused, store, tell},
 };
 
 /// A house with exits around what it receives: each writes a line into `runs` with its run,
@@ -81,4 +85,40 @@ async fn a_visitor_that_leaves_in_the_middle_of_its_word_wedges_nothing() {
     assert_eq!(written(&house, "pre").len(), delivery as usize);
     assert_eq!(written(&house, "post").len(), delivery as usize);
     assert_eq!(open.shared.receiving.count(), 0, "all have left the register");
+}
+
+/// A visitor chooses neither a file outside of the folders for an exit, nor another one than it
+/// announced, nor what it may not do.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_is_told_of_no_file_but_the_announced_one_within_the_folders() {
+    let house = house("exit 0", "exit 0");
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+    let outside: RemotePath = "/etc/passwd".parse().unwrap();
+    let notice = Notice::Announce(Announcement { path: outside.clone(), ..what });
+    let job = tell(&mut *session, notice).await.job;
+    // Its word alone puts no other file in the place of the announced one.
+    let refusal = refused(session.tell(delivered(1, BYTES)).await);
+    assert_eq!(refusal, (Kind::Unavailable, Class::Permanent));
+    assert!(written(&house, "post").is_empty());
+    let Notice::Delivered(what) = delivered(1, BYTES) else { unreachable!() };
+    let notice = Notice::Delivered(Delivery { path: outside, ..what });
+    assert_eq!(tell(&mut *session, notice).await.status, DONE);
+    for exit in ["pre", "post"] {
+        assert_eq!(written(&house, exit), [format!("1 nowhere day/{job}/1/{exit}")]);
+    }
+    // Where the file can be seen it is looked at, whatever came from here.
+    let job = tell(&mut *session, announce(2, Direction::Send)).await.job;
+    fs::write(house.received().join("a"), b"something else").unwrap();
+    let standing = tell(&mut *session, delivered(2, BYTES)).await;
+    assert_eq!((standing.job, standing.status), (job.clone(), Status::ReceiverAnnounced));
+    fs::write(house.received().join("a"), BYTES).unwrap();
+    assert_eq!(tell(&mut *session, delivered(2, BYTES)).await.status, DONE);
+    let file = house.received().join("a");
+    let run = format!("1 {} day/{job}/1/post", file.display());
+    assert_eq!(written(&house, "post").last(), Some(&run));
+    let mut fetcher = open.session("fetcher.example", 1).await;
+    let refusal = refused(fetcher.tell(announce(1, Direction::Send)).await);
+    assert_eq!(refusal, (Kind::Denied, Class::Permanent));
 }

@@ -71,7 +71,7 @@ fn status(open: &Open, job: &JobId) -> Option<Status> {
     open.shared.receiving.view(job).map(|view| view.job.status)
 }
 
-fn refused(result: Result<Option<Standing>>) -> (Kind, Class) {
+pub fn refused(result: Result<Option<Standing>>) -> (Kind, Class) {
     let error = result.expect_err("it is refused");
     assert!(!error.outcome_unknown(), "{error}");
     (error.kind(), error.class())
@@ -129,9 +129,11 @@ async fn a_fetch_walks_the_receivers_table() {
     };
     session.fetch(download).await.unwrap();
     assert_eq!(status(&open, &job), Some(Status::ReceiverReceiving));
-    session.checksum(path, Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
+    session.checksum(path.clone(), Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
     assert_eq!(status(&open, &job), Some(Status::ReceiverVerifying));
-    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    let Notice::Delivered(what) = delivered(1, BYTES) else { unreachable!() };
+    let notice = Notice::Delivered(Delivery { path, ..what });
+    assert_eq!(tell(&mut *session, notice).await.status, DONE);
     assert_eq!(codes(&open, &job).await, ["02", "03", "04", "05", "06", "08", "00"]);
 }
 

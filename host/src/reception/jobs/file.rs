@@ -1,18 +1,16 @@
 //! The file of a receiving job on this host: where it is, and whether it is what was delivered.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
-use ferryway_core::{
-    Algorithm, DefinitionId, Direction, PartnerName, RemotePath, notice::Delivery,
-};
+use ferryway_core::{Algorithm, DefinitionId, Direction, RemotePath, notice::Delivery};
 
+use super::Teller;
 use crate::{
-    config::{Config, LocalFile, LocalRoots},
+    config::{LocalFile, LocalRoots},
     reception::{
         arrival::{Hashed, Proof},
         refusal::Refusal,
         room::Room,
-        tree::Tree,
     },
 };
 
@@ -27,39 +25,52 @@ pub(super) enum Sight {
     Other(String),
 }
 
-/// The place of a visitor's file when its bytes come by another way than its session here, as
-/// the configuration says.
-///
-/// # Errors
-/// When the folder cannot be used, or the path leads out of it.
-pub(super) fn beside(
-    config: &Config,
-    visitor: &PartnerName,
-    definition: &DefinitionId,
-    (path, direction): (&RemotePath, Direction),
-) -> Option<Result<LocalFile, Refusal>> {
-    let folder = config.reception(visitor, definition)?.files.clone()?;
-    let roots = LocalRoots::new(vec![folder.clone()], vec![folder]);
-    let relative = Path::new(path.as_str().trim_start_matches('/'));
-    // The visitor's sends are what we receive.
-    let place = match direction {
-        Direction::Send => roots.resolve(relative, Direction::Fetch),
-        Direction::Fetch => roots.resolve(relative, Direction::Send),
-    };
-    Some(place.map_err(Refusal::from))
+/// Where a visitor's file is on this host.
+pub(super) enum Place {
+    /// In a folder that the configuration names: its bytes come by another way than the
+    /// visitor's session here.
+    Beside(LocalFile),
+    /// Where the visitor's own session reaches it.
+    Within(LocalFile),
 }
 
-/// The place of a visitor's file as its own session reaches it.
+impl Place {
+    /// The file there.
+    pub(super) fn file(&self) -> &LocalFile {
+        match self {
+            Self::Beside(file) | Self::Within(file) => file,
+        }
+    }
+}
+
+/// The place of a visitor's file; `None` where that is not within the folders of this host.
 ///
 /// # Errors
-/// When it does not.
-pub(super) fn within(
-    tree: &Tree,
+/// When the folder cannot be used, or the path leads out of the one that the configuration names.
+pub(super) fn place(
+    from: &Teller,
+    definition: &DefinitionId,
     (path, direction): (&RemotePath, Direction),
-) -> Result<LocalFile, Refusal> {
-    match direction {
-        Direction::Send => tree.to_write(path),
-        Direction::Fetch => tree.to_read(path),
+) -> Result<Option<Place>, Refusal> {
+    let reception = from.config.reception(&from.who.visitor, definition);
+    if let Some(folder) = reception.and_then(|reception| reception.files.clone()) {
+        let roots = LocalRoots::new(vec![folder.clone()], vec![folder]);
+        let relative = Path::new(path.as_str().trim_start_matches('/'));
+        // The visitor's sends are what we receive.
+        let ours = match direction {
+            Direction::Send => Direction::Fetch,
+            Direction::Fetch => Direction::Send,
+        };
+        return Ok(Some(Place::Beside(roots.resolve(relative, ours)?)));
+    }
+    let within = match direction {
+        Direction::Send => from.tree.to_write(path),
+        Direction::Fetch => from.tree.to_read(path),
+    };
+    match within {
+        // The bytes come by another way, or are refused when they come.
+        Err(Refusal::Io(error)) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        within => Ok(Some(Place::Within(within?))),
     }
 }
 
@@ -69,7 +80,7 @@ pub(super) fn within(
 /// When there is none, or the disk cannot be looked at.
 pub(super) fn check_space(place: &LocalFile, size: u64) -> Result<(), Refusal> {
     match place.free_bytes()? < size {
-        true => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
+        true => Err(std::io::Error::from(ErrorKind::StorageFull).into()),
         false => Ok(()),
     }
 }
@@ -87,7 +98,7 @@ pub(super) fn compare(
 ) -> Result<Sight, Refusal> {
     let file = match place.open_read() {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             // A folder that is not there says nothing of what was in it.
             place.sync_folder()?;
             return Ok(Sight::Gone);

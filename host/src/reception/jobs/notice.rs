@@ -11,12 +11,12 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Receiver, Register,
-    file::{self, Sight},
+    file::{self, Place, Sight},
     receiver::Turn,
     up_to_publishing,
 };
 use crate::{
-    config::{Config, LocalFile, Template},
+    config::{Config, Template},
     exits::When,
     journal::record::{Fence, Job, JobSpec, JobState, Origin},
     locks::lock,
@@ -125,7 +125,7 @@ impl Register {
         }
         let (spec, place) = spec(from, &what, origin.clone())?;
         if let (Direction::Send, Some(size), Some(place)) = (what.direction, what.size, place) {
-            spawn_blocking(move || file::check_space(&place, size)).await.map_err(broke)??;
+            spawn_blocking(move || file::check_space(place.file(), size)).await.map_err(broke)??;
         }
         let receiver = match self.by_key(&origin.key()) {
             Some(receiver) => receiver,
@@ -164,6 +164,10 @@ impl Register {
         receiver: &Arc<Receiver>,
         what: Delivery,
     ) -> Result<(), Refusal> {
+        if receiver.look(|job| job.remote() != what.path.as_str()) {
+            let text = format!("job {} was announced for another file", receiver.id());
+            return Err(Refusal::Senseless(text));
+        }
         let turn = receiver.turn(&*self.journal).await;
         from.pass.check()?;
         let status = turn.status();
@@ -250,15 +254,15 @@ impl Register {
             // It is our own file that went away; what arrived of it the visitor has compared.
             return Ok(None);
         }
-        let file = (&what.path, direction);
-        let place = match file::beside(&from.config, &from.who.visitor, &definition, file) {
-            Some(place) => place?,
-            None if came_here(status) => file::within(&from.tree, file)?,
-            None => return Ok(None),
+        let Some(place) = file::place(from, &definition, (&what.path, direction))? else {
+            return Ok(None);
         };
         let (what, proof, room) = (what.clone(), receiver.proof(), Arc::clone(&from.room));
-        let compare = move || file::compare(&place, &what, proof.as_ref(), &room);
-        spawn_blocking(compare).await.map_err(broke)?.map(Some)
+        let beside = matches!(place, Place::Beside(_));
+        let compare = move || file::compare(place.file(), &what, proof.as_ref(), &room);
+        let sight = spawn_blocking(compare).await.map_err(broke)??;
+        // Where nothing came from here, its bytes went by a way that this host does not see.
+        Ok(Some(sight).filter(|sight| *sight != Sight::Gone || beside || came_here(status)))
     }
 
     /// Lets the job wait for its file again.
@@ -332,17 +336,15 @@ fn spec(
     from: &Teller,
     what: &Announcement,
     origin: Origin,
-) -> Result<(JobSpec, Option<LocalFile>), Refusal> {
-    let file = (&what.path, what.direction);
-    let place = match file::beside(&from.config, &from.who.visitor, &what.definition, file) {
-        Some(place) => Some(place?),
-        // Where it is out of reach, the bytes come by another way, or are refused when they come.
-        None => file::within(&from.tree, file).ok(),
-    };
+) -> Result<(JobSpec, Option<Place>), Refusal> {
+    if what.direction == Direction::Send {
+        from.tree.check_sends()?;
+    }
+    let place = file::place(from, &what.definition, (&what.path, what.direction))?;
     let reception = from.config.reception(&from.who.visitor, &what.definition);
     let remote = what.path.as_str();
-    let local =
-        place.as_ref().map_or(remote.to_owned(), |place| place.path().display().to_string());
+    let local = place.as_ref().map(|place| place.file().path().display().to_string());
+    let local = local.unwrap_or_default();
     let spec = JobSpec {
         definition: what.definition.clone(),
         partner: from.who.visitor.clone(),
