@@ -289,10 +289,29 @@ async fn nobody_is_told_too_much() {
     let mut other = open.session("sender.example", 1).await;
     assert_eq!(refused(other.tell(delivered(1, BYTES)).await), (Kind::NotFound, Class::Permanent));
     assert_eq!(tell(&mut *owner, announce(1, Direction::Send)).await.job, job);
-    let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
-    let huge = Notice::Announce(Announcement { size: Some(u64::MAX), ..what });
-    let refusal = refused(owner.tell(huge).await);
+}
+
+/// What a known job needs is on the disk already, or most of it: a full disk ends no resume.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_new_jobs_are_refused_for_lack_of_space() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let huge = || {
+        let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+        Notice::Announce(Announcement { size: Some(u64::MAX), ..what })
+    };
+    let refusal = refused(session.tell(huge()).await);
     assert_eq!(refusal, (Kind::Space, Class::Retryable { after: None }));
+    tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!(tell(&mut *session, huge()).await.status, Status::ReceiverWaiting);
+    // Nor one that has ended and is announced again.
+    tell(&mut *session, withdraw(1)).await;
+    assert_eq!(tell(&mut *session, huge()).await.status, Status::ReceiverWaiting);
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    assert_eq!(tell(&mut *session, huge()).await.status, DONE);
 }
 
 /// The bytes come by FTP into a folder that this host can see.

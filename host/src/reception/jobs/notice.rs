@@ -124,14 +124,33 @@ impl Register {
             self.end_former(&origin).await?;
         }
         let (spec, place) = spec(from, &what, origin.clone())?;
-        if let (Direction::Send, Some(size), Some(place)) = (what.direction, what.size, place) {
-            spawn_blocking(move || file::check_space(place.file(), size)).await.map_err(broke)??;
-        }
         let receiver = match self.by_key(&origin.key()) {
             Some(receiver) => receiver,
-            None => self.accept(from, spec, &origin).await?,
+            None => {
+                let arrives = what.size.filter(|_| what.direction == Direction::Send);
+                if let Some((size, place)) = arrives.zip(place) {
+                    self.check_space(from, &what.of, (place, size)).await?;
+                }
+                self.accept(from, spec, &origin).await?
+            }
         };
         self.prepare(from, receiver).await
+    }
+
+    /// Refuses a new job for whose file there is no space. A known one may have most of it on the
+    /// disk, or all of it: what it still needs shows when it is written.
+    async fn check_space(
+        &self,
+        from: &Teller,
+        of: &Reference,
+        (place, size): (Place, u64),
+    ) -> Result<(), Refusal> {
+        let check = move || file::check_space(place.file(), size);
+        let Err(full) = spawn_blocking(check).await.map_err(broke)? else { return Ok(()) };
+        match self.known(from, of).await {
+            Err(Refusal::NotAnnounced) => Err(full),
+            known => known.map(drop),
+        }
     }
 
     /// Brings an announced job to where it waits for its file, or its pre-exit runs.
