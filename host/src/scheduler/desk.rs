@@ -201,7 +201,11 @@ impl Scheduler {
     /// Refuses to put an older file over a newer one that was delivered since, or may be.
     async fn refuse_overtaken(&self, job: &Job) -> Result<(), Trouble> {
         let target = Target::of(job);
-        let newer = |other: &Job| other.sequence > job.sequence && Target::of(other) == target;
+        // A receiving job's file is its visitor's, whatever its path looks like.
+        let ours = |other: &Job| other.spec.origin.is_none();
+        let newer = |other: &Job| {
+            ours(other) && other.sequence > job.sequence && Target::of(other) == target
+        };
         let on_its_way = self.jobs.values().find_map(|in_flight| {
             let other = lock(&in_flight.job);
             let publishes = in_flight.attempt.is_some() || other.state.intent.is_some();

@@ -20,7 +20,7 @@ use ferryway_host::{
     notices::Notices,
     reception::{self, OpenDoor, Register},
     recovery,
-    scheduler::{Scheduler, Shared},
+    scheduler::{Desk, Scheduler, Shared},
 };
 use ferryway_mocks::streams;
 use ferryway_socket::Socket;
@@ -61,6 +61,7 @@ pub struct Open {
     pub door: OpenDoor,
     pub journal: Arc<SqliteJournal>,
     pub shared: Arc<Shared>,
+    pub desk: Desk,
     transport: Arc<dyn Transport>,
 }
 
@@ -129,7 +130,7 @@ impl House {
         // Ends with the last desk, which the door has.
         tokio::spawn(scheduler.run());
         let door = reception::open(&shared, &desk).await.unwrap().expect("a door");
-        Open { door, journal, shared, transport }
+        Open { door, journal, shared, desk, transport }
     }
 
     /// Lets a visitor have announced so many jobs.

@@ -4,11 +4,18 @@
 use std::fs;
 
 use ferryway_core::{
-    Algorithm, Class, Digest, Direction, JobId, Kind, Outcome, RunNumber, Status,
+    Algorithm, Class, Digest, Direction, Event, JobId, Kind, Outcome, RunNumber, Status,
     notice::{Announcement, Delivery, Notice, Reference, Standing, Withdrawal},
+    policy::{Publish, ResumePolicy},
     transport::{Result, Session},
 };
-use ferryway_host::{control::api::Command, journal::JournalStore};
+use ferryway_host::{
+    control::api::Command,
+    journal::{
+        JournalStore,
+        record::{Exits, JobSpec},
+    },
+};
 
 use crate::house::{House, Open, Plugged, upload};
 
@@ -359,4 +366,38 @@ async fn an_operator_cancels_and_restarts_announced_jobs() {
     let standing = tell(&mut *session, announce(1, Direction::Send)).await;
     assert_eq!((&standing.job, standing.status), (&job, Status::ReceiverWaiting));
     assert!(receiving.command(&of(9).job, Command::Cancel).await.is_none());
+}
+
+/// What a visitor sends us is no newer delivery of what we sent it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_received_file_does_not_overtake_an_own_job() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let spec = JobSpec {
+        definition: "OWN01".parse().unwrap(),
+        partner: "BOTH".parse().unwrap(),
+        direction: Direction::Send,
+        local: "b".to_owned(),
+        remote: "a".to_owned(),
+        priority: 0,
+        publish: Publish::Atomic,
+        resume: ResumePolicy::Verified,
+        settle_delay_s: 0,
+        key: None,
+        told: None,
+        origin: None,
+        exits: Exits::default(),
+    };
+    let own = open.journal.accept(vec![spec]).await.unwrap().remove(0);
+    let (_, step) = own.step(&[Event::Cancel], None, |_| {}).unwrap();
+    open.journal.queue(step).await.unwrap().await.unwrap();
+    let mut session = open.session(HOST, 1).await;
+    let newer = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    let newer = open.journal.job(&newer).await.unwrap().unwrap();
+    assert_eq!((newer.remote(), newer.spec.partner), (own.remote(), own.spec.partner.clone()));
+    assert!(newer.sequence > own.sequence && newer.state.published > 0);
+    open.desk.command(&own.id, Command::Restart { force: false }).await.unwrap();
 }
