@@ -8,9 +8,13 @@ use std::{
 };
 
 use ferryway_core::{
-    Class, Direction, Kind, RemotePath, Status,
-    notice::{Announcement, Delivery, Notice},
+    Class, Direction, Event, JobId, Kind, RemotePath, RunNumber, Status,
+    notice::{Announcement, Delivery, Notice, Reference},
     transport::Session,
+};
+use ferryway_host::journal::{
+    JournalStore,
+    record::{Job, JobState},
 };
 use tokio::time::{sleep, timeout};
 
@@ -18,6 +22,8 @@ use crate::{
     house::{House, LIMIT, Plugged},
     notices::{BYTES, DONE, HOST, announce, delivered, publish, refused, store, tell},
 };
+
+const CONFIRMING: Status = Status::ReceiverConfirming;
 
 /// A house with exits around what it receives: each writes a line into `runs` with its run,
 /// file and key, and then does what `pre` and `post` say.
@@ -34,6 +40,9 @@ fn house(pre: &str, post: &str) -> House {
         let program = program.display();
         let table = format!("[reception.{exit}_exit]\ncommand = [\"{program}\"]\ntimeout_s = 60\n");
         reception.push_str(&table);
+        if exit == "post" {
+            reception.push_str("on_takeover = \"rerun\"\n");
+        }
     }
     house.define(&reception);
     house
@@ -121,4 +130,40 @@ async fn an_exit_is_told_of_no_file_but_the_announced_one_within_the_folders() {
     let mut fetcher = open.session("fetcher.example", 1).await;
     let refusal = refused(fetcher.tell(announce(1, Direction::Send)).await);
     assert_eq!(refusal, (Kind::Denied, Class::Permanent));
+}
+
+/// More post-exits than may run at once are to run again after a takeover: each has its turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_exit_runs_again_after_a_takeover_however_many_there_are() {
+    const JOBS: u64 = 4;
+    let house = house("exit 0", "exit 0");
+    house.configure("[limits]\njobs = 1\n");
+    let open = house.open().await;
+    let mut jobs = Vec::new();
+    for run in 1..=JOBS {
+        let mut session = open.session(HOST, 1).await;
+        let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+        let of = Reference { job: JobId::new(&what.definition, RunNumber(run)), delivery: 1 };
+        let notice = Notice::Announce(Announcement { of, ..what });
+        let job = tell(&mut *session, notice).await.job;
+        store(&mut *session).await;
+        publish(&mut *session).await;
+        // As it stands on record when the host dies in the exit.
+        let recorded = open.journal.job(&job).await.unwrap().unwrap();
+        let begin = |state: &mut JobState| state.post_exit.starts = 1;
+        let (next, step) = recorded.step(&[Event::StartExit], None, begin).unwrap();
+        open.journal.queue(step).await.unwrap().await.unwrap();
+        jobs.push(next);
+    }
+    let successor = house.open().await;
+    let started = Instant::now();
+    while successor.journal.in_flight().await.unwrap().iter().any(|j| j.status != CONFIRMING) {
+        assert!(started.elapsed() < LIMIT, "{:?}", written(&house, "post"));
+        sleep(Duration::from_millis(2)).await;
+    }
+    let mut ran = written(&house, "post");
+    ran.sort();
+    let file = house.received().join("a");
+    let run = |job: &Job| format!("2 {} day/{}/1/post", file.display(), job.id);
+    assert_eq!(ran, jobs.iter().map(run).collect::<Vec<_>>());
 }

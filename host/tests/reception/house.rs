@@ -141,6 +141,13 @@ impl House {
         fs::write(&file, text).unwrap();
     }
 
+    /// Adds to the configuration.
+    pub fn configure(&self, text: &str) {
+        let file = self.dir.path().join("ferryway.toml");
+        let before = fs::read_to_string(&file).unwrap();
+        fs::write(&file, before + text).unwrap();
+    }
+
     /// Adds to the definitions.
     pub fn define(&self, text: &str) {
         fs::write(self.dir.path().join("definitions/all.toml"), text).unwrap();

@@ -10,7 +10,7 @@ use ferryway_core::{
     transport::{Result, Session},
 };
 use ferryway_host::{
-    control::api::Command,
+    control::{Operations, api::Command},
     journal::{
         JournalStore,
         record::{Exits, JobSpec},

@@ -1,9 +1,12 @@
 //! The user's programs around what comes in: the pre-exit in 02, the post-exit in 07.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use ferryway_core::{Event, Status, policy::OnFailure};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Receiver, Register, receiver::Turn};
 use crate::{
@@ -30,7 +33,19 @@ impl Register {
     ) -> Result<(), Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let full = |_| Refusal::NotNow("too many exits run here at once".to_owned());
-        let place = place.map_err(full)?;
+        self.start_in(place.map_err(full)?, turn, receiver, (events, when, why), change).await?;
+        Ok(())
+    }
+
+    /// As [`start_exit`](Self::start_exit), in a place for it.
+    async fn start_in(
+        self: &Arc<Self>,
+        place: OwnedSemaphorePermit,
+        turn: &Turn<'_>,
+        receiver: &Arc<Receiver>,
+        (events, when, why): (&[Event], When, Option<String>),
+        change: impl FnOnce(&mut JobState),
+    ) -> journal::Result<()> {
         let change = |state: &mut JobState| {
             change(state);
             when.begin(state);
@@ -56,8 +71,9 @@ impl Register {
         let _in_time = timeout(PATIENCE, receiver.not_busy()).await;
     }
 
-    /// Waits until no exit runs.
+    /// Waits until no exit runs. What has waited for its place does not start any more.
     pub async fn exits_ended(&self) {
+        self.ending.store(true, Ordering::Release);
         let all = u32::try_from(self.places_in_all).unwrap_or(u32::MAX);
         // Nobody closes the places.
         drop(self.places.acquire_many(all).await);
@@ -76,10 +92,10 @@ impl Register {
             match receiver.look(after_takeover) {
                 Onward::Ask | Onward::Failed => {}
                 Onward::Rerun => {
-                    let what: (&[Event], _, _) = (&[Event::RerunExit], When::Post, None);
-                    if let Err(refusal) = self.start_exit(&turn, &receiver, what, |_| {}).await {
-                        tracing::warn!(?refusal, job = %receiver.id(), "an exit is not run again");
-                    }
+                    // There may be more of them than places.
+                    receiver.set_busy(true);
+                    drop(turn);
+                    tokio::spawn(Arc::clone(self).rerun(receiver));
                 }
                 Onward::Skip => {
                     let note = "the post-exit is taken for done".to_owned();
@@ -89,6 +105,20 @@ impl Register {
             }
         }
         Ok(())
+    }
+
+    /// Runs the post-exit of a busy job again when there is a place for it.
+    async fn rerun(self: Arc<Self>, receiver: Arc<Receiver>) {
+        // Nobody closes the places.
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        if self.ending.load(Ordering::Acquire) {
+            return;
+        }
+        let turn = receiver.turn(&*self.journal).await;
+        let what: (&[Event], _, _) = (&[Event::RerunExit], When::Post, None);
+        if let Err(error) = self.start_in(place, &turn, &receiver, what, |_| {}).await {
+            tracing::error!(%error, job = %receiver.id(), "an exit is not run again");
+        }
     }
 
     async fn run_exit(&self, receiver: &Arc<Receiver>, when: When) -> journal::Result<()> {

@@ -12,7 +12,7 @@ mod receiver;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, Status, apply};
@@ -38,6 +38,8 @@ pub struct Register {
     /// Places for exits that run at once.
     places: Arc<Semaphore>,
     places_in_all: usize,
+    /// Whether the host ends.
+    ending: AtomicBool,
     index: Mutex<Index>,
 }
 
@@ -75,7 +77,9 @@ impl Register {
         let places_in_all = config.limits.jobs;
         let places = Arc::new(Semaphore::new(places_in_all));
         let index = Mutex::new(index);
-        (Arc::new(Self { journal, notices, runner, places, places_in_all, index }), own)
+        let ending = AtomicBool::new(false);
+        let register = Self { journal, notices, runner, places, places_in_all, ending, index };
+        (Arc::new(register), own)
     }
 
     /// All of them, in no order.

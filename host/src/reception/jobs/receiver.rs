@@ -25,7 +25,7 @@ pub(in crate::reception) struct Receiver {
     turn: tokio::sync::Mutex<()>,
     /// What the visitor's session has hashed of its file.
     proof: Mutex<Option<Proof>>,
-    /// Whether one of its exits runs here.
+    /// Whether one of its exits runs here, or waits for its place.
     busy: AtomicBool,
 }
 
@@ -100,7 +100,7 @@ impl Receiver {
         let _seen = job.wait_for(|job| rests(job.status)).await;
     }
 
-    /// Whether one of its exits runs here.
+    /// Whether one of its exits runs here, or waits for its place.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
