@@ -23,7 +23,8 @@ pub(super) enum Refusal {
     BrokenOff(io::Error),
     /// This host cannot do it now.
     NotNow(String),
-    /// A notice is about a job that is not known here.
+    /// A notice is about a job that is not known here. No other answer to a notice says
+    /// `NotFound`.
     NotAnnounced,
 }
 
@@ -32,6 +33,13 @@ impl Refusal {
     /// happens any more.
     pub(super) fn into_error(self, operation: Operation) -> TransportError {
         let (class, kind, code, text) = match self {
+            // A folder that is not there says nothing of the job: `NotAnnounced` alone does.
+            Self::Io(error)
+                if operation == Operation::Tell && error.kind() == io::ErrorKind::NotFound =>
+            {
+                let text = "the folder of the file is not there".to_owned();
+                (Class::Retryable { after: None }, Kind::Refused, 450, text)
+            }
             Self::Io(error) => of_system(&error),
             Self::Outdated(Outdated { newest }) => {
                 let text = format!("ownership {newest} of the instance was seen here");

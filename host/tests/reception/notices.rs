@@ -345,8 +345,8 @@ async fn a_file_that_came_by_another_way_is_looked_at() {
     // A folder that is not there tells nothing of what was in it.
     tell(&mut *session, announce(2, Direction::Send)).await;
     fs::remove_dir_all(&folder).unwrap();
-    let refusal = session.tell(delivered(2, BYTES)).await.unwrap_err();
-    assert!(!refusal.outcome_unknown(), "{refusal}");
+    let refusal = refused(session.tell(delivered(2, BYTES)).await);
+    assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
