@@ -104,14 +104,15 @@ impl Visit {
         .await
     }
 
-    /// Puts on record that a job's file is about to be put in place.
-    async fn intend(&self, receiver: &Receiver) -> Result<()> {
-        self.ownership.now(Operation::Rename).await?;
+    /// Puts on record that a job's file is put in place: before a rename, and after a store that
+    /// goes there at once.
+    async fn intend(&self, operation: Operation, receiver: &Receiver) -> Result<()> {
+        self.ownership.now(operation).await?;
         let recorded = match self.pass.check() {
             Ok(()) => self.shared.receiving.publishing(receiver).await.map_err(Refusal::from),
             Err(outdated) => Err(outdated.into()),
         };
-        recorded.map_err(|refusal| refusal.into_error(Operation::Rename))
+        recorded.map_err(|refusal| refusal.into_error(operation))
     }
 
     /// The job that what goes on in this session is for: the one of the file itself, where that
@@ -221,6 +222,7 @@ impl Session for Visit {
         let Upload { path, offset, source, .. } = upload;
         self.show(self.announced.as_deref(), Event::Begin).await;
         self.ownership.lately(Operation::Store).await?;
+        let in_place = self.job_of(&path, Direction::Send);
         let earlier = self.hashed.take();
         let arrived = self
             .work(Operation::Store, move |errand| {
@@ -231,13 +233,16 @@ impl Session for Visit {
         self.hashed = arrived.hashed;
         // It may have taken long: a host that has lost its instance meanwhile confirms nothing.
         self.ownership.lately(Operation::Store).await?;
+        if let Some(receiver) = in_place {
+            self.intend(Operation::Store, &receiver).await?;
+        }
         Ok(arrived.bytes)
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
         match self.job_of(&to, Direction::Send) {
             None => self.ownership.now(Operation::Rename).await?,
-            Some(receiver) => self.intend(&receiver).await?,
+            Some(receiver) => self.intend(Operation::Rename, &receiver).await?,
         }
         self.change(Operation::Rename, move |tree| {
             let (from, to) = (tree.to_write(&from)?, tree.to_write(&to)?);

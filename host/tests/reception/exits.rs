@@ -10,7 +10,6 @@ use std::{
 use ferryway_core::{
     Class, Direction, Event, JobId, Kind, RemotePath, RunNumber, Status,
     notice::{Announcement, Delivery, Notice, Reference},
-    transport::Session,
 };
 use ferryway_host::journal::{
     JournalStore,

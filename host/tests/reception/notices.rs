@@ -225,6 +225,25 @@ async fn a_file_that_was_taken_counts_as_delivered() {
     assert!(entries.iter().any(|e| e.note.as_deref().is_some_and(taken)), "{entries:?}");
 }
 
+/// A file that is stored under its own name at once is in place from there on, and that is on
+/// record, whoever dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_send_that_was_taken_counts_as_delivered() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    store(&mut *session).await;
+    let refusal = refused(session.tell(delivered(1, BYTES)).await);
+    assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }), "only a part is there");
+    session.store(upload("a", 0, BYTES)).await.unwrap();
+    assert_eq!(status(&open, &job), Some(Status::ReceiverPublishing));
+    fs::remove_file(house.received().join("a")).unwrap();
+    let successor = house.open().await;
+    let mut session = successor.session(HOST, 1).await;
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_job_ends_and_can_be_announced_again() {
     let house = House::new(Plugged::Linked);
@@ -342,8 +361,11 @@ async fn a_file_that_came_by_another_way_is_looked_at() {
         codes(&open, &job).await,
         ["02", "03", "01", "02", "03", "04", "05", "06", "08", "00"]
     );
-    // A folder that is not there tells nothing of what was in it.
+    // Neither does a folder without the file tell of what was in it, nor one that is not there.
     tell(&mut *session, announce(2, Direction::Send)).await;
+    fs::remove_file(&local).unwrap();
+    let refusal = refused(session.tell(delivered(2, BYTES)).await);
+    assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
     fs::remove_dir_all(&folder).unwrap();
     let refusal = refused(session.tell(delivered(2, BYTES)).await);
     assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));

@@ -19,7 +19,7 @@ use crate::{
 pub(super) enum Sight {
     /// It is as delivered.
     Same,
-    /// It is not there: whoever waited for it has taken it.
+    /// It is not there. If it ever was, whoever waited for it has taken it.
     Gone,
     /// It is another one.
     Other(String),

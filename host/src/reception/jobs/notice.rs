@@ -279,9 +279,17 @@ impl Register {
         let (what, proof, room) = (what.clone(), receiver.proof(), Arc::clone(&from.room));
         let beside = matches!(place, Place::Beside(_));
         let compare = move || file::compare(place.file(), &what, proof.as_ref(), &room);
-        let sight = spawn_blocking(compare).await.map_err(broke)??;
-        // Where nothing came from here, its bytes went by a way that this host does not see.
-        Ok(Some(sight).filter(|sight| *sight != Sight::Gone || beside || came_here(status)))
+        match spawn_blocking(compare).await.map_err(broke)?? {
+            // Its own session has put it there: that is on record.
+            Sight::Gone if status == Status::ReceiverPublishing => Ok(Some(Sight::Gone)),
+            // A disk that is not mounted looks the same as a file that somebody has taken.
+            Sight::Gone if beside || bytes_came(status) => {
+                Err(Refusal::NotNow("the file is not in place here".to_owned()))
+            }
+            // Its bytes went by a way that this host does not see.
+            Sight::Gone => Ok(None),
+            sight => Ok(Some(sight)),
+        }
     }
 
     /// Lets the job wait for its file again.
@@ -411,10 +419,9 @@ fn is_delivered(status: Status) -> bool {
     )
 }
 
-/// Whether the visitor's own session has brought the bytes: only its work leads to these.
-fn came_here(status: Status) -> bool {
-    use Status::{ReceiverPublishing, ReceiverReceiving, ReceiverVerifying};
-    matches!(status, ReceiverReceiving | ReceiverVerifying | ReceiverPublishing)
+/// Whether the visitor's own session has brought bytes, but not put the file in place.
+fn bytes_came(status: Status) -> bool {
+    matches!(status, Status::ReceiverReceiving | Status::ReceiverVerifying)
 }
 
 /// The events from a status to 03; none from a status that an announcement does not change.
