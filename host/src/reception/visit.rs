@@ -106,7 +106,7 @@ impl Visit {
 
     /// Puts on record that a job's file is put in place: before a rename, and after a store that
     /// goes there at once.
-    async fn intend(&self, operation: Operation, receiver: &Receiver) -> Result<()> {
+    async fn intend(&self, operation: Operation, receiver: &Arc<Receiver>) -> Result<()> {
         self.ownership.now(operation).await?;
         let recorded = match self.pass.check() {
             Ok(()) => self.shared.receiving.publishing(receiver).await.map_err(Refusal::from),
@@ -122,7 +122,7 @@ impl Visit {
     }
 
     /// Shows how far a job is. Nothing depends on it.
-    async fn show(&self, receiver: Option<&Receiver>, event: Event) {
+    async fn show(&self, receiver: Option<&Arc<Receiver>>, event: Event) {
         let Some(receiver) = receiver.filter(|_| self.pass.check().is_ok()) else { return };
         if let Err(error) = self.shared.receiving.walk(receiver, event).await {
             tracing::warn!(%error, job = %receiver.id(), "a job's progress is not recorded");
@@ -193,7 +193,7 @@ impl Session for Visit {
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
         let Download { path, offset, mut sink, meter } = download;
-        self.show(self.job_of(&path, Direction::Fetch).as_deref(), Event::Begin).await;
+        self.show(self.job_of(&path, Direction::Fetch).as_ref(), Event::Begin).await;
         self.work(Operation::Fetch, move |Errand { tree, pass, room }| {
             let mut file = tree.to_read(&path)?.open_read()?;
             let size = file.metadata()?.len();
@@ -220,7 +220,7 @@ impl Session for Visit {
 
     async fn store(&mut self, upload: Upload) -> Result<u64> {
         let Upload { path, offset, source, .. } = upload;
-        self.show(self.announced.as_deref(), Event::Begin).await;
+        self.show(self.announced.as_ref(), Event::Begin).await;
         self.ownership.lately(Operation::Store).await?;
         let in_place = self.job_of(&path, Direction::Send);
         let earlier = self.hashed.take();
@@ -297,7 +297,7 @@ impl Session for Visit {
             return Err(TransportError::unsupported(operation, message));
         }
         let receiver = self.job_to_verify(&path);
-        self.show(receiver.as_deref(), Event::Verify).await;
+        self.show(receiver.as_ref(), Event::Verify).await;
         let known = self.hashed.take();
         let hashed = self
             .work(operation, move |Errand { tree, room, .. }| {

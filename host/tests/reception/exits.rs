@@ -19,7 +19,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     house::{House, LIMIT, Plugged},
-    notices::{BYTES, DONE, HOST, announce, delivered, publish, refused, store, tell},
+    notices::{
+        BYTES, DONE, FAILED, HOST, announce, delivered, publish, refused, store, tell, withdraw,
+    },
 };
 
 const CONFIRMING: Status = Status::ReceiverConfirming;
@@ -165,4 +167,28 @@ async fn every_exit_runs_again_after_a_takeover_however_many_there_are() {
     let file = house.received().join("a");
     let run = |job: &Job| format!("2 {} day/{}/1/post", file.display(), job.id);
     assert_eq!(ran, jobs.iter().map(run).collect::<Vec<_>>());
+}
+
+/// A job is not given up while its exit runs: nothing of another delivery starts beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_not_given_up_while_its_exit_runs() {
+    let house = house("until [ -e received/go ]; do sleep 0.02; done", "exit 0");
+    let open = house.open().await;
+    let mut first = open.session(HOST, 1).await;
+    let first = tokio::spawn(async move { first.tell(announce(1, Direction::Send)).await });
+    let started = Instant::now();
+    while written(&house, "pre").is_empty() {
+        assert!(started.elapsed() < LIMIT, "the exit does not start");
+        sleep(Duration::from_millis(2)).await;
+    }
+    let mut session = open.session(HOST, 1).await;
+    for notice in [withdraw(1), announce(2, Direction::Send)] {
+        let refusal = refused(session.tell(notice).await);
+        assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
+    }
+    fs::write(house.received().join("go"), b"").unwrap();
+    let standing = first.await.unwrap().unwrap().expect("a job");
+    assert_eq!((standing.status, written(&house, "pre").len()), (Status::ReceiverWaiting, 1));
+    assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
+    assert_eq!(open.shared.receiving.count(), 0);
 }

@@ -22,7 +22,7 @@ use crate::house::{House, Open, Plugged, upload};
 pub const HOST: &str = "both.example";
 pub const BYTES: &[u8] = b"what goes there";
 pub const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
-const FAILED: Status = Status::ReceiverIdle(Outcome::Failed);
+pub const FAILED: Status = Status::ReceiverIdle(Outcome::Failed);
 
 fn of(delivery: u32) -> Reference {
     let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(4));
@@ -48,7 +48,7 @@ pub fn delivered(delivery: u32, bytes: &[u8]) -> Notice {
     })
 }
 
-fn withdraw(delivery: u32) -> Notice {
+pub fn withdraw(delivery: u32) -> Notice {
     Notice::Withdraw(Withdrawal { of: of(delivery), reason: "no source".to_owned() })
 }
 

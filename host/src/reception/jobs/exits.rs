@@ -85,7 +85,7 @@ impl Register {
     /// When the journal fails.
     pub async fn resume_exits(self: &Arc<Self>) -> journal::Result<()> {
         for receiver in self.all() {
-            let turn = receiver.turn(&*self.journal).await;
+            let turn = Turn::of(&receiver, self).await;
             if turn.status() != Status::ReceiverPostExit {
                 continue;
             }
@@ -114,7 +114,7 @@ impl Register {
         if self.ending.load(Ordering::Acquire) {
             return;
         }
-        let turn = receiver.turn(&*self.journal).await;
+        let turn = Turn::of(&receiver, &self).await;
         let what: (&[Event], _, _) = (&[Event::RerunExit], When::Post, None);
         if let Err(error) = self.start_in(place, &turn, &receiver, what, |_| {}).await {
             tracing::error!(%error, job = %receiver.id(), "an exit is not run again");
@@ -125,7 +125,7 @@ impl Register {
         let job = receiver.job();
         let Some(exit) = when.exit(&job.spec) else { return Ok(()) };
         let ended = self.runner.run(&job, when, exit).await;
-        let turn = receiver.turn(&*self.journal).await;
+        let turn = Turn::of(receiver, self).await;
         receiver.set_busy(false);
         let follows = match (when, ended.verdict) {
             (When::Pre, Verdict::Success) => Some(Event::Connect),
@@ -148,10 +148,7 @@ impl Register {
             when.end(state, end);
             state.last_error = open.clone();
         };
-        let job = turn.record(&events, Some(how), change).await?;
-        if !job.status.in_flight() {
-            self.leave(receiver);
-        }
+        turn.record(&events, Some(how), change).await?;
         Ok(())
     }
 }

@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 
 pub(super) use notice::Teller;
 pub(super) use receiver::Receiver;
+use receiver::Turn;
 
 /// The jobs of the receiving side that have not ended. Nobody else moves them.
 pub struct Register {
@@ -124,8 +125,8 @@ impl Register {
     ///
     /// # Errors
     /// The journal takes no more writes.
-    pub(super) async fn walk(&self, receiver: &Receiver, event: Event) -> journal::Result<()> {
-        let turn = receiver.turn(&*self.journal).await;
+    pub(super) async fn walk(&self, receiver: &Arc<Receiver>, event: Event) -> journal::Result<()> {
+        let turn = Turn::of(receiver, self).await;
         if apply(turn.status(), event).is_ok() {
             drop(turn.queue(&[event], None, |_| {}).await?);
         }
@@ -136,8 +137,8 @@ impl Register {
     ///
     /// # Errors
     /// When the journal fails.
-    pub(super) async fn publishing(&self, receiver: &Receiver) -> journal::Result<()> {
-        let turn = receiver.turn(&*self.journal).await;
+    pub(super) async fn publishing(&self, receiver: &Arc<Receiver>) -> journal::Result<()> {
+        let turn = Turn::of(receiver, self).await;
         let events = up_to_publishing(turn.status());
         if turn.status().in_flight() && !events.is_empty() {
             turn.record(events, None, |_| {}).await?;
@@ -157,8 +158,7 @@ impl Register {
         lock(&self.index).by_key.get(key).cloned()
     }
 
-    /// Takes a job in flight in, and gives the one that counts: another when somebody was
-    /// faster.
+    /// Takes a job in, and gives the one that counts: another when somebody was faster.
     fn enter(&self, receiver: Arc<Receiver>) -> Arc<Receiver> {
         let mut index = lock(&self.index);
         if let Some(known) = index.by_id.get(&receiver.id()) {
@@ -175,9 +175,14 @@ impl Register {
         if in_flight { self.enter(receiver) } else { receiver }
     }
 
-    /// Forgets a job that ended.
-    fn leave(&self, receiver: &Arc<Receiver>) {
-        lock(&self.index).leave(receiver);
+    /// Forgets a job that ended, when nobody changes it any more.
+    fn settle(&self, receiver: &Arc<Receiver>) {
+        let in_flight = receiver.look(|job| job.status.in_flight());
+        let mut index = lock(&self.index);
+        match in_flight {
+            true => index.expect_file(receiver),
+            false => index.leave(receiver),
+        }
     }
 }
 
@@ -193,29 +198,41 @@ impl Index {
         if let Some(key) = job.spec.key.clone() {
             self.by_key.insert(key, Arc::clone(receiver));
         }
-        let visitor = job.spec.partner.clone();
-        self.by_file.insert((visitor.clone(), job.remote()), Arc::clone(receiver));
-        *self.of_visitor.entry(visitor).or_default() += 1;
+        *self.of_visitor.entry(job.spec.partner.clone()).or_default() += 1;
+        if job.status.in_flight() {
+            self.by_file.insert(file(&job), Arc::clone(receiver));
+        }
         self.by_id.insert(job.id, Arc::clone(receiver));
+    }
+
+    /// Expects the file of a job that came back from its end, unless another waits for it.
+    fn expect_file(&mut self, receiver: &Arc<Receiver>) {
+        let file = receiver.look(file);
+        self.by_file.entry(file).or_insert_with(|| Arc::clone(receiver));
     }
 
     fn leave(&mut self, receiver: &Arc<Receiver>) {
         let job = receiver.job();
-        if self.by_id.remove(&job.id).is_none() {
+        if !self.by_id.get(&job.id).is_some_and(|known| Arc::ptr_eq(known, receiver)) {
             return;
         }
+        self.by_id.remove(&job.id);
         if let Some(key) = &job.spec.key {
             self.by_key.remove(key);
         }
-        let visitor = job.spec.partner.clone();
-        if let Some(count) = self.of_visitor.get_mut(&visitor) {
+        if let Some(count) = self.of_visitor.get_mut(&job.spec.partner) {
             *count -= 1;
         }
-        let file = (visitor, job.remote());
+        let file = file(&job);
         if self.by_file.get(&file).is_some_and(|last| Arc::ptr_eq(last, receiver)) {
             self.by_file.remove(&file);
         }
     }
+}
+
+/// What a visitor's file is known by.
+fn file(job: &Job) -> (PartnerName, String) {
+    (job.spec.partner.clone(), job.remote())
 }
 
 /// The events from a status to 06; none from there on, nor for a job that is complete.

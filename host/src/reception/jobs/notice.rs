@@ -103,7 +103,7 @@ impl Register {
                 Err(Refusal::NotAnnounced) => return Ok(None),
                 receiver => receiver?,
             };
-            let turn = receiver.turn(&*register.journal).await;
+            let turn = Turn::of(&receiver, &register).await;
             from.pass.check()?;
             let reason = format!("withdrawn by the visitor: {}", what.reason);
             register.give_up(&turn, &receiver, &reason).await?;
@@ -134,7 +134,8 @@ impl Register {
                 self.accept(from, spec, &origin).await?
             }
         };
-        self.prepare(from, receiver).await
+        self.prepare(from, &receiver).await?;
+        Ok(receiver)
     }
 
     /// Refuses a new job for whose file there is no space. A known one may have most of it on the
@@ -157,22 +158,19 @@ impl Register {
     async fn prepare(
         self: &Arc<Self>,
         from: &Teller,
-        receiver: Arc<Receiver>,
-    ) -> Result<Arc<Receiver>, Refusal> {
-        let turn = receiver.turn(&*self.journal).await;
+        receiver: &Arc<Receiver>,
+    ) -> Result<(), Refusal> {
+        let turn = Turn::of(receiver, self).await;
         from.pass.check()?;
         let (status, again) = (turn.status(), Some("announced again".to_owned()));
         if !receiver.is_busy() && receiver.look(needs_pre_exit) {
             let mut events = back_to_announced(status).to_vec();
             events.push(Event::Prepare);
-            self.start_exit(&turn, &receiver, (&events, When::Pre, None), |_| {}).await?;
+            self.start_exit(&turn, receiver, (&events, When::Pre, None), |_| {}).await?;
         } else if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
             turn.record(up_to_waiting(status), again, |state| state.last_error = None).await?;
         }
-        drop(turn);
-        // It may have come back from its end.
-        let in_flight = receiver.look(|job| job.status.in_flight());
-        Ok(if in_flight { self.enter(receiver) } else { receiver })
+        Ok(())
     }
 
     /// Takes the visitor's word and this host's own look for what was delivered: the job is at
@@ -187,7 +185,7 @@ impl Register {
             let text = format!("job {} was announced for another file", receiver.id());
             return Err(Refusal::Senseless(text));
         }
-        let turn = receiver.turn(&*self.journal).await;
+        let turn = Turn::of(receiver, self).await;
         from.pass.check()?;
         let status = turn.status();
         if is_delivered(status) {
@@ -210,21 +208,20 @@ impl Register {
             events.push(Event::StartExit);
             let what = (&*events, When::Post, Some(note.to_owned()));
             self.start_exit(&turn, receiver, what, change).await?;
-            drop(self.enter(Arc::clone(receiver)));
             return Ok(());
         }
         events.extend([Event::Published, Event::Complete]);
         let job = turn.record(&events, Some(note.to_owned()), change).await?;
-        self.ended(receiver, &job);
+        self.notices.completed(&job);
         Ok(())
     }
 
     /// Ends a job that has nothing to do but to say so.
     async fn complete(&self, receiver: &Arc<Receiver>) -> Result<(), Refusal> {
-        let turn = receiver.turn(&*self.journal).await;
+        let turn = Turn::of(receiver, self).await;
         if turn.status() == Status::ReceiverConfirming {
             let job = turn.record(&[Event::Complete], None, |_| {}).await?;
-            self.ended(receiver, &job);
+            self.notices.completed(&job);
         }
         Ok(())
     }
@@ -311,7 +308,8 @@ impl Register {
         Ok(())
     }
 
-    /// Ends a job that nobody will deliver; one that is delivered stays as it is.
+    /// Ends a job that nobody will deliver; one that is delivered stays as it is, and so does one
+    /// whose exit runs: that comes to its end first.
     async fn give_up(
         &self,
         turn: &Turn<'_>,
@@ -325,9 +323,11 @@ impl Register {
             }
             _ => &[Event::Fail],
         };
+        if receiver.is_busy() {
+            return Err(Refusal::NotNow("its exit runs".to_owned()));
+        }
         let change = |state: &mut JobState| state.last_error = Some(reason.to_owned());
         let job = turn.record(events, Some(reason.to_owned()), change).await?;
-        self.leave(receiver);
         self.notices.withdrawn(&job, reason);
         Ok(())
     }
@@ -346,15 +346,10 @@ impl Register {
             index.by_id.values().filter(|receiver| receiver.look(former)).cloned().collect()
         };
         for receiver in former {
-            let turn = receiver.turn(&*self.journal).await;
+            let turn = Turn::of(&receiver, self).await;
             self.give_up(&turn, &receiver, "the visitor delivers its job once more").await?;
         }
         Ok(())
-    }
-
-    fn ended(&self, receiver: &Arc<Receiver>, job: &Job) {
-        self.leave(receiver);
-        self.notices.completed(job);
     }
 }
 

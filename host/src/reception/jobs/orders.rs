@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferryway_core::{Event, JobId, Operation, Status};
 
-use super::{Receiver, Register};
+use super::{Receiver, Register, receiver::Turn};
 use crate::{
     control::api::{Command, Reason, Refusal},
     exits::When,
@@ -46,7 +46,7 @@ impl Register {
         receiver: &Arc<Receiver>,
         command: Command,
     ) -> Result<Job, Refusal> {
-        let turn = receiver.turn(&*self.journal).await;
+        let turn = Turn::of(receiver, self).await;
         let status = turn.status();
         if receiver.is_busy() {
             return Err(conflict(format!("the exit of job {} runs now", receiver.id())));
@@ -84,10 +84,6 @@ impl Register {
         let done = turn.record(events, Some(note.to_owned()), change).await;
         let job = done.map_err(|error| refuse(&error))?;
         self.notices.ordered(&job, command);
-        match job.status.in_flight() {
-            true => drop(self.enter(Arc::clone(receiver))),
-            false => self.leave(receiver),
-        }
         Ok(job)
     }
 }

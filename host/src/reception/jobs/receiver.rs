@@ -1,17 +1,18 @@
 //! One job of the receiving side on its way.
 
 use std::sync::{
-    Mutex,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
 use ferryway_core::{Event, JobId, Outcome, Status, notice::Standing};
 use tokio::sync::{MutexGuard, watch};
 
+use super::Register;
 use crate::{
     control::api::JobView,
     journal::{
-        self, JournalStore, Receipt,
+        self, Receipt,
         record::{Job, JobState},
     },
     locks::lock,
@@ -29,10 +30,11 @@ pub(in crate::reception) struct Receiver {
     busy: AtomicBool,
 }
 
-/// The right to change the job, as long as it is held.
+/// The right to change the job, as long as it is held. The register has the job meanwhile, and
+/// from there on as long as it has not ended.
 pub(super) struct Turn<'a> {
-    receiver: &'a Receiver,
-    journal: &'a dyn JournalStore,
+    receiver: &'a Arc<Receiver>,
+    register: &'a Register,
     _held: MutexGuard<'a, ()>,
 }
 
@@ -84,11 +86,6 @@ impl Receiver {
         Standing { job: job.id, status: job.status, open }
     }
 
-    /// Waits for the right to change the job.
-    pub(super) async fn turn<'a>(&'a self, journal: &'a dyn JournalStore) -> Turn<'a> {
-        Turn { receiver: self, journal, _held: self.turn.lock().await }
-    }
-
     /// Waits until the job has ended or waits for an operator.
     pub(super) async fn at_rest(&self) {
         let rests = |status: Status| match status {
@@ -126,7 +123,16 @@ impl Receiver {
     }
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// Waits for the right to change a job.
+    pub(super) async fn of(receiver: &'a Arc<Receiver>, register: &'a Register) -> Self {
+        let held = receiver.turn.lock().await;
+        // Before the first write: whoever looks for the job must not find it in the journal only,
+        // and move it beside us.
+        drop(register.enter(Arc::clone(receiver)));
+        Self { receiver, register, _held: held }
+    }
+
     /// Where the job stands.
     pub(super) fn status(&self) -> Status {
         self.receiver.look(|job| job.status)
@@ -167,8 +173,14 @@ impl Turn<'_> {
     ) -> journal::Result<Receipt<Job>> {
         let (next, mut step) = self.receiver.look(|job| job.step(events, note, change))?;
         step.patient = patient;
-        let receipt = self.journal.queue(step).await?;
+        let receipt = self.register.journal.queue(step).await?;
         self.receiver.job.send_replace(next);
         Ok(receipt)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.register.settle(self.receiver);
     }
 }
