@@ -64,7 +64,8 @@ pub(super) async fn announce(
     match standing.status {
         Status::ReceiverAnnounced | Status::ReceiverPreparing => Err(Failure::PartnerJob(standing)),
         status if status.in_flight() || status == COMPLETED => Ok(standing),
-        // It was restarted by the announcement, and failed again.
+        // It has failed, or was cancelled there. Once this job has failed as well it is withdrawn,
+        // and an operator's restart begins both anew.
         _ => Err(Failure::PartnerJob(standing)),
     }
 }

@@ -158,6 +158,9 @@ pub struct JobState {
     pub post_exit: ExitState,
     /// How the partner's own job stood when it was last heard of.
     pub peer: Option<Standing>,
+    /// Of a receiving job that ended: whether its visitor has given it up since. Only then does
+    /// another announcement begin it anew.
+    pub withdrawn: bool,
     /// How often in a row it has waited for the partner's own job.
     pub waits: u32,
 }

@@ -8,12 +8,15 @@ use std::{
 };
 
 use ferryway_core::{
-    Class, Direction, Event, JobId, Kind, RemotePath, RunNumber, Status,
-    notice::{Announcement, Delivery, Notice, Reference},
+    Class, Direction, Event, JobId, Kind, Outcome, RemotePath, RunNumber, Status,
+    notice::{Announcement, Delivery, Notice, Reference, Standing},
 };
-use ferryway_host::journal::{
-    JournalStore,
-    record::{Job, JobState},
+use ferryway_host::{
+    control::api::Command,
+    journal::{
+        JournalStore,
+        record::{Job, JobState},
+    },
 };
 use tokio::time::{sleep, timeout};
 
@@ -191,4 +194,45 @@ async fn a_job_is_not_given_up_while_its_exit_runs() {
     assert_eq!((standing.status, written(&house, "pre").len()), (Status::ReceiverWaiting, 1));
     assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
     assert_eq!(open.shared.receiving.count(), 0);
+}
+
+/// A failed pre-exit is on record: it runs again when its visitor has given the job up and comes
+/// anew, or when an operator says so, not because it is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_pre_exit_does_not_run_again_by_itself() {
+    let house = house("[ -e received/right ]", "exit 0");
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    for _ in 0..2 {
+        let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+        assert_eq!(standing.status, FAILED);
+        assert!(standing.open.unwrap().contains("exit code 1"));
+        assert_eq!(written(&house, "pre").len(), 1);
+    }
+    assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
+    let Standing { job, status, .. } = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((status, written(&house, "pre").len()), (FAILED, 2));
+    fs::write(house.received().join("right"), b"").unwrap();
+    assert_eq!(tell(&mut *session, announce(1, Direction::Send)).await.status, FAILED);
+    let restart = Command::Restart { force: false };
+    open.shared.receiving.command(&job, restart).await.expect("it is ours").unwrap();
+    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((standing.job, standing.status), (job, Status::ReceiverWaiting));
+    assert_eq!(written(&house, "pre").len(), 3);
+}
+
+/// What an operator cancelled stays so until its visitor has heard of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_does_not_come_back_by_itself() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    open.shared.receiving.command(&job, Command::Cancel).await.expect("it is ours").unwrap();
+    let cancelled = Status::ReceiverIdle(Outcome::Cancelled);
+    for notice in [announce(1, Direction::Send), withdraw(1)] {
+        assert_eq!(tell(&mut *session, notice).await.status, cancelled);
+    }
+    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((standing.job, standing.status), (job, Status::ReceiverWaiting));
 }

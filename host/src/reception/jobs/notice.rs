@@ -163,12 +163,21 @@ impl Register {
         let turn = Turn::of(receiver, self).await;
         from.pass.check()?;
         let (status, again) = (turn.status(), Some("announced again".to_owned()));
+        if receiver.look(|job| !job.status.in_flight() && !job.state.withdrawn) {
+            // What it ended with is the answer, however often it is asked for: a failed exit does
+            // not run again, and a cancelled job does not come back, by themselves.
+            return Ok(());
+        }
+        let anew = |state: &mut JobState| {
+            state.withdrawn = false;
+            state.last_error = None;
+        };
         if !receiver.is_busy() && receiver.look(needs_pre_exit) {
             let mut events = back_to_announced(status).to_vec();
             events.push(Event::Prepare);
-            self.start_exit(&turn, receiver, (&events, When::Pre, None), |_| {}).await?;
+            self.start_exit(&turn, receiver, (&events, When::Pre, None), anew).await?;
         } else if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
-            turn.record(up_to_waiting(status), again, |state| state.last_error = None).await?;
+            turn.record(up_to_waiting(status), again, anew).await?;
         }
         Ok(())
     }
@@ -201,6 +210,7 @@ impl Register {
         let change = |state: &mut JobState| {
             (state.size, state.digest) = (Some(what.size), what.digest);
             state.published += 1;
+            state.withdrawn = false;
             state.last_error = None;
         };
         let exit = receiver.look(|job| When::Post.exit(&job.spec).is_some());
@@ -318,17 +328,24 @@ impl Register {
     ) -> Result<(), Refusal> {
         let events: &[Event] = match turn.status() {
             Status::ReceiverPublishing => &[Event::Void, Event::Fail],
-            Status::ReceiverIdle(_) | Status::ReceiverPostExit | Status::ReceiverConfirming => {
-                return Ok(());
-            }
+            status if is_delivered(status) => return Ok(()),
+            Status::ReceiverIdle(_) if receiver.look(|job| job.state.withdrawn) => return Ok(()),
+            Status::ReceiverIdle(_) => &[],
             _ => &[Event::Fail],
         };
         if receiver.is_busy() {
             return Err(Refusal::NotNow("its exit runs".to_owned()));
         }
-        let change = |state: &mut JobState| state.last_error = Some(reason.to_owned());
+        let change = |state: &mut JobState| {
+            state.withdrawn = true;
+            if !events.is_empty() {
+                state.last_error = Some(reason.to_owned());
+            }
+        };
         let job = turn.record(events, Some(reason.to_owned()), change).await?;
-        self.notices.withdrawn(&job, reason);
+        if !events.is_empty() {
+            self.notices.withdrawn(&job, reason);
+        }
         Ok(())
     }
 

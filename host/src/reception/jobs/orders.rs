@@ -80,7 +80,10 @@ impl Register {
                 )));
             }
         };
-        let change = |state: &mut JobState| state.last_error = None;
+        let change = |state: &mut JobState| {
+            state.withdrawn = false;
+            state.last_error = None;
+        };
         let done = turn.record(events, Some(note.to_owned()), change).await;
         let job = done.map_err(|error| refuse(&error))?;
         self.notices.ordered(&job, command);
