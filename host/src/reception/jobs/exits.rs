@@ -126,7 +126,6 @@ impl Register {
         let Some(exit) = when.exit(&job.spec) else { return Ok(()) };
         let ended = self.runner.run(&job, when, exit).await;
         let turn = Turn::of(receiver, self).await;
-        receiver.set_busy(false);
         let follows = match (when, ended.verdict) {
             (When::Pre, Verdict::Success) => Some(Event::Connect),
             (When::Pre, Verdict::Again) => Some(Event::Retry),
@@ -148,7 +147,8 @@ impl Register {
             when.end(state, end);
             state.last_error = open.clone();
         };
-        turn.record(&events, Some(how), change).await?;
-        Ok(())
+        let recorded = turn.record(&events, Some(how), change).await;
+        receiver.set_busy(false);
+        recorded.map(drop)
     }
 }

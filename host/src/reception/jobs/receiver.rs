@@ -104,9 +104,11 @@ impl Receiver {
 
     pub(super) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Release);
+        // Wakes whoever waits for that.
+        self.job.send_modify(|_| {});
     }
 
-    /// Waits until no exit runs, and what became of the last is put in line.
+    /// Waits until no exit runs, and what became of the last is durable.
     pub(super) async fn not_busy(&self) {
         let mut job = self.job.subscribe();
         let _seen = job.wait_for(|_| !self.is_busy()).await;
