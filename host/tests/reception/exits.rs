@@ -10,6 +10,7 @@ use std::{
 use ferryway_core::{
     Class, Direction, Event, JobId, Kind, Outcome, RemotePath, RunNumber, Status,
     notice::{Announcement, Delivery, Notice, Reference, Standing},
+    transport::Session,
 };
 use ferryway_host::{
     control::api::Command,
@@ -62,6 +63,19 @@ fn written(house: &House, exit: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// Asks until the job is where it is to come to.
+async fn tell_until(session: &mut dyn Session, notice: Notice, wanted: Status) {
+    let started = Instant::now();
+    loop {
+        let standing = tell(session, notice.clone()).await;
+        if standing.status == wanted {
+            return;
+        }
+        assert!(started.elapsed() < LIMIT, "{standing:?}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Whenever the visitor leaves while its word is heard, whoever comes next brings the job to its
 /// end, and each exit has run.
 #[tokio::test(flavor = "multi_thread")]
@@ -76,23 +90,15 @@ async fn a_visitor_that_leaves_in_the_middle_of_its_word_wedges_nothing() {
         cut += u32::from(told.is_err());
         drop(leaves);
         let mut session = open.session(HOST, 1).await;
-        let standing = tell(&mut *session, announce(delivery, Direction::Send)).await;
-        assert_eq!(standing.status, Status::ReceiverWaiting, "cut after {moment:?}");
+        let announced = announce(delivery, Direction::Send);
+        tell_until(&mut *session, announced, Status::ReceiverWaiting).await;
         store(&mut *session).await;
         publish(&mut *session).await;
         let told = timeout(moment, session.tell(delivered(delivery, BYTES))).await;
         cut += u32::from(told.is_err());
         drop(session);
-        let started = Instant::now();
         let mut session = open.session(HOST, 1).await;
-        loop {
-            let standing = tell(&mut *session, delivered(delivery, BYTES)).await;
-            if standing.status == DONE {
-                break;
-            }
-            assert!(started.elapsed() < LIMIT, "cut after {moment:?}: {standing:?}");
-            sleep(Duration::from_millis(2)).await;
-        }
+        tell_until(&mut *session, delivered(delivery, BYTES), DONE).await;
     }
     assert!(cut > 2, "nobody left too early");
     assert_eq!(written(&house, "pre").len(), delivery as usize);
@@ -189,6 +195,11 @@ async fn a_job_is_not_given_up_while_its_exit_runs() {
         let refusal = refused(session.tell(notice).await);
         assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
     }
+    // Who asks again does not wait with it, and leaves its session to others.
+    let asked = Instant::now();
+    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!(standing.status, Status::ReceiverPreparing);
+    assert!(asked.elapsed() < Duration::from_secs(8), "it waited with the exit");
     fs::write(house.received().join("go"), b"").unwrap();
     let standing = first.await.unwrap().unwrap().expect("a job");
     assert_eq!((standing.status, written(&house, "pre").len()), (Status::ReceiverWaiting, 1));

@@ -15,7 +15,8 @@ use crate::{
     reception::refusal::Refusal,
 };
 
-/// How long a notice waits for an exit before it is answered with how the job stands.
+/// How long a notice waits for an exit that it started before it is answered with how the job
+/// stands.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Register {

@@ -58,8 +58,11 @@ impl Register {
         what: Announcement,
     ) -> Result<(Standing, Arc<Receiver>), Refusal> {
         let register = Arc::clone(self);
-        let receiver = whole(async move { register.take_on(&from, what).await }).await?;
-        self.await_exit(&receiver).await;
+        let taken = whole(async move { register.take_on(&from, what).await });
+        let (receiver, started) = taken.await?;
+        if started {
+            self.await_exit(&receiver).await;
+        }
         Ok((receiver.standing(), receiver))
     }
 
@@ -73,13 +76,16 @@ impl Register {
         what: Delivery,
     ) -> Result<Standing, Refusal> {
         let register = Arc::clone(self);
-        let receiver = whole(async move {
+        let taken = whole(async move {
             let receiver = register.known(&from, &what.of).await?;
-            register.take_delivery(&from, &receiver, what).await?;
-            Ok(receiver)
-        })
-        .await?;
-        self.await_exit(&receiver).await;
+            let started = register.take_delivery(&from, &receiver, what).await?;
+            Ok((receiver, started))
+        });
+        let (receiver, started) = taken.await?;
+        // Whoever asks again does not hold its session for a program that takes long.
+        if started {
+            self.await_exit(&receiver).await;
+        }
         let register = Arc::clone(self);
         whole(async move {
             register.complete(&receiver).await?;
@@ -112,12 +118,12 @@ impl Register {
         .await
     }
 
-    /// The job of an announcement, as far as it can come now.
+    /// The job of an announcement, as far as it can come now, and whether an exit was started.
     async fn take_on(
         self: &Arc<Self>,
         from: &Teller,
         what: Announcement,
-    ) -> Result<Arc<Receiver>, Refusal> {
+    ) -> Result<(Arc<Receiver>, bool), Refusal> {
         from.pass.check()?;
         let origin = from.origin(&what.of);
         if what.of.delivery > 1 {
@@ -134,8 +140,8 @@ impl Register {
                 self.accept(from, spec, &origin).await?
             }
         };
-        self.prepare(from, &receiver).await?;
-        Ok(receiver)
+        let started = self.prepare(from, &receiver).await?;
+        Ok((receiver, started))
     }
 
     /// Refuses a new job for whose file there is no space. A known one may have most of it on the
@@ -154,19 +160,20 @@ impl Register {
         }
     }
 
-    /// Brings an announced job to where it waits for its file, or its pre-exit runs.
+    /// Brings an announced job to where it waits for its file, or its pre-exit runs: `true` when
+    /// that was started.
     async fn prepare(
         self: &Arc<Self>,
         from: &Teller,
         receiver: &Arc<Receiver>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let turn = Turn::of(receiver, self).await;
         from.pass.check()?;
         let (status, again) = (turn.status(), Some("announced again".to_owned()));
         if receiver.look(|job| !job.status.in_flight() && !job.state.withdrawn) {
             // What it ended with is the answer, however often it is asked for: a failed exit does
             // not run again, and a cancelled job does not come back, by themselves.
-            return Ok(());
+            return Ok(false);
         }
         let anew = |state: &mut JobState| {
             state.withdrawn = false;
@@ -176,20 +183,23 @@ impl Register {
             let mut events = back_to_announced(status).to_vec();
             events.push(Event::Prepare);
             self.start_exit(&turn, receiver, (&events, When::Pre, None), anew).await?;
-        } else if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
+            return Ok(true);
+        }
+        if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
             turn.record(up_to_waiting(status), again, anew).await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Takes the visitor's word and this host's own look for what was delivered: the job is at
-    /// its post-exit, at its end, or waits for the file again.
+    /// its post-exit, at its end, or waits for the file again. `true` when the post-exit was
+    /// started.
     async fn take_delivery(
         self: &Arc<Self>,
         from: &Teller,
         receiver: &Arc<Receiver>,
         what: Delivery,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         if receiver.look(|job| job.remote() != what.path.as_str()) {
             let text = format!("job {} was announced for another file", receiver.id());
             return Err(Refusal::Senseless(text));
@@ -198,10 +208,13 @@ impl Register {
         from.pass.check()?;
         let status = turn.status();
         if is_delivered(status) {
-            return Ok(());
+            return Ok(false);
         }
         let note = match self.sight(from, receiver, &what).await? {
-            Some(Sight::Other(reason)) => return self.refuse(&turn, receiver, reason).await,
+            Some(Sight::Other(reason)) => {
+                self.refuse(&turn, receiver, reason).await?;
+                return Ok(false);
+            }
             Some(Sight::Same) => "the file is as delivered",
             Some(Sight::Gone) => "the file is not there any more: whoever waited has taken it",
             None => "the visitor says that the file is there; this host does not look",
@@ -218,12 +231,12 @@ impl Register {
             events.push(Event::StartExit);
             let what = (&*events, When::Post, Some(note.to_owned()));
             self.start_exit(&turn, receiver, what, change).await?;
-            return Ok(());
+            return Ok(true);
         }
         events.extend([Event::Published, Event::Complete]);
         let job = turn.record(&events, Some(note.to_owned()), change).await?;
         self.notices.completed(&job);
-        Ok(())
+        Ok(false)
     }
 
     /// Ends a job that has nothing to do but to say so.
