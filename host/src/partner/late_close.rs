@@ -4,7 +4,7 @@
 
 use ferryway_core::{
     RemotePath, TransportError,
-    bytes::{ByteSource, Meter, Source},
+    bytes::{Meter, Source},
     transport::{Session, Upload},
 };
 
@@ -60,19 +60,8 @@ async fn store(
         path: path.clone(),
         offset,
         length: bytes.len() as u64,
-        source: Source::new(Bytes(bytes)),
+        source: Source::of_bytes(bytes.to_vec()),
         meter: Meter::new(),
     };
     session.store(upload).await.map(drop)
-}
-
-struct Bytes(&'static [u8]);
-
-impl ByteSource for Bytes {
-    fn read(&mut self, chunk: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.0.len().min(chunk.len());
-        chunk[..n].copy_from_slice(&self.0[..n]);
-        self.0 = &self.0[n..];
-        Ok(n)
-    }
 }

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use ferryway_core::{
     Epoch, Kind, RemotePath, TransportError,
-    bytes::{ByteSource, Meter, Source},
+    bytes::{Meter, Source},
     transport::{EntryKind, Session, Upload},
 };
 
@@ -415,18 +415,10 @@ pub async fn store_empty(
         path: path.clone(),
         offset: 0,
         length: 0,
-        source: Source::new(Nothing),
+        source: Source::of_bytes(Vec::new()),
         meter: Meter::new(),
     };
     session.store(upload).await.map(drop)
-}
-
-struct Nothing;
-
-impl ByteSource for Nothing {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        Ok(0)
-    }
 }
 
 #[cfg(test)]
