@@ -122,9 +122,7 @@ pub(super) async fn published(
 pub(super) async fn note_displaced(run: &Run, intent: &Intent) -> Result<Vec<Leftover>, Failure> {
     let mut noted = Vec::with_capacity(intent.displaced.len());
     for path in intent.displaced.iter().filter_map(|name| name.parse().ok()) {
-        let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.id() };
-        run.context.journal.put_leftover(leftover.clone()).await?;
-        noted.push(leftover);
+        noted.push(run.note_leftover(path).await?);
     }
     Ok(noted)
 }
@@ -241,20 +239,16 @@ async fn replaces(
     }
     let name = token.name();
     let paths = [token.sibling(&format!("{name}.from"))?, token.sibling(&format!("{name}.onto"))?];
-    let journal = &run.context.journal;
-    let leftover = |path: &RemotePath| {
-        let (partner, path) = (run.partner.name.clone(), path.clone());
-        Leftover { partner, path, job: run.id() }
-    };
+    let mut noted = Vec::with_capacity(paths.len());
     // On record before they are there: whoever dies in between leaves files that nobody knows.
     for path in &paths {
-        journal.put_leftover(leftover(path)).await?;
+        noted.push(run.note_leftover(path.clone()).await?);
     }
     let found = run.partner.probe_rename(session, &paths).await?;
-    for path in &paths {
+    for leftover in noted {
         // What cannot be removed now is removed when the partner is tidied.
-        if absence::make_absent(session, path).await? {
-            journal.forget_leftover(leftover(path)).await?;
+        if absence::make_absent(session, &leftover.path).await? {
+            run.context.journal.forget_leftover(leftover).await?;
         }
     }
     Ok(found)

@@ -27,7 +27,7 @@ use crate::{
     config::LateClose,
     digest::Hashes,
     durable::blocking,
-    journal::record::{Attempt, JobState, Leftover},
+    journal::record::{Attempt, JobState},
     locks::lock,
     partner::staging::locations,
 };
@@ -177,9 +177,7 @@ async fn late_close(
     }
     let probe = partial.sibling(&format!("{}.probe", partial.name()))?;
     // On record before it is there: whoever dies in between leaves a file that nobody knows.
-    let leftover =
-        Leftover { partner: run.partner.name.clone(), path: probe.clone(), job: run.job().id };
-    run.context.journal.put_leftover(leftover.clone()).await?;
+    let leftover = run.note_leftover(probe.clone()).await?;
     let found = match run.partner.probe_late_close(session, &probe).await {
         // The folder may have vanished, with the partner's disk for example. The upload finds out
         // about that; nothing is taken over from where not even this can be written.
@@ -212,7 +210,7 @@ async fn move_to(
             Err(error) => {
                 tracing::warn!(job = %run.id(), path = %path, %error,
                     "an earlier partial cannot be moved; the file is sent anew");
-                note_leftover(run, path).await?;
+                run.note_leftover(path).await?;
             }
         }
     }
@@ -232,11 +230,6 @@ async fn drop_earlier(
     Ok(())
 }
 
-async fn note_leftover(run: &Run, path: RemotePath) -> Result<(), Failure> {
-    let leftover = Leftover { partner: run.partner.name.clone(), path, job: run.id() };
-    Ok(run.context.journal.put_leftover(leftover).await?)
-}
-
 async fn earlier_paths(run: &Run, earlier: &Attempt) -> Vec<RemotePath> {
     let records = run.partner.staging_records().await;
     let names = earlier.names.iter().filter_map(|name| name.parse::<RemotePath>().ok());
@@ -247,7 +240,7 @@ async fn earlier_paths(run: &Run, earlier: &Attempt) -> Vec<RemotePath> {
 /// under a fresh name: a partner that does not know of a session's death can keep its lock for
 /// ever.
 pub(super) async fn leave(run: &Run, partial: &RemotePath) -> Result<(), Failure> {
-    note_leftover(run, partial.clone()).await?;
+    run.note_leftover(partial.clone()).await?;
     let note = "the earlier partial is held by another session: the next try starts anew";
     run.context.notices.fresh_start(&run.job(), "another session holds the earlier partial");
     run.record(&[], Some(note.to_owned()), JobState::forget_attempts).await

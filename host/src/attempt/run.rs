@@ -23,7 +23,7 @@ use crate::{
     exits::Runner,
     journal::{
         JournalStore, Receipt,
-        record::{Checkpoint, Job, JobState},
+        record::{Checkpoint, Job, JobState, Leftover},
     },
     locks::lock,
     notices::Notices,
@@ -238,6 +238,17 @@ impl Run {
         let receipt = self.context.journal.queue(step).await?;
         *lock(&self.job) = next;
         Ok(receipt)
+    }
+
+    /// Puts a file on the partner on record as one to be removed later; durable on `Ok`. What
+    /// comes back forgets it.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub async fn note_leftover(&self, path: RemotePath) -> Result<Leftover, Failure> {
+        let leftover = Leftover { partner: self.partner.name.clone(), path, job: self.id() };
+        self.context.journal.put_leftover(leftover.clone()).await?;
+        Ok(leftover)
     }
 
     /// The file on the partner's side.

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     digest::Hashes,
     durable::blocking,
-    journal::record::{Attempt, Fingerprint, JobState, Leftover, Token},
+    journal::record::{Attempt, Fingerprint, JobState, Token},
     locks::lock,
     partner::{pool::Stay, staging::Place},
 };
@@ -315,9 +315,8 @@ pub(super) async fn discard(
         Ok(()) => Ok(()),
         Err(error) => {
             tracing::debug!(job = %run.id(), path = %path, %error, "a partial stays for now");
-            let leftover =
-                Leftover { partner: run.partner.name.clone(), path: path.clone(), job: run.id() };
-            Ok(run.context.journal.put_leftover(leftover).await?)
+            run.note_leftover(path.clone()).await?;
+            Ok(())
         }
     }
 }

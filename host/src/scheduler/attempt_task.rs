@@ -19,7 +19,7 @@ use crate::{
     durable::CHECKPOINT_BYTES,
     journal::{
         JournalError,
-        record::{Job, JobState, Leftover},
+        record::{Job, JobState},
     },
     notices::Notices,
     partner::{backoff, source_address::look_again},
@@ -273,8 +273,7 @@ pub(super) async fn note_leftovers(run: &Run) -> Result<(), Failure> {
             Direction::Fetch => remove_part(run, name),
             Direction::Send => {
                 let Ok(path) = name.parse() else { continue };
-                let (partner, job) = (run.partner.name.clone(), job.id.clone());
-                run.context.journal.put_leftover(Leftover { partner, path, job }).await?;
+                run.note_leftover(path).await?;
             }
         }
     }
