@@ -16,9 +16,10 @@ use crate::wait::{LIMIT, holds_within};
 
 /// Ends the group when standard input closes, which it does however this
 /// process ends: an aborted test leaves nothing running. The program takes the
-/// shell's place, so its process id is the one we know.
+/// shell's place, so its process id is the one we know. The one that waits is no
+/// descendant of it, and goes on while the tree is frozen.
 const GUARD: &str = r#"exec 3<&0 </dev/null
-(cat <&3 >/dev/null 2>&1; kill -KILL 0) &
+( (cat <&3 >/dev/null 2>&1; kill -KILL 0) & )
 exec 3<&-
 exec "$@""#;
 
@@ -93,9 +94,8 @@ impl ProcessTree {
         let members = self.members();
         self.signal(Signal::TERM)?;
         let gone = |process: &Process| Process::read(process.id).is_none_or(|now| now.is_dead());
-        let started: Vec<_> = members.iter().filter(|process| !process.is_guard()).collect();
-        holds_within(limit, || started.iter().all(|process| gone(process)));
-        started.iter().filter(|process| !gone(process)).for_each(|p| p.signal(Signal::KILL));
+        holds_within(limit, || members.iter().all(gone));
+        members.iter().filter(|process| !gone(process)).for_each(|p| p.signal(Signal::KILL));
         self.kill();
         Ok(())
     }
@@ -210,23 +210,16 @@ struct Process {
     id: i32,
     parent: i32,
     state: char,
-    name: String,
 }
 
 impl Process {
     fn read(id: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         // The name in parentheses may itself hold spaces and parentheses.
-        let (start, rest) = stat.rsplit_once(')')?;
-        let name = start.split_once('(')?.1.to_owned();
+        let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let state = fields.next()?.chars().next()?;
-        Some(Self { id, parent: fields.next()?.parse().ok()?, state, name })
-    }
-
-    /// Whether it is a part of [`GUARD`], which ends last.
-    fn is_guard(&self) -> bool {
-        matches!(self.name.as_str(), "sh" | "cat")
+        Some(Self { id, parent: fields.next()?.parse().ok()?, state })
     }
 
     fn runs(&self) -> bool {
@@ -272,13 +265,23 @@ mod tests {
     #[test]
     fn dropping_kills_descendants_in_sessions_of_their_own() {
         let (_dir, tree) = shell("setsid sleep 1000 & sleep 1000");
-        // The shell, its guard with `cat`, and both sleeps.
-        assert!(holds_within(LIMIT, || tree.members().len() >= 5));
+        // The shell and both sleeps.
+        assert!(holds_within(LIMIT, || tree.members().len() >= 3));
         let members = tree.members();
         drop(tree);
         for process in members {
             assert!(Process::read(process.id).is_none_or(|now| now.is_dead()));
         }
+    }
+
+    #[test]
+    fn a_frozen_tree_ends_when_its_owner_goes_without_a_word() {
+        let (_dir, mut tree) = shell("sleep 1000");
+        assert!(holds_within(LIMIT, || tree.members().len() >= 2));
+        tree.freeze().unwrap();
+        // What the end of this process does, which cannot thaw or kill any more.
+        drop(tree.child.stdin.take());
+        assert!(tree.wait(LIMIT).unwrap().is_some(), "it stays for ever");
     }
 
     #[test]
