@@ -34,6 +34,18 @@ struct State {
     over: AtomicBool,
     /// How often the line was cut; a connection from before passes nothing on.
     cuts: AtomicU64,
+    /// How often the address moved; a connection from before ends when something is said on it
+    /// from the near end.
+    moves: AtomicU64,
+}
+
+/// One way of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// From the near end to the far one.
+    out: bool,
+    cuts: u64,
+    moves: u64,
 }
 
 impl SlowLine {
@@ -46,7 +58,8 @@ impl SlowLine {
         let address = listener.local_addr()?;
         let over = AtomicBool::new(false);
         let (to, led) = (Mutex::new(Some(to)), Condvar::new());
-        let state = Arc::new(State { to, led, bytes_per_second, over, cuts: AtomicU64::new(0) });
+        let (cuts, moves) = (AtomicU64::new(0), AtomicU64::new(0));
+        let state = Arc::new(State { to, led, bytes_per_second, over, cuts, moves });
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -79,6 +92,12 @@ impl SlowLine {
         self.state.cuts.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Moves the address to a machine that knows nothing of the connections that are up: it hangs
+    /// up on the near end at its next word, and the far end hears nothing more.
+    pub fn forget(&self) {
+        self.state.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Lets new connections wait until the line leads somewhere: the address is nobody's, as
     /// in the middle of its move.
     pub fn lead_nowhere(&self) {
@@ -103,19 +122,27 @@ impl State {
         let waiting = self.led.wait_timeout_while(self.to(), LIMIT, |to| to.is_none());
         let to = *waiting.unwrap_or_else(PoisonError::into_inner).0;
         let far = TcpStream::connect(to.ok_or(io::ErrorKind::TimedOut)?)?;
-        let made_at = self.cuts.load(Ordering::Relaxed);
-        for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
+        let (cuts, moves) = (self.cuts.load(Ordering::Relaxed), self.moves.load(Ordering::Relaxed));
+        let way = |out| Way { out, cuts, moves };
+        for (from, to, way) in
+            [(near.try_clone()?, far.try_clone()?, way(true)), (far, near, way(false))]
+        {
             let state = Arc::clone(self);
-            thread::spawn(move || state.pass(from, to, made_at));
+            thread::spawn(move || state.pass(from, to, way));
         }
         Ok(())
     }
 
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, made_at: u64) {
+    fn pass(&self, mut from: TcpStream, mut to: TcpStream, way: Way) {
         let (started, mut passed) = (Instant::now(), 0);
         let mut piece = vec![0; PIECE];
         while let Ok(read @ 1..) = from.read(&mut piece) {
-            if self.cuts.load(Ordering::Relaxed) > made_at {
+            let moved = self.moves.load(Ordering::Relaxed) > way.moves;
+            if moved && way.out {
+                from.shutdown(Shutdown::Both).ok();
+                return;
+            }
+            if moved || self.cuts.load(Ordering::Relaxed) > way.cuts {
                 continue;
             }
             if to.write_all(&piece[..read]).is_err() {

@@ -20,7 +20,7 @@ use ferryway_mocks::streams;
 use ferryway_socket::Socket;
 use ferryway_tests::{
     content::Content,
-    peers::{PLAIN, Peers, Setup, seconds},
+    peers::{Peers, Security, Setup, seconds},
     scene::MIB,
     wait::{LIMIT, wait_until},
 };
@@ -97,7 +97,7 @@ fn crowd(door: SocketAddr) -> Vec<TcpStream> {
 
 #[test]
 fn nothing_that_comes_to_the_door_disturbs_a_transfer() {
-    let mut peers = Peers::build(Setup { rate: 2 * MIB, retry_s: 1, security: PLAIN });
+    let mut peers = Peers::build(Setup { rate: 2 * MIB, retry_s: 1, security: Security::Plain });
     let door = peers.day.start(0);
     // A former owner of night was here, so that there is one to come back.
     peers.night.start(0);
@@ -170,7 +170,7 @@ fn nothing_that_comes_to_the_door_disturbs_a_transfer() {
 
 #[test]
 fn a_reload_ends_the_visit_of_who_is_not_expected_any_more() {
-    let mut peers = Peers::build(Setup { rate: 2 * MIB, retry_s: 1, security: PLAIN });
+    let mut peers = Peers::build(Setup { rate: 2 * MIB, retry_s: 1, security: Security::Plain });
     peers.day.start(0);
     peers.night.start(0);
     let content = Content::new(131, 16 * MIB);

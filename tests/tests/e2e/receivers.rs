@@ -15,15 +15,14 @@ use ferryway_mocks::ftp_server::FtpServer;
 use ferryway_tests::{
     content::Content,
     host::{Install, Node},
-    peers::{Peers, SECRET, Setup, Side},
+    peers::{Peers, Security, Setup, Side},
     scene::{JOB_LIMIT, MIB, MIDDLE, SIZE, client, largest},
     wait::{LIMIT, wait_until},
 };
 use tokio::runtime::Runtime;
 
-const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: SECRET };
-const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: SECRET };
-const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
+const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: Security::Secret };
+const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: Security::Secret };
 
 fn recorded(install: &Install, job: &JobId) -> Job {
     Reader::open(install.path()).unwrap().job(job).unwrap().expect("the job is on record")
@@ -46,17 +45,6 @@ fn await_job(install: &Install, id: &JobId, what: &str, fits: impl Fn(&Job) -> b
 #[track_caller]
 fn peer_of(job: &Job) -> JobId {
     job.state.peer.as_ref().expect("the partner's job is known").job.clone()
-}
-
-#[track_caller]
-fn both_complete(peers: &Peers, job: &Job) {
-    let standing = job.state.peer.as_ref().expect("the partner's job is known");
-    assert_eq!((standing.status, &standing.open), (DONE, &None));
-    let theirs = recorded(&peers.day.install, &standing.job);
-    assert_eq!((theirs.status, theirs.state.published), (DONE, 1));
-    assert_eq!((theirs.state.size, &theirs.state.digest), (job.state.size, &job.state.digest));
-    let origin = theirs.spec.origin.expect("it is another's job");
-    assert_eq!((&origin.of.job, origin.of.delivery), (&job.id, 1));
 }
 
 /// Gives day something to do for the jobs of a definition of night's.
@@ -114,7 +102,7 @@ fn both_sides_end_and_each_shows_the_other() {
     let (sent, fetched) = (peers.send("up.bin", up), peers.fetch("down.bin", down));
     for (job, name, content) in [(sent, "up.bin", up), (fetched, "down.bin", down)] {
         let job = peers.delivered(&job, name, content);
-        both_complete(&peers, &job);
+        peers.both_complete(&job);
         let theirs = peer_of(&job);
         let shown = |node: &Node, id: &JobId| {
             let text = node.ftprel(&["show", id.as_str()]).unwrap().stdout;
@@ -150,7 +138,7 @@ fn the_receiving_host_dies_while_it_receives() {
     peers.day.start(1);
     let job = peers.delivered(&job, "a.bin", content);
     assert_eq!(peer_of(&job), receiving.id, "it is one job all the way");
-    both_complete(&peers, &job);
+    peers.both_complete(&job);
 }
 
 /// Nobody knows whether the post-exit has run: the sender waits for the receiver's operator.
@@ -178,7 +166,7 @@ fn the_receiving_host_dies_in_its_post_exit() {
     let said = peers.day.nodes[1].ftprel(&["restart", theirs.as_str()]).unwrap();
     assert!(said.status.success(), "{said:?}");
     let job = peers.delivered(&job, "a.bin", content);
-    both_complete(&peers, &job);
+    peers.both_complete(&job);
     let local = peers.day.incoming().join("a.bin").display().to_string();
     assert_eq!(gate.runs(), [format!("1 0 {local}"), format!("2 1 {local}")]);
 }
@@ -197,7 +185,7 @@ fn the_sender_dies_before_the_partner_has_confirmed() {
     let job = await_job(&peers.night.install, &job, "ends", |job| !job.status.in_flight());
     assert_eq!(job.status, Status::Idle(Outcome::Completed));
     assert_eq!(job.state.published, 1);
-    both_complete(&peers, &job);
+    peers.both_complete(&job);
     assert_eq!(gate.runs().len(), 1);
 }
 
@@ -256,7 +244,7 @@ fn a_host_behind_an_ftp_server_is_told_of_what_comes() {
     assert!(!root.join("a.bin").exists(), "nothing goes before its announcement");
     peers.day.start(1);
     let job = peers.completed(&job);
-    both_complete(&peers, &job);
+    peers.both_complete(&job);
     let theirs = recorded(&peers.day.install, &peer_of(&job));
     assert_eq!(theirs.local(), root.join("a.bin"));
     assert_eq!(theirs.spec.exits, Exits::default());

@@ -6,13 +6,13 @@ use ferryway_core::Status;
 use ferryway_tests::{
     content::Content,
     host::Node,
-    peers::{Peers, SECRET, Setup},
+    peers::{Peers, Security, Setup},
     scene::{MIB, MIDDLE, SIZE, largest},
     wait::{LIMIT, holds_within, wait_until},
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-const SETUP: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: SECRET };
+const SETUP: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: Security::Secret };
 
 /// Runs `ferryway service` and checks how it ends; what it said.
 #[track_caller]
