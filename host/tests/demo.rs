@@ -19,11 +19,12 @@ fn a_transfer_between_hosts_survives_the_death_of_the_sender() {
 
 #[test]
 fn a_transfer_between_hosts_survives_the_deaths_of_both() {
-    survives(&["--both"], &["alpha", "beta", "gamma", "delta"], 2 * RESENT);
+    let told = survives(&["--both"], &["alpha", "beta", "gamma", "delta"], 2 * RESENT);
+    assert!(told.contains("tells alpha that it is back"), "{told}");
 }
 
-/// Plays the demo with these options, in which these nodes have a part.
-fn survives(options: &[&str], nodes: &[&str], resent: u64) {
+/// Plays the demo with these options, in which these nodes have a part; what it told.
+fn survives(options: &[&str], nodes: &[&str], resent: u64) -> String {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("takeover.svg");
     let output = Command::new(env!("CARGO_BIN_EXE_ferryway"))
@@ -62,4 +63,5 @@ fn survives(options: &[&str], nodes: &[&str], resent: u64) {
     assert!(fs::read_to_string(&picture).unwrap().ends_with("</svg>\n"));
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(left, [picture], "nothing is left behind");
+    told
 }

@@ -80,6 +80,8 @@ struct Failover {
     /// When it had what the dead one had, after its start: the sender the job, as its journal
     /// says, the receiver its door.
     owned_after: Option<Duration>,
+    /// When the standby of the receiving host told the sender that it is back.
+    told_after: Option<Duration>,
     /// The byte at which the transfer went on.
     resumed_at: u64,
 }

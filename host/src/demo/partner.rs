@@ -82,10 +82,11 @@ impl Partner {
         }
     }
 
-    /// Leads the address of the receiving cluster to another door.
-    pub(super) fn lead_to(&self, door: SocketAddr) {
-        if let Self::Host { line, .. } = self {
-            line.lead_to(door);
+    /// The address of the receiving cluster, where it is one.
+    pub(super) fn address(&self) -> Option<&Relay> {
+        match self {
+            Self::Ftp(_) => None,
+            Self::Host { line, .. } => Some(line),
         }
     }
 

@@ -100,7 +100,11 @@ impl Turn {
         let owned = (failover.owned_after?, "owns the journal".to_owned());
         let lasted = takeover.lasted?;
         let steps = match side {
-            Side::Receiving => vec![owned, (lasted, "alpha comes back and goes on".to_owned())],
+            Side::Receiving => {
+                let told = failover.told_after.map(|after| (after, "tells alpha".to_owned()));
+                let goes_on = (lasted, "alpha comes back and goes on".to_owned());
+                [owned].into_iter().chain(told).chain([goes_on]).collect()
+            }
             Side::Sending => {
                 let proof = match takeover.read_back {
                     0 => "is told the hash of what is there".to_owned(),

@@ -86,6 +86,7 @@ impl Play<'_> {
             Side::Receiving => self.receiver.as_mut(),
         };
         let owner = owner.ok_or_else(|| Failure("no host receives".to_owned()))?;
+        self.stage.lead_nowhere(death.side);
         Ok((owner.host.pid, owner.host.kill().await?))
     }
 
@@ -95,15 +96,12 @@ impl Play<'_> {
         death: Death,
         killed_at: Instant,
     ) -> Result<(Failover, Owner), Failure> {
-        let (stage, deadline) = (self.stage, self.deadline);
+        let (stage, deadline, receives) =
+            (self.stage, self.deadline, death.side == Side::Receiving);
         let started = (Instant::now(), Timestamp::now());
         let successor = death.side.standby();
         let mut owner = stage.open(death.side, successor, deadline).await?;
-        let mut owned_after = None;
-        if death.side == Side::Receiving {
-            stage.lead_to_standby(deadline).await?;
-            owned_after = Some(started.0.elapsed());
-        }
+        let owned_after = receives.then(|| started.0.elapsed());
         let mut failover = Failover {
             death,
             successor,
@@ -111,20 +109,24 @@ impl Play<'_> {
             killed_at,
             started,
             owned_after,
+            told_after: None,
             resumed_at: 0,
         };
-        let mut resumed_at = 0;
+        let (mut resumed_at, mut told_after) = (0, None);
         let sender = match death.side {
             Side::Sending => &mut owner.host,
             Side::Receiving => &mut self.sender.host,
         };
         let mut goes_on = |view: &JobView| {
+            if receives && told_after.is_none() && stage.heard_back(failover.epoch) {
+                told_after = Some(started.0.elapsed());
+            }
             resumed_at = view.progress.map_or(0, |progress| progress.resumed_at);
             let seen = stage.partner.seen();
             seen.is_ok_and(|seen| Takeover::of(&failover, &seen).first_byte_at.is_some())
         };
         follow(stage, sender, &self.job, self.moments, deadline, &mut goes_on).await?;
-        failover.resumed_at = resumed_at;
+        (failover.resumed_at, failover.told_after) = (resumed_at, told_after);
         if death.side == Side::Sending {
             failover.owned_after = owned_after_start(&owner.host, &self.job, started.1).await;
         }

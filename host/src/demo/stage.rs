@@ -3,11 +3,12 @@
 
 use std::{
     env, fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use ferryway_core::Epoch;
 use tempfile::TempDir;
 
 use super::{
@@ -19,7 +20,9 @@ use crate::{
     laboratory::{
         Deadline, Failure, Transport,
         hosts::{self, HostProcess, Place},
-        install, wire,
+        install,
+        relay::{Line, Relay},
+        wire,
     },
 };
 
@@ -36,11 +39,17 @@ pub(super) const TARGET: &str = "in/ledger.dat";
 /// middle, whatever the machine.
 const UPLOAD_SECONDS: u64 = 4;
 
+/// The message that tells of a visitor with a new ownership.
+const VISITOR_CAME: &str = "0502I";
+
 /// Everything the demo needs beside the sending hosts. It is gone when this is dropped.
 #[derive(Debug)]
 pub(super) struct Stage {
     folder: TempDir,
     pub(super) partner: Partner,
+    /// The address of the sending cluster, where the partner is a host, which says there that it
+    /// is back.
+    own_address: Option<Relay>,
     pub(super) script: Script,
     /// Bytes in a second that get through to the partner.
     pub(super) rate: u64,
@@ -85,19 +94,23 @@ impl Stage {
         }
         let (root, rate) = (places.partner(), size / UPLOAD_SECONDS);
         let secret = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
-        let (partner, receiver) = match script.transport {
-            Transport::Ftp => (Partner::ftp(&root, rate).await?, None),
+        let (partner, own_address, receiver) = match script.transport {
+            Transport::Ftp => (Partner::ftp(&root, rate).await?, None, None),
             Transport::Socket => {
-                places.furnish(Side::Receiving, &receiving(&root, &secret), "")?;
+                let own = Relay::start(Ipv4Addr::LOCALHOST, 0, None, Line::UNLIMITED);
+                let own = own.map_err(|error| {
+                    Failure(format!("no address for the sending cluster: {error}"))
+                })?;
+                places.furnish(Side::Receiving, &receiving(&root, own.addr(), &secret), "")?;
                 let gamma = Side::Receiving.first();
                 let owner = places.open(Side::Receiving, gamma, deadline).await?;
-                let door = hosts::door(&places.install(Side::Receiving), 1, deadline).await?;
-                (Partner::host(&root, door, rate)?, Some(owner))
+                let door = places.door(Side::Receiving, gamma, deadline).await?;
+                (Partner::host(&root, door, rate)?, Some(own), Some(owner))
             }
         };
         let sending = sending(script.transport, partner.addr(), &secret);
         places.furnish(Side::Sending, &sending, &definition())?;
-        let stage = Self { folder, partner, script, rate, size };
+        let stage = Self { folder, partner, own_address, script, rate, size };
         let source = stage.source();
         let made = tokio::task::spawn_blocking({
             let source = source.clone();
@@ -114,7 +127,8 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Starts the host of a node of this side, and waits until it owns the instance.
+    /// Starts the host of a node of this side, waits until it owns the instance, and leads the
+    /// side's address to its door, where it has one.
     ///
     /// # Errors
     /// When it does not come up.
@@ -124,17 +138,32 @@ impl Stage {
         node: &'static str,
         deadline: Deadline,
     ) -> Result<Owner, Failure> {
-        self.places().open(side, node, deadline).await
+        let owner = self.places().open(side, node, deadline).await?;
+        if let Some(address) = self.address(side) {
+            address.lead_to(self.places().door(side, node, deadline).await?);
+        }
+        Ok(owner)
     }
 
-    /// Leads the partner's address to the standby.
-    ///
-    /// # Errors
-    /// When its door does not open.
-    pub(super) async fn lead_to_standby(&self, deadline: Deadline) -> Result<(), Failure> {
-        let install = self.places().install(Side::Receiving);
-        self.partner.lead_to(hosts::door(&install, 2, deadline).await?);
-        Ok(())
+    /// The address of a side is nobody's: new connections wait until another node has it.
+    pub(super) fn lead_nowhere(&self, side: Side) {
+        if let Some(address) = self.address(side) {
+            address.lead_nowhere();
+        }
+    }
+
+    /// Whether the partner's host of this ownership has come to the sending side's door, which it
+    /// does to say that it is back.
+    pub(super) fn heard_back(&self, epoch: Epoch) -> bool {
+        let word = format!("Epoch({epoch})");
+        hosts::told(&self.places().install(Side::Sending), VISITOR_CAME, &word)
+    }
+
+    fn address(&self, side: Side) -> Option<&Relay> {
+        match side {
+            Side::Sending => self.own_address.as_ref(),
+            Side::Receiving => self.partner.address(),
+        }
     }
 
     /// The last lines of what the hosts printed, under their names.
@@ -190,6 +219,17 @@ impl Places {
         self.0.join(format!("{node}.log"))
     }
 
+    /// Where the host of a node of this side listens.
+    async fn door(
+        &self,
+        side: Side,
+        node: &'static str,
+        deadline: Deadline,
+    ) -> Result<SocketAddr, Failure> {
+        let doors = if node == side.first() { 1 } else { 2 };
+        hosts::door(&self.install(side), doors, deadline).await
+    }
+
     fn furnish(&self, side: Side, configuration: &str, definitions: &str) -> Result<(), Failure> {
         let install = self.install(side);
         let data = install.join("data");
@@ -219,30 +259,55 @@ impl Places {
 
 /// The installation that sends.
 fn sending(transport: Transport, partner: SocketAddr, secret: &str) -> String {
-    let how = match transport {
-        Transport::Ftp => "user = \"ferry\"\npassword = \"demo\"\ntls = \"off\"\n".to_owned(),
-        Transport::Socket => format!("security = \"secret\"\nsecret = \"{secret}\"\n"),
+    let (how, door) = match transport {
+        Transport::Ftp => {
+            ("user = \"ferry\"\npassword = \"demo\"\ntls = \"off\"\n".to_owned(), None)
+        }
+        Transport::Socket => {
+            (security(secret), Some(door((Side::Receiving, "bank", "bank"), secret)))
+        }
     };
     format!(
         "[instance]\nname = \"{INSTANCE}\"\n\n[roots]\nsend = [\"data\"]\n\n\
          [partners.bank]\ntransport = \"{transport}\"\nhost = \"{}\"\nport = {}\n{how}\n\
-         [partners.bank.retry]\nfirst_s = 1\n",
+         [partners.bank.retry]\nfirst_s = 1\n\n{}",
         partner.ip(),
         partner.port(),
+        door.unwrap_or_default(),
     )
 }
 
-/// The installation that receives below `root`.
-fn receiving(root: &Path, secret: &str) -> String {
-    let root = root.display();
+/// The installation that receives below `root`, and knows the sender by its address.
+fn receiving(root: &Path, sender: SocketAddr, secret: &str) -> String {
     format!(
-        "[instance]\nname = \"bank\"\n\n[roots]\nreceive = [\"{root}\"]\n\n\
-         [listen]\ntransport = \"socket\"\naddress = \"127.0.0.1\"\nport = 0\n\
-         security = \"secret\"\nsecret = \"{secret}\"\n\n\
-         [listen.visitors.shop]\nhost_name = \"{}\"\ninstance = \"{INSTANCE}\"\n\
-         may = [\"send\"]\n",
-        Side::Sending.host_name(),
+        "[instance]\nname = \"bank\"\n\n[roots]\nreceive = [\"{}\"]\n\n{}\n\
+         [partners.shop]\ntransport = \"socket\"\nhost = \"{}\"\nport = {}\n{}",
+        root.display(),
+        door((Side::Sending, "shop", INSTANCE), secret),
+        sender.ip(),
+        sender.port(),
+        security(secret),
     )
+}
+
+/// A door for the hosts of a side, which come under this name and have this instance.
+fn door((side, name, instance): (Side, &str, &str), secret: &str) -> String {
+    // Those that receive only say that they are back.
+    let may = match side {
+        Side::Sending => "send",
+        Side::Receiving => "fetch",
+    };
+    format!(
+        "[listen]\ntransport = \"socket\"\naddress = \"127.0.0.1\"\nport = 0\n{}\n\
+         [listen.visitors.{name}]\nhost_name = \"{}\"\ninstance = \"{instance}\"\n\
+         may = [\"{may}\"]\n",
+        security(secret),
+        side.host_name(),
+    )
+}
+
+fn security(secret: &str) -> String {
+    format!("security = \"secret\"\nsecret = \"{secret}\"\n")
 }
 
 fn definition() -> String {

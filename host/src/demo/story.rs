@@ -243,8 +243,10 @@ fn steps(failover: &Failover, takeover: &Takeover) -> Vec<(Option<Duration>, Str
     let (dead, sender) = (failover.death.side.first(), Side::Sending.first());
     if failover.death.side == Side::Receiving {
         let owned = format!("owns the journal of {dead}, and opens the door");
+        let told = format!("tells {sender} that it is back: no need to wait for the next try");
         let (after, what) = goes_on;
-        return vec![(failover.owned_after, owned), (after, format!("{sender} {what}, by itself"))];
+        let goes_on = (after, format!("{sender} {what}, by itself"));
+        return vec![(failover.owned_after, owned), (failover.told_after, told), goes_on];
     }
     let read_back = mib(takeover.read_back);
     vec![

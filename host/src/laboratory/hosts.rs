@@ -4,7 +4,7 @@ use std::{
     env,
     fs::{self, File},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ exec 3<&-
 exec "$@""#;
 
 /// The message that tells where a host listens.
-const DOOR_OPEN: &str = " 0501I ";
+const DOOR_OPEN: &str = "0501I";
 
 /// How much of a log is shown when something goes wrong.
 const TAIL_LINES: usize = 20;
@@ -194,10 +194,10 @@ pub(crate) async fn door(
     count: usize,
     deadline: Deadline,
 ) -> Result<SocketAddr, Failure> {
-    let log = install.join("logs/ferryway.log");
+    let log = operators_log(install);
     loop {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        let line = text.lines().filter(|line| line.contains(DOOR_OPEN)).nth(count - 1);
+        let line = lines(&text, DOOR_OPEN).nth(count - 1);
         let address =
             line.and_then(|line| line.rsplit_once('(')?.1.split(')').next()?.parse().ok());
         if let Some(address) = address {
@@ -206,6 +206,21 @@ pub(crate) async fn door(
         deadline.check(&format!("an open door in {}", log.display()))?;
         sleep(POLL).await;
     }
+}
+
+/// Whether an install directory's operator was told this message, with this word in it.
+pub(crate) fn told(install: &Path, code: &str, word: &str) -> bool {
+    let text = fs::read_to_string(operators_log(install)).unwrap_or_default();
+    lines(&text, code).any(|line| line.contains(word))
+}
+
+fn operators_log(install: &Path) -> PathBuf {
+    install.join("logs/ferryway.log")
+}
+
+fn lines<'a>(log: &'a str, code: &str) -> impl Iterator<Item = &'a str> {
+    let code = format!(" {code} ");
+    log.lines().filter(move |line| line.contains(&code))
 }
 
 /// The last lines of what a host printed.

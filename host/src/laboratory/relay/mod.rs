@@ -55,7 +55,8 @@ pub(crate) enum Carries {
 /// Where connections lead, and whether anything passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Way {
-    server: SocketAddr,
+    /// `None` while the address is nobody's: new connections wait.
+    server: Option<SocketAddr>,
     passes: bool,
     /// Connections of an earlier generation belong to a machine that has lost the address.
     generation: u64,
@@ -76,22 +77,25 @@ struct Moved;
 
 impl Line {
     pub(crate) const FTP: Self = Self { carries: Carries::Ftp, bytes_per_second: None };
+
+    /// Anything, as fast as it comes.
+    pub(crate) const UNLIMITED: Self = Self { carries: Carries::Anything, bytes_per_second: None };
 }
 
 impl Relay {
-    /// Starts a relay to `server` on a free port of `address`, or on `port`.
+    /// Starts a relay to `server`, or to nobody yet, on a free port of `address`, or on `port`.
     ///
     /// # Errors
     /// When the port is taken.
     pub(crate) fn start(
         address: Ipv4Addr,
         port: u16,
-        server: SocketAddr,
+        server: impl Into<Option<SocketAddr>>,
         line: Line,
     ) -> io::Result<Self> {
         let listener = listen(SocketAddrV4::new(address, port))?;
         let addr = listener.local_addr()?;
-        let way = watch::Sender::new(Way { server, passes: true, generation: 0 });
+        let way = watch::Sender::new(Way { server: server.into(), passes: true, generation: 0 });
         let (up, down) = (Arc::new(Flow::new(line.bytes_per_second)), Arc::new(Flow::new(None)));
         let first = *way.borrow();
         let path = Path { way: way.subscribe(), first, up: Arc::clone(&up), down };
@@ -114,16 +118,21 @@ impl Relay {
         self.way.send_modify(|way| way.passes = true);
     }
 
-    /// New connections go to this server from now on.
+    /// New connections go to this server from now on, those that wait among them.
     pub(crate) fn lead_to(&self, server: SocketAddr) {
-        self.way.send_modify(|way| way.server = server);
+        self.way.send_modify(|way| way.server = Some(server));
+    }
+
+    /// New connections wait from now on until the relay leads somewhere.
+    pub(crate) fn lead_nowhere(&self) {
+        self.way.send_modify(|way| way.server = None);
     }
 
     /// Moves the address to another server, as measured on real ones: data connections are
     /// reset, control connections fall silent, new ones go to the new server.
     pub(crate) fn reroute(&self, server: SocketAddr) {
         self.way.send_modify(|way| {
-            way.server = server;
+            way.server = Some(server);
             way.generation += 1;
         });
     }
@@ -157,6 +166,14 @@ impl Path {
             // The relay is gone, which ends this task anyway.
             _ => Err(Moved),
         }
+    }
+
+    /// Waits until a new connection leads somewhere: where.
+    async fn server(&mut self) -> Result<SocketAddr, Moved> {
+        self.free().await?;
+        let first = self.first.generation;
+        let way = self.way.wait_for(|way| way.server.is_some()).await.map_err(|_| Moved)?;
+        way.server.filter(|_| way.generation == first).ok_or(Moved)
     }
 
     /// The next bytes of a connection, as soon as the way is free for them; 0 at its end,
@@ -206,10 +223,9 @@ async fn accept(listener: TcpListener, path: Path, carries: Carries) {
 async fn serve(client: TcpStream, mut path: Path, carries: Carries) {
     let address = client.local_addr().map(|addr| addr.ip());
     let Ok(std::net::IpAddr::V4(address)) = address else { return };
+    let Ok(addr) = path.server().await else { return };
     // A server that refuses is one that closes: the client sees an end at once.
-    let (Ok(()), Ok(server)) = (path.free().await, connect(path.first.server).await) else {
-        return;
-    };
+    let Ok(server) = connect(addr).await else { return };
     if client.set_nodelay(true).is_err() || server.set_nodelay(true).is_err() {
         return;
     }
@@ -220,7 +236,8 @@ async fn serve(client: TcpStream, mut path: Path, carries: Carries) {
     match carries {
         Carries::Ftp => {
             let mut data = JoinSet::new();
-            let down = passive::answers(from_server, to_client, path, address, &mut data);
+            let down =
+                passive::answers(from_server, to_client, path, (address, addr.ip()), &mut data);
             tokio::join!(up, down);
             // A transfer may outlive its control connection for a moment.
             while data.join_next().await.is_some() {}
@@ -283,6 +300,19 @@ mod tests {
         relay.heal();
         timeout(LIMIT, accepted.read_to_string(&mut text)).await.unwrap().unwrap();
         assert_eq!(text, "NOOP\r\n");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_nobodys_keeps_connections_waiting_until_it_leads_somewhere() {
+        let (gone, there) = (server().await, server().await);
+        let relay = start(&gone, Line::FTP).await;
+        relay.lead_nowhere();
+        let mut client = TcpStream::connect(relay.addr()).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        assert!(timeout(Duration::from_millis(50), gone.accept()).await.is_err());
+        relay.lead_to(there.local_addr().unwrap());
+        let (mut accepted, _) = timeout(LIMIT, there.accept()).await.unwrap().unwrap();
+        assert_eq!(timeout(LIMIT, accepted.read_u8()).await.unwrap().unwrap(), b'x');
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! FTP in passive mode: a server's answers that announce data connections, and those.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::Arc,
     time::Duration,
 };
@@ -21,12 +21,13 @@ use super::{CHUNK_BYTES, Path, carry, connect, keep, listen};
 /// How long a data connection that was announced may take to come.
 const DATA_CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
-/// Carries a server's answers, and puts an address of our own into each that tells one.
+/// Carries a server's answers, and puts an address of our own into each that tells one: `address`
+/// for the server's.
 pub(super) async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut path: Path,
-    address: Ipv4Addr,
+    (address, server): (Ipv4Addr, IpAddr),
     data: &mut JoinSet<()>,
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -42,7 +43,7 @@ pub(super) async fn answers(
         while let Some(end) = waiting.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
             let line = announced(&line)
-                .and_then(|port| open_data(port, address, &path, data))
+                .and_then(|port| open_data(SocketAddr::new(server, port), address, &path, data))
                 .unwrap_or(line);
             if to.write_all(&line).await.is_err() {
                 return;
@@ -52,10 +53,14 @@ pub(super) async fn answers(
 }
 
 /// Listens in the server's place and tells of it; `None` when that is not possible.
-fn open_data(port: u16, address: Ipv4Addr, path: &Path, data: &mut JoinSet<()>) -> Option<Vec<u8>> {
+fn open_data(
+    server: SocketAddr,
+    address: Ipv4Addr,
+    path: &Path,
+    data: &mut JoinSet<()>,
+) -> Option<Vec<u8>> {
     let listener = listen(SocketAddrV4::new(address, 0)).ok()?;
     let own = listener.local_addr().ok()?.port();
-    let server = SocketAddr::new(path.first.server.ip(), port);
     data.spawn(transfer(listener, server, path.clone()));
     Some(format!("229 Entering Extended Passive Mode (|||{own}|)\r\n").into_bytes())
 }
