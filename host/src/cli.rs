@@ -83,10 +83,10 @@ enum Command {
         json: bool,
     },
     /// Shows a transfer that survives the death of its host, on this machine, by itself.
-    #[cfg(feature = "laboratory")]
+    #[cfg(all(unix, feature = "laboratory"))]
     Demo(crate::demo::DemoArgs),
     /// Plays the table of failovers with hosts that die, freeze and come back.
-    #[cfg(feature = "laboratory")]
+    #[cfg(all(unix, feature = "laboratory"))]
     Simulate(crate::simulator::SimulateArgs),
 }
 
@@ -113,9 +113,9 @@ pub async fn main(cli: Cli) -> ExitCode {
         }
         Command::Service(args) => service_order::run(args).await,
         Command::Plugins { install, json } => plugins(&install.dir, json),
-        #[cfg(feature = "laboratory")]
+        #[cfg(all(unix, feature = "laboratory"))]
         Command::Demo(args) => crate::demo::run(args).await,
-        #[cfg(feature = "laboratory")]
+        #[cfg(all(unix, feature = "laboratory"))]
         Command::Simulate(args) => crate::simulator::run(args).await,
     }
 }

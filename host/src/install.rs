@@ -3,13 +3,15 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use ferryway_core::InstanceName;
 
-use crate::config::InstallDir;
+use crate::{
+    config::InstallDir,
+    platform::{Readers, files},
+};
 
 /// Why no install directory was made.
 #[derive(Debug, thiserror::Error)]
@@ -88,18 +90,11 @@ pub fn next_steps(install: &InstallDir) -> String {
 }
 
 fn make_folder(path: &Path) -> Result<(), InitError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(path)
-        .map_err(|source| failed(path, source))
+    files::make_folders(path, Readers::Group).map_err(|source| failed(path, source))
 }
 
 fn make_file(path: &Path, text: &str) -> Result<(), InitError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
+    files::keep_private(OpenOptions::new().write(true).create_new(true))
         .open(path)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;

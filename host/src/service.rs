@@ -4,12 +4,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::{Span, Timestamp};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     config::{Config, Fault, InstallDir, PartnerConfig, Told},
@@ -19,6 +14,7 @@ use crate::{
     journal::{JournalError, JournalStore, NodeName, Options, SqliteJournal, Takeover},
     loader::{Loader, Plugins},
     notices::Notices,
+    platform::{Order, orders::Orders},
     reception::Register,
     recovery,
     scheduler::{Desk, End, Scheduler, Shared},
@@ -171,7 +167,8 @@ async fn serve(
     node: String,
     notices: &Arc<Notices>,
 ) -> Result<(), ServiceError> {
-    let mut signals = Signals::new()?;
+    let mut orders = Orders::listen()
+        .map_err(|source| ServiceError::System { what: "cannot listen to signals", source })?;
     let started_at = Timestamp::now();
     let limits = config.limits;
     let (keep_days, install) = (config.history.keep_days, config.install.clone());
@@ -209,7 +206,7 @@ async fn serve(
     supervisor::ready(&serving);
     let result = tokio::select! {
         ended = &mut scheduler => flatten(ended),
-        () = signals.until_stopped(&desk) => {
+        () = until_stopped(&mut orders, &desk) => {
             stop(&desk, scheduler, limits.stop_timeout, notices).await
         }
     };
@@ -273,7 +270,7 @@ async fn stop(
 ) -> End {
     let moving = timeout(QUICK, desk.health()).await.map_or(0, |health| health.moving);
     notices.stopping(moving);
-    supervisor::stopping();
+    supervisor::stopping(limit);
     let parked = async {
         desk.stop().await;
         flatten((&mut scheduler).await)
@@ -319,37 +316,11 @@ fn flatten(ended: Result<End, tokio::task::JoinError>) -> End {
     })
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, ServiceError> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|source| ServiceError::System { what: "cannot listen to signals", source })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    /// Resolves at SIGTERM or SIGINT; reloads the configuration at each SIGHUP.
-    async fn until_stopped(&mut self, desk: &Desk) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    if let Err(refusal) = desk.reload().await {
-                        tracing::warn!(%refusal, "the configuration was not reloaded");
-                    }
-                }
-            }
+/// Resolves when the host is to stop; reloads the configuration as often as it is told to.
+async fn until_stopped(orders: &mut Orders, desk: &Desk) {
+    while orders.next().await == Order::Reload {
+        if let Err(refusal) = desk.reload().await {
+            tracing::warn!(%refusal, "the configuration was not reloaded");
         }
     }
 }

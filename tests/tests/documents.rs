@@ -120,9 +120,13 @@ fn every_dependency_has_its_reason() {
     for member in workspace["workspace"]["members"].as_array().unwrap() {
         let manifest: toml::Table =
             read(&format!("{}/Cargo.toml", member.as_str().unwrap())).parse().unwrap();
-        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let names = manifest.get(section).and_then(toml::Value::as_table);
-            used.extend(names.into_iter().flat_map(toml::Table::keys).cloned());
+        let systems = manifest.get("target").and_then(toml::Value::as_table);
+        let systems = systems.into_iter().flat_map(toml::Table::values);
+        for table in systems.filter_map(toml::Value::as_table).chain([&manifest]) {
+            for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+                let names = table.get(section).and_then(toml::Value::as_table);
+                used.extend(names.into_iter().flat_map(toml::Table::keys).cloned());
+            }
         }
     }
     used.retain(|name| workspace["workspace"]["dependencies"][name.as_str()].get("path").is_none());

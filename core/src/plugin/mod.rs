@@ -16,10 +16,13 @@ pub use relay::lend_reception;
 #[doc(hidden)]
 pub use remote::enter;
 
-/// Section of the library that holds the declaration (ELF and PE names have 8 characters or
-/// more room; Mach-O wants a segment before it).
-#[cfg(not(target_vendor = "apple"))]
+/// Section of the library that holds the declaration (PE names have 8 characters at most; Mach-O
+/// wants a segment before it).
+#[cfg(not(any(target_vendor = "apple", windows)))]
 pub const SECTION: &str = ".ferryway";
+/// Section of the library that holds the declaration.
+#[cfg(windows)]
+pub const SECTION: &str = ".ferry";
 /// Section of the library that holds the declaration.
 #[cfg(target_vendor = "apple")]
 pub const SECTION: &str = "__ferryway";
@@ -154,8 +157,17 @@ macro_rules! export_transport {
             use $crate::plugin::{Declaration, Entry, enter};
 
             #[used]
-            #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".ferryway"))]
+            #[cfg_attr(
+                not(any(target_vendor = "apple", windows)),
+                unsafe(link_section = ".ferryway")
+            )]
             #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__ferryway"))]
+            // Linkers of Windows drop what nothing refers to, unless it is exported.
+            #[cfg_attr(
+                windows,
+                unsafe(link_section = ".ferry"),
+                unsafe(export_name = concat!("ferryway_declaration_", env!("CARGO_PKG_NAME")))
+            )]
             static DECLARATION: Declaration =
                 Declaration::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
 

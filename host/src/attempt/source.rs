@@ -3,11 +3,10 @@
 use std::{
     fs::File,
     io::{self, Read},
-    time::UNIX_EPOCH,
 };
 
 use super::{Failure, run::Run};
-use crate::{config::LocalFile, durable::blocking, journal::record::Fingerprint};
+use crate::{config::LocalFile, durable::blocking, journal::record::Fingerprint, platform::files};
 
 /// The source, opened once for the whole try.
 #[derive(Debug)]
@@ -81,28 +80,16 @@ impl Source {
     }
 }
 
-/// What tells this version of a file from others.
+/// What tells this version of a file from others. Not the device: the same shared disk may have
+/// another device number on each node.
 pub(super) fn fingerprint(file: &File) -> io::Result<Fingerprint> {
-    let facts = file.metadata()?;
-    let modified_ns = facts
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|age| i64::try_from(age.as_nanos()).ok());
-    Ok(Fingerprint { size: facts.len(), modified_ns, identity: identity(&facts) })
-}
-
-/// The inode, not the device: the same shared disk may have another device number on each
-/// node.
-#[cfg(unix)]
-fn identity(facts: &std::fs::Metadata) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    Some(facts.ino().to_string())
-}
-
-#[cfg(not(unix))]
-fn identity(_: &std::fs::Metadata) -> Option<String> {
-    None
+    let looks = files::looks(file)?;
+    let (seconds, nanoseconds) = looks.modified;
+    let modified_ns = seconds
+        .checked_mul(1_000_000_000)
+        .and_then(|whole| whole.checked_add(nanoseconds))
+        .filter(|&time| time >= 0);
+    Ok(Fingerprint { size: looks.size, modified_ns, identity: Some(looks.number.to_string()) })
 }
 
 pub(super) fn local_io(place: &LocalFile, action: &str, source: io::Error) -> Failure {

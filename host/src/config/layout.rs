@@ -11,6 +11,8 @@ use std::{
 
 use ferryway_core::InstanceName;
 
+use crate::platform::machine;
+
 /// The install directory of an instance. Cheap to clone; tells paths and opens nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallDir(PathBuf);
@@ -120,13 +122,8 @@ pub struct Environment {
 impl Environment {
     /// What surrounds this process now.
     pub fn of_process() -> Self {
-        let system_host_name = fs::read_to_string("/proc/sys/kernel/hostname")
-            .or_else(|_| fs::read_to_string("/etc/hostname"))
-            .ok()
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty());
-        let user = rustix::process::geteuid().as_raw();
-        Self { variables: env::vars_os().collect(), user, system_host_name }
+        let variables = env::vars_os().collect();
+        Self { variables, user: machine::user(), system_host_name: machine::host_name() }
     }
 
     /// An environment with these variables only.
@@ -151,8 +148,9 @@ impl Environment {
     }
 
     /// Where the control socket of an instance lies: `FERRYWAY_RUN_DIR`, else `configured`,
-    /// else `/run/ferryway/<instance>` for root, a folder in `XDG_RUNTIME_DIR` for others, and
-    /// a folder of the user's in the temporary folder where there is no such thing.
+    /// else a folder of this machine: `/run/ferryway/<instance>` for root, a folder in
+    /// `XDG_RUNTIME_DIR` for others, and a folder of the user's in the temporary folder where
+    /// there is no such thing; on Windows `%ProgramData%\Ferryway\run\<instance>`.
     pub fn run_dir(&self, configured: Option<&Path>, instance: &InstanceName) -> PathBuf {
         if let Some(given) = self.variable("FERRYWAY_RUN_DIR") {
             return given.into();
@@ -160,12 +158,7 @@ impl Environment {
         if let Some(configured) = configured {
             return configured.to_owned();
         }
-        let home = match self.variable("XDG_RUNTIME_DIR") {
-            _ if self.user == 0 => PathBuf::from("/run/ferryway"),
-            Some(runtime) => Path::new(runtime).join("ferryway"),
-            None => env::temp_dir().join(format!("ferryway-{}", self.user)),
-        };
-        home.join(instance.as_str())
+        machine::run_folder(self.user, |name| self.variable(name)).join(instance.as_str())
     }
 }
 

@@ -11,9 +11,11 @@ use std::{
 
 use cap_std::{
     ambient_authority,
-    fs::{Dir, Metadata, OpenOptions, OpenOptionsExt},
+    fs::{Dir, Metadata, OpenOptions},
 };
 use ferryway_core::Direction;
+
+use crate::platform::files;
 
 /// The allowed roots, per direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -295,15 +297,22 @@ impl LocalFile {
         self.root.remove_file(&self.relative).map_err(|error| self.failed("remove", error))
     }
 
+    /// Makes the bytes durable that the file has now, of which `file` is an open handle.
+    ///
+    /// # Errors
+    /// `Io` when the system refuses.
+    pub fn sync(&self, file: &fs::File) -> Result<(), RootError> {
+        files::sync_by(file, || self.open_write().map_err(Into::into))
+            .map_err(|error| self.failed("sync", error))
+    }
+
     /// Makes the names in the file's folder durable.
     ///
     /// # Errors
     /// `Io` when the system refuses.
     pub fn sync_folder(&self) -> Result<(), RootError> {
         let folder = self.parent().unwrap_or(Path::new("."));
-        self.root
-            .open(folder)
-            .and_then(|folder| folder.sync_all())
+        files::sync_folder_in(&self.root, folder)
             .map_err(|error| self.failed("sync the folder of", error))
     }
 
@@ -312,9 +321,8 @@ impl LocalFile {
     /// # Errors
     /// `Io` when the system does not tell.
     pub fn free_bytes(&self) -> Result<u64, RootError> {
-        let facts = rustix::fs::fstatvfs(&*self.root)
-            .map_err(|error| self.failed("look at the disk of", error.into()))?;
-        Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+        files::free_bytes(&self.root, &self.display)
+            .map_err(|error| self.failed("look at the disk of", error))
     }
 
     fn parent(&self) -> Option<&Path> {
@@ -326,11 +334,9 @@ impl LocalFile {
         operation: &'static str,
         options: &mut OpenOptions,
     ) -> Result<fs::File, RootError> {
-        // Opening a pipe would wait for its other end.
-        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = self
             .root
-            .open_with(&self.relative, options.custom_flags(nonblock))
+            .open_with(&self.relative, files::without_waiting(options))
             .map_err(|error| self.failed(operation, error))?
             .into_std();
         let facts = file.metadata().map_err(|error| self.failed(operation, error))?;
@@ -381,7 +387,7 @@ fn check_text(path: &Path) -> Result<(), RootError> {
     if path.components().any(dots) || text.ends_with("/.") {
         return refuse("`.` and `..` parts are not allowed");
     }
-    Ok(())
+    files::unusable(path).map_or(Ok(()), refuse)
 }
 
 fn unusable(path: &Path, reason: &'static str) -> RootError {

@@ -223,12 +223,6 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Whether others than the file's owner may read it.
-pub(super) fn readable_by_others(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    fs::metadata(file).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0)
-}
-
 fn read_limited(file: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(file)?.take(SECRET_LIMIT_BYTES + 1).read_to_string(&mut text)?;

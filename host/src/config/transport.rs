@@ -10,8 +10,9 @@ use super::{
     fault::{Fault, Position, listed, nearest},
     layout::{Environment, InstallDir},
     reader::{Located, Reader},
-    secret::{SecretError, Settings, readable_by_others},
+    secret::{SecretError, Settings},
 };
+use crate::platform::files;
 
 /// The transport of a partner or of the door, with its settings. `Debug` prints no secret.
 #[derive(Clone, Debug)]
@@ -116,7 +117,7 @@ impl TransportConfig {
         environment: &Environment,
     ) -> Vec<Fault> {
         let mut warnings = Vec::new();
-        if readable_by_others(&self.file) {
+        if files::readable_by_others(&self.file) {
             warnings.extend(self.settings.plain_secrets().into_iter().map(|key| {
                 self.fault(&key, "is written in a file that others can read")
                     .hint("`chmod 600` the file, or write `{ file = \"path\" }` instead")
@@ -124,7 +125,7 @@ impl TransportConfig {
         }
         for (key, source) in self.settings.secret_sources() {
             let file = source.file(install, environment);
-            if let Some(file) = file.filter(|file| readable_by_others(file)) {
+            if let Some(file) = file.filter(|file| files::readable_by_others(file)) {
                 let message = format!("others can read its secret file {}", file.display());
                 warnings.push(self.fault(&key, message).hint("`chmod 600` it"));
             }

@@ -11,14 +11,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     api::{
         BODY_LIMIT, Command, Health, JobView, Probed, Refusal, Reloaded, Service, ServiceOrder,
         ServiceState, SubmitRequest, WAIT_TIME_LIMIT, WaitRequest,
     },
-    socket::socket_path,
+    socket::{Connected, connect, socket_path, stranger},
 };
 use crate::journal::record::{Entry, HistoryQuery, Job};
 
@@ -238,9 +238,9 @@ impl Client {
         }
     }
 
-    async fn connect(&self) -> Result<UnixStream> {
+    async fn connect(&self) -> Result<Connected> {
         let limit = CONNECT_TIME_LIMIT;
-        let connected = timeout(limit, UnixStream::connect(&self.socket))
+        let connected = timeout(limit, connect(&self.socket))
             .await
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), limit })?;
         let stream = connected.map_err(|error| match error.kind() {
@@ -249,16 +249,15 @@ impl Client {
             }
             _ => self.broken(error),
         })?;
-        let user = stream.peer_cred().map_err(|error| self.broken(error))?.uid();
-        if !trusted(user, rustix::process::geteuid().as_raw()) {
-            return Err(ClientError::Stranger { socket: self.socket.clone(), user });
+        match stranger(&stream).map_err(|error| self.broken(error))? {
+            Some(user) => Err(ClientError::Stranger { socket: self.socket.clone(), user }),
+            None => Ok(stream),
         }
-        Ok(stream)
     }
 
     async fn exchange(
         &self,
-        stream: UnixStream,
+        stream: Connected,
         method: Method,
         path: &str,
         body: Bytes,
@@ -301,12 +300,6 @@ impl Client {
     }
 }
 
-/// Whether a host of `user` is one that `ours` talks to. In a folder such as `/tmp` anybody
-/// may have made the run directory first; root, who serves every instance, may ask anyone.
-fn trusted(user: u32, ours: u32) -> bool {
-    user == ours || user == 0 || ours == 0
-}
-
 /// The values are digits, capital letters and times in UTC: none needs escaping.
 fn query_string(query: &HistoryQuery) -> String {
     let HistoryQuery { definition, since, until, limit, before_sequence } = query;
@@ -328,12 +321,6 @@ fn query_string(query: &HistoryQuery) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_strangers_host_is_not_talked_to() {
-        assert!(trusted(7, 7) && trusted(0, 7) && trusted(7, 0));
-        assert!(!trusted(8, 7));
-    }
 
     #[test]
     fn a_query_names_only_what_is_asked_for() {

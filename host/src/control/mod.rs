@@ -1,12 +1,17 @@
 //! The control API: what operators, monitors and cluster agents ask of a running host.
 //!
 //! [`Operations`] is what the host can do; [`api`] is how it is said in HTTP and JSON over a
-//! Unix socket in the run directory; [`server`] and [`client`] are its two ends.
+//! Unix socket in the run directory, or a named pipe of Windows; [`server`] and [`client`] are its
+//! two ends.
 
 pub mod api;
 pub mod client;
 mod routes;
 pub mod server;
+#[cfg(unix)]
+pub mod socket;
+#[cfg(windows)]
+#[path = "pipe.rs"]
 pub mod socket;
 
 use std::time::Duration;

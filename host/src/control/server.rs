@@ -8,13 +8,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Operations, routes, socket::ControlSocket};
+use super::{
+    Operations, routes,
+    socket::{Accepted, ControlSocket, Listener},
+};
 
 /// The most connections at a time; more wait in the system's queue.
 pub const CONNECTION_LIMIT: usize = 64;
@@ -38,7 +40,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let app = routes::router(operations);
-    let (listener, file) = socket.into_parts();
+    let (mut listener, file) = socket.into_parts();
     let places = Arc::new(Semaphore::new(CONNECTION_LIMIT));
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -48,7 +50,7 @@ pub async fn serve(
             biased;
             () = &mut stop => break,
             Some(ended) = connections.join_next() => log_panic(ended),
-            (stream, place) = accept(&listener, &places) => {
+            (stream, place) = accept(&mut listener, &places) => {
                 connections.spawn(converse(stream, place, app.clone(), stopped.clone()));
             }
         }
@@ -67,9 +69,9 @@ pub async fn serve(
 }
 
 async fn accept(
-    listener: &UnixListener,
+    listener: &mut Listener,
     places: &Arc<Semaphore>,
-) -> (UnixStream, Option<OwnedSemaphorePermit>) {
+) -> (Accepted, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
@@ -85,7 +87,7 @@ async fn accept(
 }
 
 async fn converse(
-    stream: UnixStream,
+    stream: Accepted,
     place: Option<OwnedSemaphorePermit>,
     app: Router,
     mut stopped: watch::Receiver<bool>,

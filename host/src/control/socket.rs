@@ -1,9 +1,9 @@
 //! The socket of the control API in the run directory.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,21 +14,50 @@ use tokio::{
     time::timeout,
 };
 
+use crate::platform::{Readers, files, machine};
+
 /// The longest path of a socket in bytes. Systems have room for 104 to 108 in `sun_path`.
 pub const PATH_LIMIT: usize = 100;
 
 const PROBE_TIME_LIMIT: Duration = Duration::from_secs(1);
+
+/// What accepts connections.
+pub(super) type Listener = UnixListener;
+
+/// The host's end of a connection.
+pub(super) type Accepted = UnixStream;
+
+/// The operator's end of a connection.
+pub(super) type Connected = UnixStream;
 
 /// The path of the control socket in a run directory.
 pub fn socket_path(run_dir: &Path) -> PathBuf {
     run_dir.join("control.sock")
 }
 
+/// Connects to a control socket.
+///
+/// # Errors
+/// Of kind `NotFound` or `ConnectionRefused` when nobody listens.
+pub(super) async fn connect(socket: &Path) -> io::Result<Connected> {
+    UnixStream::connect(socket).await
+}
+
+/// The user at the other end of a connection to a host, when that is somebody whom nothing is
+/// told.
+///
+/// # Errors
+/// When the system does not tell.
+pub(super) fn stranger(stream: &Connected) -> io::Result<Option<u32>> {
+    let user = stream.peer_cred()?.uid();
+    Ok((!trusted(user, machine::user())).then_some(user))
+}
+
 /// A control socket that listens. The file goes away with it, unless another host's is in its
 /// place by then.
 #[derive(Debug)]
 pub struct ControlSocket {
-    pub(super) listener: UnixListener,
+    listener: Listener,
     file: SocketFile,
 }
 
@@ -128,7 +157,7 @@ impl ControlSocket {
     }
 
     /// Parts the listener from the file, which goes away when it is dropped.
-    pub(super) fn into_parts(self) -> (UnixListener, SocketFile) {
+    pub(super) fn into_parts(self) -> (Listener, SocketFile) {
         (self.listener, self.file)
     }
 }
@@ -151,17 +180,22 @@ impl Drop for SocketFile {
     }
 }
 
+/// Whether a host of `user` is one that `ours` talks to. In a folder such as `/tmp` anybody
+/// may have made the run directory first; root, who serves every instance, may ask anyone.
+fn trusted(user: u32, ours: u32) -> bool {
+    user == ours || user == 0 || ours == 0
+}
+
 /// Makes the run directory, and tells the socket's path in it.
 fn prepare(run_dir: &Path) -> Result<PathBuf, BindError> {
     let path = socket_path(run_dir);
     if path.as_os_str().len() > PATH_LIMIT {
         return Err(BindError::PathTooLong { path });
     }
-    let create = DirBuilder::new().recursive(true).mode(0o700).create(run_dir);
-    create.map_err(failed("create", run_dir))?;
+    files::make_folders(run_dir, Readers::Owner).map_err(failed("create", run_dir))?;
     let meta = fs::metadata(run_dir).map_err(failed("look at", run_dir))?;
     let (owner, mode) = (meta.uid(), meta.mode() & 0o7777);
-    let ours = owner == rustix::process::geteuid().as_raw() || owner == 0;
+    let ours = owner == machine::user() || owner == 0;
     if !ours || mode & 0o022 != 0 {
         return Err(BindError::Unsafe { path: run_dir.to_owned(), owner, mode });
     }
@@ -208,8 +242,8 @@ fn lock_path(run_dir: &Path) -> PathBuf {
 
 fn open_lock(path: &Path) -> Result<File, BindError> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(failed("open", path))
+    options.read(true).write(true).create(true).truncate(false);
+    files::keep_private(&mut options).open(path).map_err(failed("open", path))
 }
 
 /// Writes the process id for whoever finds the lock taken.
@@ -272,4 +306,15 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BindEr
 
 fn pid(process: Option<&str>) -> String {
     process.map(|process| format!(" (process {process})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_host_is_not_talked_to() {
+        assert!(trusted(7, 7) && trusted(0, 7) && trusted(7, 0));
+        assert!(!trusted(8, 7));
+    }
 }

@@ -3,10 +3,7 @@
 use std::{env, ffi::OsString, path::PathBuf};
 
 use super::{Runner, When};
-use crate::journal::record::Job;
-
-/// What a program gets of the host's own environment. The rest stays here: secrets may be in it.
-const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+use crate::{journal::record::Job, platform::machine::INHERITED};
 
 /// The variables of a run. What is not known yet is not set.
 pub(super) fn of(runner: &Runner, job: &Job, when: When) -> Vec<(OsString, OsString)> {

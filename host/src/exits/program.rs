@@ -2,13 +2,12 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
 };
 
 use tokio::process::Command;
 
-use crate::{config::InstallDir, journal::record::Exit};
+use crate::{config::InstallDir, journal::record::Exit, platform::files};
 
 /// Why a program cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +56,13 @@ pub(crate) fn locate(install: &InstallDir, command: &[String]) -> Result<PathBuf
 /// # Errors
 /// `Absent`, `NoFile`, `NotExecutable`.
 pub(crate) fn vet(program: &Path) -> Result<(), Unusable> {
-    const EXECUTABLE: u32 = 0o111;
     let path = || program.display().to_string();
     let facts = fs::metadata(program);
     let facts = facts.map_err(|source| Unusable::Absent { path: path(), source })?;
     if !facts.is_file() {
         return Err(Unusable::NoFile(path()));
     }
-    if facts.permissions().mode() & EXECUTABLE == 0 {
+    if !files::is_executable(&facts) {
         return Err(Unusable::NotExecutable(path()));
     }
     Ok(())

@@ -4,10 +4,11 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use crate::platform::{Looks, files};
 
 /// The files of a database, in the order in which they must be copied.
 ///
@@ -25,9 +26,7 @@ pub(super) struct Look([Option<Face>; 3]);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Face {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
+    looks: Looks,
     header: Vec<u8>,
 }
 
@@ -53,7 +52,7 @@ impl Look {
     /// end nobody saw.
     pub(super) fn is_unfinished(&self) -> bool {
         let [_, log, journal] = &self.0;
-        log.as_ref().is_some_and(|log| log.size > 0)
+        log.as_ref().is_some_and(|log| log.looks.size > 0)
             || journal.as_ref().is_some_and(|journal| {
                 // A journal that is over is empty, or its header is zero.
                 journal.header.first().is_some_and(|&byte| byte != 0)
@@ -130,13 +129,7 @@ fn face(path: &Path) -> io::Result<Option<Face>> {
     // salts, the journal's 28.
     let mut header = Vec::with_capacity(100);
     (&file).take(100).read_to_end(&mut header)?;
-    let facts = file.metadata()?;
-    Ok(Some(Face {
-        inode: facts.ino(),
-        size: facts.size(),
-        modified: (facts.mtime(), facts.mtime_nsec()),
-        header,
-    }))
+    Ok(Some(Face { looks: files::looks(&file)?, header }))
 }
 
 fn with_suffix(database: &Path, suffix: &str) -> PathBuf {

@@ -17,6 +17,7 @@ use super::{
     JournalError, Result,
     fault::{RESTORE, damaged, failed},
 };
+use crate::platform::files::sync_folder;
 
 /// The file's name in the journal's folder.
 const NAME: &str = "CURRENT";
@@ -114,11 +115,6 @@ impl Ownership {
             owner: current.node,
         })
     }
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn look(path: &Path) -> io::Result<Vec<u8>> {

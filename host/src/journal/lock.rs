@@ -5,21 +5,17 @@
 //! both. What keeps two owners apart is the epoch in `CURRENT` and a file of its own for each.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use ferryway_core::Epoch;
-use rustix::{
-    fs::{FlockOperation, fcntl_lock, flock},
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
 use serde::{Deserialize, Serialize};
 
 use super::{JournalError, Result, fault::failed, takeover::Warning};
+use crate::platform::{Locked, lock, machine};
 
 /// The lock, held until dropped if it could be had.
 #[derive(Debug)]
@@ -56,40 +52,33 @@ impl Lock {
         let holder = Holder {
             node: node.to_owned(),
             pid: std::process::id(),
-            boot_id: boot_id(),
+            boot_id: machine::boot_id(),
             epoch: None,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| failed(&path, "open the lock", error))?;
-        let held = match lock(&file) {
-            Ok(()) => Some(file),
-            Err(Errno::WOULDBLOCK | Errno::ACCESS) => {
+        let taken = lock::take(&path).map_err(|error| failed(&path, "open the lock", error))?;
+        let held = match taken {
+            Locked::Ours(file) => Some(file),
+            Locked::Taken(mut file) => {
                 let other = read_patiently(&mut file);
-                if let Some(other) = &other
-                    && other.node == holder.node
-                    && other.boot_id == holder.boot_id
-                    && is_alive(other.pid)
-                    && !replace
-                {
-                    if locks_soon(&file) {
-                        let mut lock = Self { path, held: Some(file), holder };
-                        lock.write()?;
-                        return Ok(lock);
+                let here = other.as_ref().filter(|other| {
+                    other.node == holder.node
+                        && other.boot_id == holder.boot_id
+                        && lock::is_alive(other.pid)
+                });
+                match here.filter(|_| !replace) {
+                    Some(other) => Some(soon(&path).ok_or_else(|| {
+                        let install = folder.parent().unwrap_or(folder).display().to_string();
+                        JournalError::Held { install, pid: other.pid }
+                    })?),
+                    None => {
+                        let holder = other.map(|other| (other.node, other.pid));
+                        warnings.push(Warning::LockHeld { holder });
+                        None
                     }
-                    let install = folder.parent().unwrap_or(folder).display().to_string();
-                    return Err(JournalError::Held { install, pid: other.pid });
                 }
-                warnings
-                    .push(Warning::LockHeld { holder: other.map(|other| (other.node, other.pid)) });
-                None
             }
-            Err(errno) => {
-                warnings.push(Warning::NoLocks { reason: errno.to_string() });
+            Locked::Unavailable(error) => {
+                warnings.push(Warning::NoLocks { reason: error.to_string() });
                 None
             }
         };
@@ -117,17 +106,15 @@ impl Lock {
     }
 }
 
-fn lock(file: &File) -> Result<(), Errno> {
-    flock(file, FlockOperation::NonBlockingLockExclusive)?;
-    fcntl_lock(file, FlockOperation::NonBlockingLockExclusive)
-}
-
-/// Whether the lock comes free in a moment: its holder may be at its end, and a process that
+/// The lock, if it comes free in a moment: its holder may be at its end, and a process that
 /// was being started when it closed the file has a copy of the handle until it runs.
-fn locks_soon(file: &File) -> bool {
-    (0..30).any(|_| {
+fn soon(path: &Path) -> Option<File> {
+    (0..30).find_map(|_| {
         std::thread::sleep(Duration::from_millis(10));
-        lock(file).is_ok()
+        match lock::take(path) {
+            Ok(Locked::Ours(file)) => Some(file),
+            _ => None,
+        }
     })
 }
 
@@ -147,17 +134,4 @@ fn read(file: &mut File) -> io::Result<Option<Holder>> {
     file.rewind()?;
     file.take(4096).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).ok())
-}
-
-fn is_alive(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    // A process of another user is alive as well: then the answer is EPERM.
-    !matches!(test_kill_process(pid), Err(Errno::SRCH))
-}
-
-/// Differs from boot to boot; empty where the system has none, so that the process id decides.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
 }

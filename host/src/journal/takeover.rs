@@ -40,14 +40,17 @@ use ferryway_core::Epoch;
 use super::{
     JournalError, NodeName, Result,
     copy::{copy_database, remove_database},
-    current::{Owner, Ownership, sync_folder},
+    current::{Owner, Ownership},
     fault::{Point, RESTORE, damaged, failed},
-    filesystem::lacks_mount_protection,
     lock::Lock,
     sqlite::{
         Options,
         schema::{self, JOURNAL},
     },
+};
+use crate::platform::{
+    disk,
+    files::{self, sync_folder},
 };
 
 /// Something that the operator should know about a takeover.
@@ -124,7 +127,7 @@ pub(super) fn take(options: &Options) -> Result<Taken> {
     make_folders(&folder)?;
     let mut warnings = Vec::new();
     let mut lock = Lock::take(&folder, &options.node.0, options.replace, &mut warnings)?;
-    if let Some(device) = lacks_mount_protection(&folder) {
+    if let Some(device) = disk::lacks_mount_protection(&folder) {
         warnings.push(Warning::NoMountProtection { device });
     }
     // A journal that this program cannot use is found before its owner is fenced.
@@ -232,7 +235,7 @@ fn complete(
     let result = build(folder, previous, epoch, &new, options).and_then(|origin| {
         let target = database(folder, epoch);
         let finish = || {
-            fs::File::open(&new)?.sync_all()?;
+            files::sync(&new)?;
             sync_folder(&workshop)?;
             fs::rename(&new, &target)?;
             sync_folder(&workshop)?;

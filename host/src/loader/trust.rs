@@ -5,6 +5,9 @@
 
 use std::{fmt, fs::Metadata};
 
+#[cfg(unix)]
+use crate::platform::machine;
+
 /// Why a file or folder cannot be trusted to hold the administrator's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
@@ -38,7 +41,7 @@ impl fmt::Display for Distrust {
 #[cfg(unix)]
 pub(super) fn distrust(metadata: &Metadata) -> Option<Distrust> {
     use std::os::unix::fs::MetadataExt;
-    judge(metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw())
+    judge(metadata.mode(), metadata.uid(), machine::user())
 }
 
 /// Judges nothing: access lists are the administrator's here.

@@ -2,7 +2,6 @@
 
 use std::{
     io::{Seek, SeekFrom, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -16,7 +15,12 @@ use super::{
     visit::Errand,
 };
 use crate::{
-    attempt::stream::hash_prefix, config::LocalFile, digest::Hashes, durable::Syncer, locks::lock,
+    attempt::stream::hash_prefix,
+    config::LocalFile,
+    digest::Hashes,
+    durable::Syncer,
+    locks::lock,
+    platform::{Looks, files},
 };
 
 /// Bytes that are taken from the connection and written at a time.
@@ -37,15 +41,6 @@ pub(super) struct Hashed {
 pub(super) struct Proof {
     digest: Digest,
     looks: Looks,
-}
-
-/// What tells whether a file is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Looks {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
 }
 
 /// A file that came in, as far as it did.
@@ -101,7 +96,7 @@ pub(super) fn receive(
     syncer.finish()?;
     place.sync_folder()?;
     ended?;
-    let (looks, length) = (Looks::of(&file)?, offset + bytes);
+    let (looks, length) = (files::looks(&file)?, offset + bytes);
     let hashed =
         hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
     Ok(Arrived { bytes, hashed })
@@ -139,8 +134,8 @@ impl Hashed {
         let file = place.open_read()?;
         // What is proved is what a later try goes on from. Who wrote it may have died before it
         // was durable, and with it the word that it was not.
-        file.sync_data()?;
-        let looks = Looks::of(&file)?;
+        place.sync(&file)?;
+        let looks = files::looks(&file)?;
         if length > looks.size {
             let text = format!("the file has {} bytes, not {length}", looks.size);
             return Err(Refusal::Senseless(text));
@@ -155,7 +150,7 @@ impl Hashed {
     pub(super) fn is_of(&self, place: &Path, file: &std::fs::File, length: u64) -> bool {
         self.place == place
             && self.length == length
-            && Looks::of(file).is_ok_and(|looks| looks == self.looks)
+            && files::looks(file).is_ok_and(|looks| looks == self.looks)
     }
 
     /// The hash.
@@ -174,19 +169,11 @@ impl Hashed {
 impl Proof {
     /// Whether it is of this file as that is now, whatever its name.
     pub(super) fn is_of(&self, file: &std::fs::File) -> bool {
-        Looks::of(file).is_ok_and(|looks| looks == self.looks)
+        files::looks(file).is_ok_and(|looks| looks == self.looks)
     }
 
     /// The file's hash.
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
-    }
-}
-
-impl Looks {
-    fn of(file: &std::fs::File) -> std::io::Result<Self> {
-        let facts = file.metadata()?;
-        let modified = (facts.mtime(), facts.mtime_nsec());
-        Ok(Self { device: facts.dev(), inode: facts.ino(), size: facts.len(), modified })
     }
 }

@@ -247,7 +247,7 @@ impl Session for Visit {
         self.change(Operation::Rename, move |tree| {
             let (from, to) = (tree.to_write(&from)?, tree.to_write(&to)?);
             if from.metadata()?.is_file() {
-                from.open_read()?.sync_all()?;
+                from.sync(&from.open_read()?)?;
             }
             from.rename_to(&to)?;
             Ok(vec![to, from])

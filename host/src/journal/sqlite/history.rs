@@ -18,12 +18,15 @@ use ferryway_core::{Epoch, JobId};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
 
-use crate::journal::{
-    Hook, Point, Result,
-    copy::{Look, copy_database, remove_database},
-    current::{Ownership, sync_folder},
-    fault::{failed, refused},
-    record::Job,
+use crate::{
+    journal::{
+        Hook, Point, Result,
+        copy::{Look, copy_database, remove_database},
+        current::Ownership,
+        fault::{failed, refused},
+        record::Job,
+    },
+    platform::files::{self, sync_folder},
 };
 
 use super::{
@@ -213,7 +216,7 @@ impl Archive {
             recover(&file.path, &new)?;
             ownership.check()?;
             let publish = || {
-                fs::File::open(&new)?.sync_all()?;
+                files::sync(&new)?;
                 fs::rename(&new, self.folder.join(name))?;
                 sync_folder(&self.folder)?;
                 // The database goes before its rollback journal: without that, it would pass

@@ -10,11 +10,13 @@ use std::{
 use ferryway_core::{Epoch, InstanceName};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::journal::{
-    Durability, JournalError, Result,
-    copy::remove_database,
-    current::sync_folder,
-    fault::{RESTORE, damaged, failed, refused},
+use crate::{
+    journal::{
+        Durability, JournalError, Result,
+        copy::remove_database,
+        fault::{RESTORE, damaged, failed, refused},
+    },
+    platform::files::{self, sync_folder},
 };
 
 /// A format of database: who it belongs to and how it came to be what it is.
@@ -189,7 +191,7 @@ pub(in crate::journal) fn make_archive(path: &Path) -> Result<()> {
     migrate(&mut connection, &new, &ARCHIVE)?;
     connection.close().map_err(|(_, error)| sql(error))?;
     let publish = || {
-        File::open(&new)?.sync_all()?;
+        files::sync(&new)?;
         std::fs::rename(&new, path)?;
         path.parent().map_or(Ok(()), sync_folder)
     };
@@ -208,9 +210,8 @@ pub(in crate::journal) fn open_reader(path: &Path) -> Result<Connection> {
 /// Opens a database for reading that nobody writes to: neither locks nor files beside it are
 /// made or looked at.
 pub(in crate::journal) fn open_immutable(path: &Path) -> Result<Connection> {
-    use std::os::unix::ffi::OsStrExt;
     let mut uri = "file:".to_owned();
-    for &byte in path.as_os_str().as_bytes() {
+    for byte in files::uri_bytes(path) {
         if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
             uri.push(char::from(byte));
         } else {

@@ -112,7 +112,7 @@ pub(super) fn compare(
     let known = proof.filter(|proof| proof.is_of(&file));
     if known.is_none() {
         // It came by another way, which may not have made it durable.
-        file.sync_all()?;
+        place.sync(&file)?;
         place.sync_folder()?;
     }
     let Some(wanted) = delivery.digest.as_ref().filter(|d| d.algorithm == Algorithm::Blake3) else {

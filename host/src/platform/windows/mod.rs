@@ -1,0 +1,9 @@
+//! The side of Windows.
+
+pub(crate) mod disk;
+pub(crate) mod files;
+pub(crate) mod group;
+pub(crate) mod lock;
+pub(crate) mod machine;
+pub(crate) mod manager;
+pub(crate) mod orders;
