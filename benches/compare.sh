@@ -2,7 +2,7 @@
 # Ferryway, curl and lftp side by side, against one vsftpd on this machine; and Ferryway
 # to Ferryway by socket, beside raw copies.
 #
-#   benches/compare.sh [--rounds N] [--quick] [--dir FOLDER] [--only ftp|socket]
+#   benches/compare.sh [--rounds N] [--quick] [--dir FOLDER] [--only ftp|socket|line]
 #
 # Prints a table for each case: 1 GiB up and down, 2,000 files of 10 KiB up and down, by
 # FTP and by socket. README.md in this folder says what is measured and how.
@@ -39,6 +39,8 @@ clients=(curl lftp)
 
 # shellcheck source=benches/socket.sh
 . "$here/socket.sh"
+# shellcheck source=benches/line.sh
+. "$here/line.sh"
 
 main() {
     local kind round
@@ -280,6 +282,7 @@ finish() {
     [ "$status" = 0 ] || tail -n 20 "$work"/*.out >&2 || true
     [ -z "$host" ] || kill "$host" 2>/dev/null || true
     [ ${#socket_process[@]} = 0 ] || kill "${socket_process[@]}" 2>/dev/null || true
+    [ ${#line_process[@]} = 0 ] || kill "${line_process[@]}" 2>/dev/null || true
     [ -z "$server" ] || kill "$server" 2>/dev/null || true
     wait
     rm -rf "$work"

@@ -162,17 +162,22 @@ $([ "$1" != tls ] || echo 'server_name = "tls.bench"')
 first_s = 1
 max_s = 1
 CONFIG
+    definitions_for "$name" "$(short "$1")" big
+}
+
+# definitions_for PARTNER ID FILE: of the host `night`, one each way.
+definitions_for() {
     cat >"$work/night/definitions/$1.toml" <<CONFIG
 [[definition]]
-id = "UP$(short "$1")"
-partner = "$name"
+id = "UP$2"
+partner = "$1"
 direction = "send"
 remote = "{name}"
 [[definition]]
-id = "DN$(short "$1")"
-partner = "$name"
+id = "DN$2"
+partner = "$1"
 direction = "fetch"
-remote = "$root/stock/big"
+remote = "$root/stock/$3"
 CONFIG
     chmod 600 "$work/night/definitions/$1.toml"
 }

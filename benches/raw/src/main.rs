@@ -4,8 +4,11 @@
 //!     raw-copy sendfile FROM TO [--sync]       sendfile(2) at one end, read and write at the other
 //!     raw-copy rustls FROM TO [--sync]         the same through TLS 1.3
 //!     raw-copy certificates FOLDER NAME...     an authority, and a certificate for each name
+//!     raw-copy line PORT TO MILLISECONDS       a long line to the port TO, with this round trip
 //!
 //! With `--sync` the copy is on the disk in the end, as a file is that Ferryway has confirmed.
+
+mod line;
 
 use std::{
     env,
@@ -16,6 +19,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -42,10 +46,13 @@ fn main() -> Result<(), Failure> {
         ["rustls", from, to] => tls(from, to, false),
         ["rustls", from, to, "--sync"] => tls(from, to, true),
         ["certificates", folder, ref names @ ..] => certificates(Path::new(folder), names),
-        _ => {
-            Err("usage: raw-copy sendfile|rustls FROM TO [--sync], or certificates FOLDER NAME..."
-                .into())
+        ["line", port, to, round_trip] => {
+            let round_trip = Duration::from_millis(round_trip.parse()?);
+            Ok(line::serve(port.parse()?, to.parse()?, round_trip)?)
         }
+        _ => Err("usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
+                  or line PORT TO MILLISECONDS"
+            .into()),
     }
 }
 

@@ -16,11 +16,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{config::PartnerSettings, failure::Failure, handshake, link::Link};
+use crate::{config::PartnerSettings, failure::Failure, handshake, link::Link, window::Stock};
 
 /// The connections in use.
 #[derive(Default)]
-pub(crate) struct Connections(Mutex<HashMap<PartnerName, Arc<Line>>>);
+pub(crate) struct Connections {
+    lines: Mutex<HashMap<PartnerName, Arc<Line>>>,
+    stock: Stock,
+}
 
 /// The connection to one partner. Locked while it is made: sessions that need one at the same
 /// time share it.
@@ -53,7 +56,7 @@ impl Connections {
         {
             return Ok(link);
         }
-        let link = Arc::new(dial(settings, partner.source_address).await?);
+        let link = Arc::new(dial(settings, partner.source_address, &self.stock).await?);
         *line = Some(Made {
             link: Arc::downgrade(&link),
             settings: partner.settings.clone(),
@@ -63,13 +66,17 @@ impl Connections {
     }
 
     fn line(&self, partner: &PartnerName) -> Arc<Line> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(lines.entry(partner.clone()).or_default())
     }
 }
 
 /// Connects to the first address that answers, and shakes hands.
-async fn dial(settings: &PartnerSettings, source: Option<IpAddr>) -> Result<Link, Failure> {
+async fn dial(
+    settings: &PartnerSettings,
+    source: Option<IpAddr>,
+    stock: &Stock,
+) -> Result<Link, Failure> {
     let limit = settings.connect_limit;
     let addresses = timeout(limit, lookup_host((settings.host.as_str(), settings.port)))
         .await
@@ -77,7 +84,7 @@ async fn dial(settings: &PartnerSettings, source: Option<IpAddr>) -> Result<Link
     let mut last = None;
     for address in addresses.filter(|a| source.is_none_or(|s| s.is_ipv4() == a.is_ipv4())) {
         match connect(address, source, limit).await {
-            Ok(stream) => return shake_hands(stream, settings).await,
+            Ok(stream) => return shake_hands(stream, settings, stock.clone()).await,
             Err(failure @ Failure::SourceAddress(_)) => return Err(failure),
             Err(failure) => last = Some(failure),
         }
@@ -87,12 +94,16 @@ async fn dial(settings: &PartnerSettings, source: Option<IpAddr>) -> Result<Link
     }))
 }
 
-async fn shake_hands(stream: TcpStream, settings: &PartnerSettings) -> Result<Link, Failure> {
+async fn shake_hands(
+    stream: TcpStream,
+    settings: &PartnerSettings,
+    stock: Stock,
+) -> Result<Link, Failure> {
     let visit = handshake::visit(stream, &settings.security, &settings.server_name, settings.limit);
     let ready = timeout(settings.connect_limit, visit)
         .await
         .map_err(|_| Failure::Silent("before it was ready"))??;
-    Ok(Link::of_visitor(ready, settings.limit))
+    Ok(Link::of_visitor(ready, settings.limit, stock))
 }
 
 async fn connect(

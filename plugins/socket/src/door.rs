@@ -27,6 +27,7 @@ use crate::{
     handshake,
     link::{Link, OnOpen, Places},
     relay, unusable,
+    window::Stock,
 };
 
 /// How long a visitor may take to prove who it is.
@@ -79,6 +80,7 @@ impl Listener for SocketListener {
             reception,
             connections: asked,
             places: Arc::new(Places::new(asked)),
+            stock: Stock::default(),
             crowd: Mutex::default(),
             alive,
         });
@@ -122,6 +124,8 @@ struct House {
     connections: usize,
     /// For streams.
     places: Arc<Places>,
+    /// For their windows.
+    stock: Stock,
     crowd: Mutex<Crowd>,
     alive: mpsc::Sender<()>,
 }
@@ -279,7 +283,7 @@ async fn welcome(
         .map_err(|_| Failure::Silent("before it had proved who it is"))??;
     let proved = ready.proved.clone();
     let (reception, alive) = (Arc::clone(&house.reception), house.alive.clone());
-    let (limit, places) = (*limit, Arc::clone(&house.places));
+    let (limit, stock, places) = (*limit, house.stock.clone(), Arc::clone(&house.places));
     place.enter()?;
     let on_open: OnOpen = Box::new(move |stream, opening| {
         let (reception, alive, proved) = (Arc::clone(&reception), alive.clone(), proved.clone());
@@ -291,5 +295,5 @@ async fn welcome(
             }
         });
     });
-    Ok(Link::of_host(ready, limit, places, on_open))
+    Ok(Link::of_host(ready, limit, stock, places, on_open))
 }

@@ -29,8 +29,9 @@ pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// The longest encoded message, in bytes: two paths, or the longest refusal, fit in.
 pub(crate) const MESSAGE_BYTES: usize = 8 * 1024;
 
-/// Frames of a file that may be under way on one stream before the other end grants more. With
-/// [`CHUNK_BYTES`] it bounds what a stream holds in memory: 2 MiB.
+/// Frames of a file that may be under way on one stream when a transfer begins. With
+/// [`CHUNK_BYTES`] it bounds what a stream holds in memory: 2 MiB. The end that takes the file
+/// lets it grow where the line is long and fast.
 pub(crate) const WINDOW: u32 = 8;
 
 /// Length of a head, in bytes.

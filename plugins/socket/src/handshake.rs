@@ -14,7 +14,7 @@
 //! each byte is proved by the record that carries it, and the version and security of both ends
 //! change nothing else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -39,8 +39,19 @@ pub(crate) struct Ready {
     pub(crate) outgoing: Seal,
     /// How long the other end waits for a sign of life.
     pub(crate) their_silence: Duration,
+    /// How long a word takes to the other end and back.
+    pub(crate) round_trip: RoundTrip,
     /// What the other end has proved.
     pub(crate) proved: Proved,
+}
+
+/// How long a word takes to the other end and back, as far as the handshake knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RoundTrip {
+    /// So long, where the other end did nothing else meanwhile.
+    Took(Duration),
+    /// Until the first frame comes: it answers what was said then.
+    Since(Instant),
 }
 
 const GREETING_BYTES: usize = 48;
@@ -73,8 +84,10 @@ pub(crate) async fn visit(
     silence: Duration,
 ) -> Result<Ready, Failure> {
     let ours = Greeting::new(security, silence, Status::Welcome)?;
+    let greeted = Instant::now();
     stream.write_all(&ours.bytes).await?;
     let theirs = Greeting::read(&mut stream).await?;
+    let round_trip = RoundTrip::Took(greeted.elapsed());
     theirs.check_version()?;
     if theirs.bytes[11] == Status::OtherSecurity as u8 || theirs.bytes[10] != code(security) {
         return Err(other_security(security, theirs.bytes[10]));
@@ -86,7 +99,7 @@ pub(crate) async fn visit(
     match security {
         Security::Tls(identity) => {
             let stream = identity.connect(server_name, stream).await?;
-            Ok(ready(stream, Seals::of_channel(), &theirs, Proved::nothing()))
+            Ok(ready(stream, Seals::of_channel(), &theirs, Proved::nothing(), round_trip))
         }
         Security::Secret(_) => {
             stream.write_all(keys.visitors_proof.as_bytes()).await?;
@@ -97,9 +110,11 @@ pub(crate) async fn visit(
             if proof != keys.hosts_proof {
                 return Err(Failure::Proof("the partner does not know the secret".to_owned()));
             }
-            Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing()))
+            Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing(), round_trip))
         }
-        Security::Plain => Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing())),
+        Security::Plain => {
+            Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing(), round_trip))
+        }
     }
 }
 
@@ -125,11 +140,12 @@ pub(crate) async fn receive(
         return Err(other_security(security, theirs.bytes[10]));
     }
     let keys = Keys::new(security, &theirs, &ours);
+    let said_now = || RoundTrip::Since(Instant::now());
     match security {
         Security::Tls(identity) => {
             let stream = identity.accept(stream).await?;
             let proved = Proved::by(&stream);
-            Ok(ready(stream, Seals::of_channel(), &theirs, proved))
+            Ok(ready(stream, Seals::of_channel(), &theirs, proved, said_now()))
         }
         Security::Secret(_) => {
             if read_proof(&mut stream).await? != keys.visitors_proof {
@@ -138,9 +154,11 @@ pub(crate) async fn receive(
                 return Err(Failure::Proof("the visitor does not know the secret".to_owned()));
             }
             stream.write_all(keys.hosts_proof.as_bytes()).await?;
-            Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing()))
+            Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing(), said_now()))
         }
-        Security::Plain => Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing())),
+        Security::Plain => {
+            Ok(ready(stream, keys.of_host(), &theirs, Proved::nothing(), said_now()))
+        }
     }
 }
 
@@ -149,6 +167,7 @@ fn ready(
     seals: Seals,
     theirs: &Greeting,
     proved: Proved,
+    round_trip: RoundTrip,
 ) -> Ready {
     let (reader, writer) = tokio::io::split(stream);
     Ready {
@@ -157,6 +176,7 @@ fn ready(
         incoming: seals.incoming,
         outgoing: seals.outgoing,
         their_silence: theirs.silence(),
+        round_trip,
         proved,
     }
 }

@@ -4,7 +4,7 @@
 //! The visitor's end is [`Socket`], with a `session` for each conversation; the host's end is
 //! the `door`, with a `relay` for each session of a visitor. Between them are `frame` (the wire
 //! format), `squeeze` (compression), `handshake`, `link` (a connection at work) and `stream` (a
-//! session's part of it).
+//! session's part of it, with its `window`).
 //! `docs/socket.md` describes the settings and the protocol.
 //!
 //! A partner that refuses an old epoch gives an error of kind `Fenced` and class `Permanent`:
@@ -23,6 +23,7 @@ mod session;
 mod squeeze;
 mod stream;
 mod tls;
+mod window;
 
 use std::sync::Arc;
 

@@ -5,10 +5,10 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -20,18 +20,15 @@ use tokio::{
 
 use crate::{
     failure::Failure,
-    frame::{Body, Frame, HEAD_BYTES, Head, Message, Seal, WINDOW},
-    handshake::Ready,
+    frame::{Body, Frame, HEAD_BYTES, Head, Message, Seal},
+    handshake::{Ready, RoundTrip},
     stream::{Hold, Stream},
+    window::{Bound, INBOUND, Stock, Window},
 };
 
 /// Frames that may wait to be written. With the largest frames it bounds what a connection holds
 /// in memory on its way out: 2 MiB.
 const WAITING: usize = 8;
-
-/// Frames that may wait on one stream: a whole window, and the few messages that can come
-/// besides. One more breaks the protocol.
-const INBOUND: usize = WINDOW as usize + 8;
 
 /// Payloads up to this size are written in one go with their heads.
 const SMALL_BYTES: usize = 16 * 1024;
@@ -70,6 +67,11 @@ pub(crate) struct Shared {
     pub(crate) limit: Duration,
     /// After how long without a word we give a sign of life: soon enough for both ends.
     pub(crate) pause: Duration,
+    /// How long a word takes to the other end and back, once the first frame is here.
+    round_trip: OnceLock<Duration>,
+    /// When we said what that frame answers.
+    said: Instant,
+    stock: Stock,
     accepts: Option<Accepts>,
 }
 
@@ -98,6 +100,8 @@ struct Streams {
 /// Where the words on a stream go.
 struct Inbound {
     sender: mpsc::Sender<Body>,
+    /// How much may wait there.
+    bound: Bound,
     /// Whether data may come: not before the host has said that the stream is open.
     takes_data: bool,
 }
@@ -117,18 +121,19 @@ impl Places {
 
 impl Link {
     /// A connection on which we open streams.
-    pub(crate) fn of_visitor(ready: Ready, limit: Duration) -> Self {
-        Self::start(ready, limit, None)
+    pub(crate) fn of_visitor(ready: Ready, limit: Duration, stock: Stock) -> Self {
+        Self::start(ready, limit, stock, None)
     }
 
     /// A connection on which a visitor opens streams, as long as there are places.
     pub(crate) fn of_host(
         ready: Ready,
         limit: Duration,
+        stock: Stock,
         places: Arc<Places>,
         on_open: OnOpen,
     ) -> Self {
-        Self::start(ready, limit, Some(Accepts { on_open, places }))
+        Self::start(ready, limit, stock, Some(Accepts { on_open, places }))
     }
 
     /// Opens a stream.
@@ -143,9 +148,11 @@ impl Link {
         }
         let number = streams.last.checked_add(1).ok_or(Failure::Closed)?;
         streams.last = number;
-        streams.open.insert(number, Inbound { sender, takes_data: true });
+        let window = Window::new(self.shared.stock.clone());
+        let bound = window.bound();
+        streams.open.insert(number, Inbound { sender, bound, takes_data: true });
         let (shared, link) = (Arc::clone(&self.shared), Arc::clone(self));
-        Ok(Stream::new(number, shared, inbound, Hold::Link(link)))
+        Ok(Stream::new(number, shared, inbound, window, Hold::Link(link)))
     }
 
     /// Whether the connection is broken.
@@ -158,9 +165,13 @@ impl Link {
         self.shared.over_with().await
     }
 
-    fn start(ready: Ready, limit: Duration, accepts: Option<Accepts>) -> Self {
+    fn start(ready: Ready, limit: Duration, stock: Stock, accepts: Option<Accepts>) -> Self {
         let (out, waiting) = mpsc::channel(WAITING);
-        let Ready { reader, writer, incoming, outgoing, their_silence, .. } = ready;
+        let Ready { reader, writer, incoming, outgoing, their_silence, round_trip, .. } = ready;
+        let (round_trip, said) = match round_trip {
+            RoundTrip::Took(time) => (OnceLock::from(time), Instant::now()),
+            RoundTrip::Since(said) => (OnceLock::new(), said),
+        };
         let shared = Arc::new(Shared {
             out,
             runtime: Handle::current(),
@@ -169,6 +180,9 @@ impl Link {
             carried: AtomicU64::new(0),
             limit,
             pause: limit.min(their_silence) / 3,
+            round_trip,
+            said,
+            stock,
             accepts,
         });
         let read = Arc::clone(&shared);
@@ -259,6 +273,11 @@ impl Shared {
         self.carried.load(Ordering::Relaxed)
     }
 
+    /// How long a word takes to the other end and back.
+    pub(crate) fn round_trip(&self) -> Duration {
+        *self.round_trip.get_or_init(|| self.said.elapsed())
+    }
+
     async fn over_with(&self) -> Failure {
         let mut broken = self.broken.subscribe();
         match broken.wait_for(Option::is_some).await {
@@ -333,6 +352,8 @@ impl Shared {
     /// Gives a frame to its stream. Never waits: a stream without room was sent more than it
     /// granted.
     fn hand_over(self: &Arc<Self>, frame: Frame) -> Result<(), Failure> {
+        // The first frame is what tells it.
+        self.round_trip();
         let Frame { stream, body } = frame;
         if stream == 0 {
             return match body {
@@ -349,13 +370,13 @@ impl Shared {
             if matches!(body, Body::Data(_) | Body::Packed(_)) && !inbound.takes_data {
                 return Err(Failure::Garbage("data on a stream that is not open yet".to_owned()));
             }
-            return match inbound.sender.try_send(body) {
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    Err(Failure::Garbage("more frames than were granted".to_owned()))
-                }
-                // Who listened is about to say that the stream is over.
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            };
+            let waiting = inbound.sender.max_capacity() - inbound.sender.capacity();
+            if !inbound.bound.allows(waiting) {
+                return Err(Failure::Garbage("more frames than were granted".to_owned()));
+            }
+            // Who listened may be about to say that the stream is over.
+            let _taken = inbound.sender.try_send(body);
+            return Ok(());
         }
         match (&self.accepts, body) {
             // Late words on a stream that is over on this side.
@@ -364,11 +385,13 @@ impl Shared {
                 // Streams are opened faster than they can be refused.
                 let (place, beyond_limit) = accepts.places.take().ok_or(Failure::Crowd)?;
                 let (sender, inbound) = mpsc::channel(INBOUND);
-                streams.open.insert(stream, Inbound { sender, takes_data: false });
+                let window = Window::new(self.stock.clone());
+                let bound = window.bound();
+                streams.open.insert(stream, Inbound { sender, bound, takes_data: false });
                 streams.last = stream;
                 drop(streams);
                 let hold = Hold::Place(place);
-                let opened = Stream::new(stream, Arc::clone(self), inbound, hold);
+                let opened = Stream::new(stream, Arc::clone(self), inbound, window, hold);
                 (accepts.on_open)(opened, Opening { host, instance, epoch, beyond_limit });
                 Ok(())
             }

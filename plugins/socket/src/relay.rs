@@ -270,10 +270,14 @@ async fn feed(
                 }
             }
             Body::Message(Message::End { bytes: told }) if told == bytes => {
+                stream.end_transfer();
                 let _swallowed = stream.busy(pieces.send(Piece::End)).await?;
                 return Ok(());
             }
-            Body::Message(Message::Abort) => return Ok(()),
+            Body::Message(Message::Abort) => {
+                stream.end_transfer();
+                return Ok(());
+            }
             Body::Message(Message::Working) => {}
             other => return Err(Failure::out_of_place(&other)),
         }

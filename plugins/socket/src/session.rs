@@ -298,12 +298,14 @@ async fn take(stream: &mut Stream, request: Request, taker: &mut Taker) -> Outco
             }
             Body::Message(Message::Done(Answer::Bytes(told))) => break told,
             Body::Message(Message::Refused(refusal)) => {
+                stream.end_transfer();
                 return Err(failed.unwrap_or(Failure::Refused(refusal)));
             }
             Body::Message(Message::Working) => {}
             other => return Err(Failure::out_of_place(&other)),
         }
     };
+    stream.end_transfer();
     match failed {
         Some(failure) => Err(failure),
         None if told == bytes => Ok(bytes),

@@ -15,6 +15,7 @@ use crate::{
     frame::{Answer, Body, CHUNK_BYTES, Message, Offer, WINDOW},
     link::{Link, Shared},
     squeeze::unpack,
+    window::Window,
 };
 
 /// How long one piece of work may take, such as the hash of a huge file.
@@ -30,6 +31,8 @@ pub(crate) struct Stream {
     inbound: mpsc::Receiver<Body>,
     /// Frames that the other end takes now.
     credit: u32,
+    /// What we let the other end have under way.
+    window: Window,
     /// Frames that we used up and have not granted anew.
     owed: u32,
     granted: Instant,
@@ -58,10 +61,11 @@ impl Stream {
         number: u32,
         shared: Arc<Shared>,
         inbound: mpsc::Receiver<Body>,
+        window: Window,
         hold: Hold,
     ) -> Self {
-        let voice = Voice { number, shared };
-        Self { voice, inbound, credit: WINDOW, owed: 0, granted: Instant::now(), hold: Some(hold) }
+        let (voice, granted) = (Voice { number, shared }, Instant::now());
+        Self { voice, inbound, credit: WINDOW, window, owed: 0, granted, hold: Some(hold) }
     }
 
     /// The speaking half.
@@ -137,6 +141,12 @@ impl Stream {
     /// A transfer begins: both windows are whole.
     pub(crate) fn begin_transfer(&mut self) {
         (self.credit, self.owed) = (WINDOW, 0);
+        self.window.reset();
+    }
+
+    /// All data of a transfer has come: what its window had grown by is free for others.
+    pub(crate) fn end_transfer(&mut self) {
+        self.window.reset();
     }
 
     /// What the other end says next, within the limit. While a slow line carries what others
@@ -178,7 +188,7 @@ impl Stream {
             };
             match word {
                 Body::Message(Message::Credit { frames }) => {
-                    self.credit = self.credit.saturating_add(frames).min(WINDOW);
+                    self.credit = self.credit.saturating_add(frames);
                 }
                 Body::Message(Message::Working) => {}
                 Body::Message(message) => return Ok(Some(message)),
@@ -196,13 +206,17 @@ impl Stream {
     /// The stream is over.
     pub(crate) async fn grant(&mut self) -> Result<(), Failure> {
         self.owed += 1;
+        self.window.use_up();
         // Half a window at a time: the other end never stands still for want of a word. Who is
         // slow to use frames up grants each.
-        if self.owed < WINDOW / 2 && self.granted.elapsed() < self.voice.shared.pause / 2 {
+        if self.owed < self.window.frames() / 2
+            && self.granted.elapsed() < self.voice.shared.pause / 2
+        {
             return Ok(());
         }
         self.granted = Instant::now();
-        let frames = std::mem::take(&mut self.owed);
+        let more = self.window.grow(self.voice.shared.round_trip(), !self.inbound.is_empty());
+        let frames = std::mem::take(&mut self.owed) + more;
         self.say(Message::Credit { frames }).await
     }
 

@@ -4,7 +4,7 @@ use tokio::io::{DuplexStream, duplex, split};
 
 use super::*;
 use crate::{
-    frame::{Answer, CHUNK_BYTES, Offer},
+    frame::{Answer, CHUNK_BYTES, Offer, WINDOW},
     tls::Proved,
 };
 
@@ -38,12 +38,13 @@ impl Ends {
             incoming: Seal::new([1; 32]),
             outgoing: Seal::new([2; 32]),
             their_silence: LIMIT,
+            round_trip: RoundTrip::Took(Duration::ZERO),
             proved: Proved::nothing(),
         };
         let (keep, kept) = mpsc::unbounded_channel();
         let places = Arc::new(Places::new(SERVED));
         let on_open: OnOpen = Box::new(move |stream, _opening| serve(stream, keep.clone()));
-        let host = Link::of_host(ready, LIMIT, Arc::clone(&places), on_open);
+        let host = Link::of_host(ready, LIMIT, Stock::default(), Arc::clone(&places), on_open);
         Self { visitor, seal: Seal::new([1; 32]), host, places, kept }
     }
 
@@ -143,6 +144,23 @@ async fn data_on_a_stream_that_is_not_open_yet() {
     ends.say(2, data()).await;
     let cut = ends.over().await;
     assert!(matches!(&cut, Failure::Garbage(why) if why.contains("not open yet")), "{cut}");
+}
+
+/// What nobody has granted is not kept, however much a window could grow.
+#[tokio::test]
+async fn more_frames_than_were_granted() {
+    let keep: Serve = |stream, keep| drop(keep.send(stream));
+    let mut ends = Ends::new(keep);
+    assert!(ends.say(1, open()).await);
+    let stream = timeout(LIMIT, ends.kept.recv()).await.unwrap().unwrap();
+    stream.say_opened(opened()).await.unwrap();
+    let mut said = 0;
+    while said < INBOUND && ends.say(1, Body::Data(vec![0; CHUNK_BYTES])).await {
+        said += 1;
+    }
+    let cut = ends.over().await;
+    assert!(matches!(&cut, Failure::Garbage(why) if why.contains("granted")), "{cut}");
+    assert!(said <= 2 * WINDOW as usize + 1, "{said}");
 }
 
 /// A compressed frame that stands for more than a frame may carry is no data.
