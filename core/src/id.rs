@@ -123,6 +123,14 @@ impl JobId {
     pub fn new(definition: &DefinitionId, run: RunNumber) -> Self {
         Self(format!("{definition}{run}"))
     }
+
+    /// Which run of a definition would bear this id; `None` when none would.
+    pub fn run_of(&self, definition: &DefinitionId) -> Option<RunNumber> {
+        let number = self.0.strip_prefix(definition.as_str())?;
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        let run = number.parse().ok().filter(|_| is_number && !number.starts_with('0'))?;
+        Some(RunNumber(run))
+    }
 }
 
 impl DefinitionId {
@@ -179,6 +187,17 @@ mod tests {
     fn a_job_is_named_after_its_definition_and_run() {
         let definition: DefinitionId = "PRDY01".parse().unwrap();
         assert_eq!(JobId::new(&definition, RunNumber(4)).as_str(), "PRDY014");
+    }
+
+    #[test]
+    fn an_id_tells_which_run_it_is_of_each_definition() {
+        let id: JobId = "PRDY017".parse().unwrap();
+        let run_of = |definition: &str| id.run_of(&definition.parse().unwrap());
+        assert_eq!(run_of("PRDY01"), Some(RunNumber(7)));
+        assert_eq!(run_of("PRDY0"), Some(RunNumber(17)));
+        for none in ["PRDY", "PRDY1", "PRD", "X"] {
+            assert_eq!(run_of(none), None, "{none}");
+        }
     }
 
     #[test]

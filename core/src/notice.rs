@@ -35,6 +35,11 @@ pub struct Reference {
 pub struct Announcement {
     /// The job.
     pub of: Reference,
+    /// How often an operator has let the job go on. What it came to before is the answer to
+    /// what was announced before.
+    pub start: u32,
+    /// Whether this delivery was never announced before, not even in a word that was lost.
+    pub first: bool,
     /// Its definition.
     pub definition: DefinitionId,
     /// Which way the bytes go, as the telling host sees it.
@@ -63,6 +68,8 @@ pub struct Delivery {
 pub struct Withdrawal {
     /// The job.
     pub of: Reference,
+    /// How often an operator had let the job go on: once more, and it is not withdrawn.
+    pub start: u32,
     /// Why, for people.
     pub reason: String,
 }

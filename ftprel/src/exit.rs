@@ -21,6 +21,7 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 /// | 4 | `not_found` | there is no such job or definition |
 /// | 5 | `timeout` | the time to wait was over first |
 /// | 6 | `failed` | the journal, the connection or something else failed |
+/// | 7 | `operator` | a job waits at its post-exit, in 09 or 07, for what an operator says |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done as asked.
@@ -37,11 +38,13 @@ pub(crate) enum Exit {
     Timeout = 5,
     /// The journal, the connection or something else failed.
     Failed = 6,
+    /// A job waits at its post-exit, in 09 or 07, for what an operator says.
+    Operator = 7,
 }
 
 impl Exit {
     /// Every code, in order.
-    pub(crate) const EACH: [Self; 7] = [
+    pub(crate) const EACH: [Self; 8] = [
         Self::Ok,
         Self::Refused,
         Self::Usage,
@@ -49,6 +52,7 @@ impl Exit {
         Self::NotFound,
         Self::Timeout,
         Self::Failed,
+        Self::Operator,
     ];
 
     /// The word that stands for the code in JSON.
@@ -61,6 +65,7 @@ impl Exit {
             Self::NotFound => "not_found",
             Self::Timeout => "timeout",
             Self::Failed => "failed",
+            Self::Operator => "operator",
         }
     }
 
@@ -74,6 +79,7 @@ impl Exit {
             Self::NotFound => "there is no such job or definition",
             Self::Timeout => "the time to wait was over first",
             Self::Failed => "the journal, the connection or something else failed",
+            Self::Operator => "a job waits at its post-exit, in 09 or 07, for an operator",
         }
     }
 

@@ -1,4 +1,4 @@
-//! Following jobs until they have ended or are suspended.
+//! Following jobs until they have ended, are suspended or wait for an operator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,15 +53,25 @@ impl Followed {
         if self.views.iter().all(completed) {
             return Ok(Exit::Ok);
         }
-        let summary = progress::summary(&self.views);
-        let failure = Failure::new(Exit::Refused, format!("not every job is completed: {summary}"));
-        let other = self.views.iter().find(|view| !completed(view));
-        let Some(other) = other.map(|view| &view.job.id) else { return Err(failure) };
-        Err(failure.hint(format!("`ftprel show {other}` tells why")))
+        let text = format!("not every job is completed: {}", progress::summary(&self.views));
+        let Some(other) = self.views.iter().find(|view| !completed(view)) else {
+            return Err(Failure::new(Exit::Refused, text));
+        };
+        let id = &other.job.id;
+        Err(match progress::waits(other) {
+            true => Failure::new(Exit::Operator, text).hint(format!(
+                "`ftprel show {id}` tells what its post-exit came to, `ftprel restart {id}` runs \
+                 it again"
+            )),
+            false => {
+                Failure::new(Exit::Refused, text).hint(format!("`ftprel show {id}` tells why"))
+            }
+        })
     }
 }
 
-/// Follows jobs and shows them until each has ended or is suspended, or the deadline is there.
+/// Follows jobs and shows them until each has ended, is suspended or waits for an operator, or the
+/// deadline is there.
 ///
 /// # Errors
 /// When the output cannot be written. All else is in [`Followed::broken_off`].
@@ -111,7 +121,7 @@ fn late(views: &[JobView]) -> Failure {
 
 /// Whether nothing more happens to the job by itself.
 fn settled(view: &JobView) -> bool {
-    !view.job.status.in_flight() || view.job.status == Status::Suspended
+    view.at_rest || !view.job.status.in_flight() || view.job.status == Status::Suspended
 }
 
 struct Follower<'a> {

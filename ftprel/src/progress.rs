@@ -173,18 +173,27 @@ impl Lines {
     }
 }
 
+/// Whether the job waits for what an operator says of its post-exit.
+pub(crate) fn waits(view: &JobView) -> bool {
+    let exits = matches!(view.job.status, Status::PostExit | Status::ReceiverPostExit);
+    exits && view.at_rest
+}
+
 /// How many jobs are where, in words.
 pub(crate) fn summary(views: &[JobView]) -> String {
     let count =
         |test: &dyn Fn(Status) -> bool| views.iter().filter(|view| test(view.job.status)).count();
     let ended = |outcome| count(&move |status| status.outcome() == Some(outcome));
     let suspended = count(&|status| status == Status::Suspended);
-    let to_go = count(&|status| status.in_flight() && status != Status::Suspended);
+    let waiting = views.iter().filter(|view| waits(view)).count();
+    let moving = count(&|status| status.in_flight() && status != Status::Suspended);
+    let to_go = moving - waiting;
     let counts = [
         (ended(Outcome::Completed), "completed"),
         (ended(Outcome::Failed), "failed"),
         (ended(Outcome::Cancelled), "cancelled"),
         (suspended, "suspended"),
+        (waiting, "waiting for an operator"),
         (to_go, "to go"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0);

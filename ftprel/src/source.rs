@@ -1,6 +1,6 @@
 //! Where answers come from: the running host, or the journal while there is none.
 
-use ferryway_core::JobId;
+use ferryway_core::{JobId, Status};
 use ferryway_host::{
     control::{
         api::{JobView, PAGE_LIMIT},
@@ -94,5 +94,6 @@ impl Source {
 
 /// A job of which nothing more is known than what is on record.
 pub(crate) fn recorded(job: Job) -> JobView {
-    JobView { job, progress: None, waits_for: None }
+    let at_rest = !job.status.in_flight() || job.status == Status::Suspended;
+    JobView { job, progress: None, waits_for: None, at_rest }
 }

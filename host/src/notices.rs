@@ -260,6 +260,12 @@ impl Notices {
         self.log.host(Message::VisitorUnknown { host, instance, address });
     }
 
+    /// A visitor asked for what it may not have.
+    pub fn visitor_overreached(&self, visitor: &PartnerName, reason: &str) {
+        let (visitor, reason) = (visitor.clone(), reason.to_owned());
+        self.log.host(Message::VisitorOverreached { visitor, reason });
+    }
+
     /// A former owner came.
     pub fn visitor_outdated(&self, fence: &Fence, newest: Epoch) {
         let Fence { visitor, instance, epoch } = fence.clone();
@@ -342,6 +348,12 @@ impl Notices {
     pub fn suspended(&self, job: &Job, reason: &str) {
         let reason = reason.to_owned();
         self.tell(job, |job| Message::JobSuspended { job, reason });
+    }
+
+    /// The partner of a delivered job is not configured any more.
+    pub fn partner_is_gone(&self, job: &Job) {
+        let (partner, path) = (job.spec.partner.clone(), job.remote());
+        self.tell(job, |job| Message::PartnerIsGone { job, partner, path });
     }
 
     /// An operator's order was carried out.
@@ -430,6 +442,18 @@ impl Notices {
     pub fn partner_job_open(&self, job: &Job, partner: &PartnerName, peer: JobId, open: &str) {
         let (partner, open) = (partner.clone(), open.to_owned());
         self.tell(job, |job| Message::PartnerJobOpen { job, partner, peer, open });
+    }
+
+    /// The partner's host does not take the job, or its word, now.
+    pub fn partner_delays(&self, job: &Job, partner: &PartnerName, reason: &str) {
+        let (partner, path, reason) = (partner.clone(), job.remote(), reason.to_owned());
+        self.tell(job, |job| Message::PartnerDelays { job, partner, path, reason });
+    }
+
+    /// Whoever is to be told of a delivered job is not configured any more.
+    pub fn told_is_gone(&self, job: &Job, partner: &PartnerName) {
+        let (partner, path) = (partner.clone(), job.remote());
+        self.tell(job, |job| Message::ToldIsGone { job, partner, path });
     }
 
     /// The partner does not have what was delivered to it.

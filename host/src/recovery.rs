@@ -97,12 +97,14 @@ mod tests {
         impl JournalStore for Journal {
             fn epoch(&self) -> Epoch;
             async fn accept(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>>;
+            async fn accept_first(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>>;
             async fn queue(&self, step: Step) -> Result<Receipt<Job>>;
             fn checkpoint(&self, job: &JobId, checkpoint: Checkpoint);
             async fn job(&self, id: &JobId) -> Result<Option<Job>>;
             async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<Job>>>;
             async fn job_by_key(&self, key: &str) -> Result<Option<Job>>;
             async fn in_flight(&self) -> Result<Vec<Job>>;
+            async fn unheard(&self) -> Result<Vec<Job>>;
             async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>>;
             async fn entries(&self, id: &JobId) -> Result<Vec<Entry>>;
             async fn prune(&self, before: Timestamp) -> Result<u64>;

@@ -48,7 +48,7 @@ pub(crate) struct JobShape<'a> {
 }
 
 impl<'a> From<&'a JobView> for JobShape<'a> {
-    fn from(JobView { job, progress, waits_for }: &'a JobView) -> Self {
+    fn from(JobView { job, progress, waits_for, .. }: &'a JobView) -> Self {
         let (spec, state) = (&job.spec, &job.state);
         Self {
             id: &job.id,

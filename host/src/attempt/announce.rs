@@ -28,7 +28,10 @@ pub(super) async fn lend(run: &Run, stay: Stay, size: Option<u64>) -> Result<Lea
     if told.name == run.partner.name {
         let mut lease = run.lend(stay).await?;
         return match announce(run, &told, lease.session(), size).await {
-            Ok(_) => Ok(lease),
+            Ok(_) => {
+                run.waits_no_more();
+                Ok(lease)
+            }
             Err(failure) => conclude(lease, Err(failure)),
         };
     }
@@ -37,6 +40,7 @@ pub(super) async fn lend(run: &Run, stay: Stay, size: Option<u64>) -> Result<Lea
     let mut lease = told::lend(run, &told).await?;
     let announced = announce(run, &told, lease.session(), size).await;
     conclude(lease, announced)?;
+    run.waits_no_more();
     run.lend(stay).await
 }
 
@@ -50,11 +54,11 @@ pub(super) async fn announce(
     session: &mut dyn Session,
     size: Option<u64>,
 ) -> Result<Standing, Failure> {
-    let path = run.target()?;
+    let (path, first) = (run.target()?, run.is_first_word());
     let notice = run.look(|job| {
-        let (of, definition) = (job.reference(), job.spec.definition.clone());
-        let direction = job.spec.direction;
-        Notice::Announce(Announcement { of, definition, direction, path, size })
+        let (of, start) = (job.reference(), job.state.starts);
+        let (definition, direction) = (job.spec.definition.clone(), job.spec.direction);
+        Notice::Announce(Announcement { of, start, first, definition, direction, path, size })
     });
     let Some(standing) = told::tell(run, told, session, notice).await? else {
         let text = "the partner has no job for what was announced";
@@ -64,8 +68,8 @@ pub(super) async fn announce(
     match standing.status {
         Status::ReceiverAnnounced | Status::ReceiverPreparing => Err(Failure::PartnerJob(standing)),
         status if status.in_flight() || status == COMPLETED => Ok(standing),
-        // It has failed, or was cancelled there. Once this job has failed as well it is withdrawn,
-        // and an operator's restart begins both anew.
+        // It has failed, or was cancelled there: that is the answer until an operator starts one
+        // of them again.
         _ => Err(Failure::PartnerJob(standing)),
     }
 }

@@ -40,15 +40,7 @@ async fn deliver(
     told: &PartnerState,
     session: &mut dyn Session,
 ) -> Result<Standing, Failure> {
-    let path = run.target()?;
-    let delivery = run.look(|job| Delivery {
-        of: job.reference(),
-        path,
-        size: job.state.size.unwrap_or_default(),
-        digest: job.state.digest.clone(),
-    });
-    let size = delivery.size;
-    let notice = Notice::Delivered(delivery);
+    let (notice, size) = (delivery(run)?, run.look(|job| job.state.size.unwrap_or_default()));
     let standing = match told::tell(run, told, session, notice.clone()).await {
         Err(Failure::Untold { source, .. }) if is_unknown(&source) => {
             // It does not know the job any more, as after a restore from a backup.
@@ -62,6 +54,19 @@ async fn deliver(
         let operation = ferryway_core::Operation::Tell;
         told::untold(told, TransportError::permanent(Kind::Protocol, operation, text))
     })
+}
+
+/// The word that the job's file is in place.
+///
+/// # Errors
+/// When its name is not usable there.
+pub(super) fn delivery(run: &Run) -> Result<Notice, Failure> {
+    let path = run.target()?;
+    Ok(run.look(|job| {
+        let (of, digest) = (job.reference(), job.state.digest.clone());
+        let size = job.state.size.unwrap_or_default();
+        Notice::Delivered(Delivery { of, path, size, digest })
+    }))
 }
 
 fn is_unknown(error: &TransportError) -> bool {

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -65,6 +65,8 @@ pub struct Run {
     /// How far it is, for whoever looks.
     pub moving: Arc<Moving>,
     job: Arc<Mutex<Job>>,
+    /// Whether nobody can have been told of the job, by this owner or an earlier one.
+    untold: Arc<AtomicBool>,
     /// How the partner's own job stands, as far as that is not on record.
     heard: Arc<Mutex<Option<Standing>>>,
     /// Whether a program of the user's is at work.
@@ -103,9 +105,21 @@ impl Run {
             told,
             moving: Arc::default(),
             job,
+            untold: Arc::default(),
             heard: Arc::default(),
             at_work: watch::Sender::new(false),
         }
+    }
+
+    /// The same try of a job of which nobody was told as long as `untold` says so.
+    #[must_use]
+    pub fn untold_by(self, untold: Arc<AtomicBool>) -> Self {
+        Self { untold, ..self }
+    }
+
+    /// Whether nobody can have been told of the job before. The caller tells it then.
+    pub(super) fn is_first_word(&self) -> bool {
+        self.untold.swap(false, Ordering::Relaxed)
     }
 
     /// Keeps how the partner's own job stands for the next write.
@@ -171,8 +185,21 @@ impl Run {
         }
     }
 
-    /// Shows the job as connecting, unless it is that, or further.
+    /// Changes what the next write of the job records. It may be lost before.
+    pub fn keep(&self, change: impl FnOnce(&mut JobState)) {
+        change(&mut lock(&self.job).state);
+    }
+
+    /// Notes that what the job waited for is over.
+    pub(super) fn waits_no_more(&self) {
+        self.keep(|state| state.waits = 0);
+    }
+
+    /// Shows the job as connecting, unless it is that, or further, or shows what it waits for.
     pub(super) async fn show_connecting(&self) -> Result<(), Failure> {
+        if self.look(|job| job.state.waits > 0) {
+            return Ok(());
+        }
         let events = self.to_connecting();
         if !events.is_empty() {
             drop(self.queue(events, None, |_| {}).await?);

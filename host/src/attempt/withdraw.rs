@@ -1,12 +1,17 @@
-//! The word to the partner's host that a job it was told of ends without delivering.
+//! The word to the partner's host that a job it was told of ends before its own.
 
-use ferryway_core::notice::{Notice, Standing, Withdrawal};
+use ferryway_core::{
+    notice::{Notice, Standing, Withdrawal},
+    status::Outcome,
+    transport::Session,
+};
 
 use super::{
-    Failure,
+    Failure, confirm,
     run::{Run, conclude},
     told::{self, told},
 };
+use crate::partner::PartnerState;
 
 /// Tells that the job is withdrawn, where somebody is told of it, and how the partner's own job
 /// stands then; `None` when it has none.
@@ -16,8 +21,25 @@ use super::{
 pub async fn withdraw(run: &Run, reason: String) -> Result<Option<Standing>, Failure> {
     let Some(told) = told(run)? else { return Ok(None) };
     let mut lease = told::lend(run, &told).await?;
-    let of = run.look(|job| job.reference());
-    let notice = Notice::Withdraw(Withdrawal { of, reason });
-    let standing = told::tell(run, &told, lease.session(), notice).await;
+    let standing = say(run, &told, lease.session(), reason).await;
     conclude(lease, standing)
+}
+
+async fn say(
+    run: &Run,
+    told: &PartnerState,
+    session: &mut dyn Session,
+    reason: String,
+) -> Result<Option<Standing>, Failure> {
+    if run.status().outcome() == Some(Outcome::Completed) {
+        // The file is there: a job that can still find that is better complete than failed.
+        match told::tell(run, told, session, confirm::delivery(run)?).await {
+            Ok(Some(standing)) if !standing.status.in_flight() => return Ok(Some(standing)),
+            Ok(_) => {}
+            Err(Failure::Untold { source, .. }) if source.reply().is_some() => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let (of, start) = run.look(|job| (job.reference(), job.state.starts));
+    told::tell(run, told, session, Notice::Withdraw(Withdrawal { of, start, reason })).await
 }

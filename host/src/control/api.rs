@@ -97,6 +97,10 @@ pub struct JobView {
     pub progress: Option<Progress>,
     /// The job that has to end first, because it goes to the same target.
     pub waits_for: Option<JobId>,
+    /// Whether nothing more happens to the job by itself: it has ended or is suspended, or its
+    /// post-exit waits for an operator.
+    #[serde(default)]
+    pub at_rest: bool,
 }
 
 /// How far a moving job is.

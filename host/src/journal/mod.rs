@@ -45,6 +45,13 @@ pub trait JournalStore: Send + Sync + 'static {
     /// Nothing was accepted, except when [`JournalError::is_fatal`]: then the jobs may exist.
     async fn accept(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>>;
 
+    /// As [`accept`](Self::accept), for requests with keys that no earlier owner can have seen:
+    /// the history of earlier owners, which grows, is not searched for them.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    async fn accept_first(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>>;
+
     /// Puts a write in line; writes of one caller become durable in the order of their calls.
     /// `Ok` says nothing of durability: the receipt does. A receipt may be dropped.
     ///
@@ -68,6 +75,11 @@ pub trait JournalStore: Send + Sync + 'static {
 
     /// All jobs that have not ended, in the order of acceptance.
     async fn in_flight(&self) -> Result<Vec<Job>>;
+
+    /// Jobs that do not deliver, or ended before their partner's own did, and of which a partner
+    /// that was told of them has not heard so; in the order of acceptance. The history is not
+    /// searched for them.
+    async fn unheard(&self) -> Result<Vec<Job>>;
 
     /// Jobs that ended, the newest first.
     async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>>;

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Template, TemplateValues};
 
+mod elsewhere;
+
+pub use elsewhere::{Fence, Leftover, Staging, StagingState};
+
 /// A job: one run of a transfer definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -158,8 +162,11 @@ pub struct JobState {
     pub post_exit: ExitState,
     /// How the partner's own job stood when it was last heard of.
     pub peer: Option<Standing>,
-    /// Of a receiving job that ended: whether its visitor has given it up since. Only then does
-    /// another announcement begin it anew.
+    /// How often an operator has let the job go on; of a receiving job, its visitor's operator,
+    /// as it was last announced.
+    pub starts: u32,
+    /// Whether the job's end has been said to its other side: of a receiving job, that its
+    /// visitor asks for it no more.
     pub withdrawn: bool,
     /// How often in a row it has waited for the partner's own job.
     pub waits: u32,
@@ -261,70 +268,6 @@ pub struct Checkpoint {
     pub moved_bytes: u64,
 }
 
-/// A staging folder of ours on a partner, or a mark in place of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Staging {
-    /// The partner.
-    pub partner: PartnerName,
-    /// The folder that holds the epochs' folders, such as `in/.ferryway/night.BANK`; of a mark,
-    /// its own path.
-    pub base: RemotePath,
-    /// The epoch that uses or used it.
-    pub epoch: Epoch,
-    /// Every name that the folder or the mark may bear, the oldest first.
-    pub names: Vec<RemotePath>,
-    /// What became of it.
-    pub state: StagingState,
-}
-
-/// What became of a staging folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StagingState {
-    /// Its epoch may use it.
-    Open,
-    /// It was moved out of its epoch's reach; it may still hold partials.
-    Revoked,
-    /// It is no folder but an empty file that marks the epoch beside its targets.
-    Mark,
-    /// It is gone.
-    Removed,
-}
-
-impl Staging {
-    /// Whether it is of no more use to anybody in epoch `ours`, once no job in flight has
-    /// anything there.
-    pub fn is_spent(&self, ours: Epoch) -> bool {
-        match self.state {
-            StagingState::Revoked => true,
-            StagingState::Mark => self.epoch < ours,
-            StagingState::Open | StagingState::Removed => false,
-        }
-    }
-}
-
-/// A file on a partner that is of no use any more and could not be removed yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leftover {
-    /// The partner.
-    pub partner: PartnerName,
-    /// The file.
-    pub path: RemotePath,
-    /// The job that left it.
-    pub job: JobId,
-}
-
-/// The newest epoch that was seen of a visitor's instance: older ones are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fence {
-    /// The visitor, as the configuration names it.
-    pub visitor: PartnerName,
-    /// Its instance.
-    pub instance: InstanceName,
-    /// The epoch.
-    pub epoch: Epoch,
-}
-
 /// A write to one job: all of it becomes durable, or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
@@ -386,10 +329,13 @@ impl JobSpec {
 }
 
 impl Origin {
+    /// What the keys of receiving jobs begin with, and no other key.
+    pub const KEYS: &str = "visitor/";
+
     /// The key of the receiving job: told again, the same job is meant.
     pub fn key(&self) -> String {
         let Self { visitor, instance, of } = self;
-        format!("{visitor}/{instance}/{}/{}", of.job, of.delivery)
+        format!("{}{visitor}/{instance}/{}/{}", Self::KEYS, of.job, of.delivery)
     }
 }
 
@@ -462,6 +408,19 @@ impl Job {
     /// The job and its present delivery, as a partner is told.
     pub fn reference(&self) -> Reference {
         Reference { job: self.id.clone(), delivery: self.state.forced + 1 }
+    }
+
+    /// Whether a partner was told of the job, has one of its own for it as far as is known, and
+    /// has not heard that nobody delivers it, or asks for it any more.
+    pub fn is_unheard(&self) -> bool {
+        // One that is completed before its partner's own job an operator has ended.
+        let ends = matches!(self.status, Status::Suspended | Status::Idle(_));
+        let over = self.state.peer.as_ref().is_some_and(|peer| !peer.status.in_flight());
+        // What may have been published is no end.
+        ends && self.spec.told.is_some()
+            && !over
+            && !self.state.withdrawn
+            && self.state.intent.is_none()
     }
 
     /// The file on our side. A template that no longer parses is taken as it stands.

@@ -129,13 +129,30 @@ struct Inside {
     room: Weak<Room>,
 }
 
-/// Tells the operator of former owners, whether they come to the door or are in.
+/// Tells the operator of former owners, whether they come to the door or are in, and of those who
+/// want more than they may have.
 struct Watch {
     notices: Arc<Notices>,
     outdated: Book<record::Fence>,
+    overreach: Book<(PartnerName, &'static str)>,
 }
 
 impl Watch {
+    /// Hears of everything that a visitor was refused.
+    fn refused(&self, who: &record::Fence, refusal: &Refusal) {
+        if let Refusal::Outdated(outdated) = refusal {
+            self.saw(who, *outdated);
+        }
+        if let Some((cause, mut reason)) = refusal.overreach()
+            && self.overreach.is_news((who.visitor.clone(), cause))
+        {
+            if let Some((end, _)) = reason.char_indices().nth(WORDS) {
+                reason.truncate(end);
+            }
+            self.notices.visitor_overreached(&who.visitor, &reason);
+        }
+    }
+
     fn saw(&self, who: &record::Fence, outdated: Outdated) {
         if self.outdated.is_news(who.clone()) {
             self.notices.visitor_outdated(who, outdated.newest);
@@ -151,7 +168,8 @@ impl FrontDesk {
     ) -> std::result::Result<Self, ServiceError> {
         let fences = Fences::open(Arc::clone(&shared.journal)).await?;
         let notices = Arc::clone(&shared.notices);
-        let watch = Arc::new(Watch { notices, outdated: Book::new() });
+        let watch = Watch { notices, outdated: Book::new(), overreach: Book::new() };
+        let watch = Arc::new(watch);
         let ownership = Arc::new(Ownership::new(Arc::clone(&shared.journal)));
         Ok(Self {
             shared,

@@ -17,6 +17,8 @@ pub(super) enum Refusal {
     Outdated(Outdated),
     /// The visitor may not do that.
     NotAllowed(&'static str),
+    /// The path leads out of the folders that the visitor may use.
+    Outside(RootError),
     /// It makes no sense.
     Senseless(String),
     /// The visitor's own bytes did not come, or it does not take ours.
@@ -28,7 +30,21 @@ pub(super) enum Refusal {
     NotAnnounced,
 }
 
+/// What a visitor is told of a path that is not for it; the system's word is not told apart.
+const DENIED: &str = "it is not within the folders that visitors may use, or the system denies it";
+
 impl Refusal {
+    /// What the visitor has asked for that it may never have, in words that are the same each
+    /// time, and with all that this host knows of it.
+    pub(super) fn overreach(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::NotAllowed(text) => Some((text, (*text).to_owned())),
+            Self::Outside(error @ RootError::Escapes { .. }) => Some(("link", error.to_string())),
+            Self::Outside(error) => Some(("outside", error.to_string())),
+            _ => None,
+        }
+    }
+
     /// The error of `operation`. It carries a reply, for it is final: nothing of what was asked
     /// happens any more.
     pub(super) fn into_error(self, operation: Operation) -> TransportError {
@@ -46,6 +62,7 @@ impl Refusal {
                 (Class::Permanent, Kind::Fenced, 550, text)
             }
             Self::NotAllowed(text) => (Class::Permanent, Kind::Denied, 550, text.to_owned()),
+            Self::Outside(_) => (Class::Permanent, Kind::Denied, 550, DENIED.to_owned()),
             Self::Senseless(text) => (Class::Permanent, Kind::Unavailable, 550, text),
             Self::BrokenOff(error) => return TransportError::local(operation, error),
             Self::NotAnnounced => {
@@ -65,11 +82,7 @@ fn of_system(error: &io::Error) -> (Class, Kind, u16, String) {
         ErrorKind::NotFound => {
             (Class::Permanent, Kind::NotFound, 550, "it is not there".to_owned())
         }
-        ErrorKind::PermissionDenied => {
-            let text =
-                "it is not within the folders that visitors may use, or the system denies it";
-            (Class::Permanent, Kind::Denied, 550, text.to_owned())
-        }
+        ErrorKind::PermissionDenied => (Class::Permanent, Kind::Denied, 550, DENIED.to_owned()),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             (later, Kind::Space, 452, "the disk is full".to_owned())
         }
@@ -104,8 +117,10 @@ impl From<Failure> for Refusal {
 
 impl From<RootError> for Refusal {
     fn from(error: RootError) -> Self {
-        tracing::debug!(%error, "a visitor's path is refused");
-        Self::Io(io::Error::new(error.kind(), error))
+        match error {
+            RootError::Outside { .. } | RootError::Escapes { .. } => Self::Outside(error),
+            other => Self::Io(io::Error::new(other.kind(), other)),
+        }
     }
 }
 

@@ -63,12 +63,7 @@ impl Visit {
         operation: Operation,
         work: impl FnOnce(&Errand) -> std::result::Result<T, Refusal> + Send + 'static,
     ) -> Result<T> {
-        // Whoever was shown out finds no session here, and may try to open another.
-        // Whoever a newer owner has shown out hears of that.
-        let is_out = !self.guest.is_welcome() && self.pass.check().is_ok();
-        if !self.open || is_out {
-            return Err(TransportError::closed(operation));
-        }
+        self.check_open(operation)?;
         let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());
         let errand = Errand { tree, pass, room };
         let work = move || {
@@ -81,10 +76,24 @@ impl Visit {
             tracing::error!(%error, "the work for a visitor broke");
             Err(Refusal::NotNow("the work broke".to_owned()))
         });
-        if let Err(Refusal::Outdated(outdated)) = done {
-            self.watch.saw(&self.who, outdated);
+        done.map_err(|refusal| self.refuse(refusal, operation))
+    }
+
+    /// # Errors
+    /// Whoever was shown out finds no session here, and may try to open another. Whoever a newer
+    /// owner has shown out does not hear of it here: it hears of that.
+    fn check_open(&self, operation: Operation) -> Result<()> {
+        let is_out = !self.guest.is_welcome() && self.pass.check().is_ok();
+        if !self.open || is_out {
+            return Err(TransportError::closed(operation));
         }
-        done.map_err(|refusal| refusal.into_error(operation))
+        Ok(())
+    }
+
+    /// What the visitor hears when something is not done; the operator hears what is news.
+    fn refuse(&self, refusal: Refusal, operation: Operation) -> TransportError {
+        self.watch.refused(&self.who, &refusal);
+        refusal.into_error(operation)
     }
 
     /// Changes names, and makes that durable in the folders of all places that come back. It is
@@ -321,14 +330,9 @@ impl Session for Visit {
     }
 
     async fn tell(&mut self, notice: Notice) -> Result<Option<Standing>> {
-        if !self.open {
-            return Err(TransportError::closed(Operation::Tell));
-        }
+        self.check_open(Operation::Tell)?;
         let heard = self.hear(notice).await;
-        if let Err(Refusal::Outdated(outdated)) = heard {
-            self.watch.saw(&self.who, outdated);
-        }
-        heard.map_err(|refusal| refusal.into_error(Operation::Tell))
+        heard.map_err(|refusal| self.refuse(refusal, Operation::Tell))
     }
 
     async fn ping(&mut self) -> Result<()> {

@@ -3,12 +3,12 @@
 use std::{
     io::ErrorKind,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use ferryway_core::{
-    Event, JobId, Kind, Operation, Status,
+    Event, JobId, Kind, Operation, PartnerName, Status,
     policy::{Direction, Publish},
 };
 use jiff::Timestamp;
@@ -18,12 +18,16 @@ use crate::{
     attempt::{Context, Failure, Reached, Run, Verdict, deliver},
     durable::CHECKPOINT_BYTES,
     journal::{
-        JournalError,
+        self, JournalError,
         record::{Job, JobState},
     },
+    locks::lock,
     notices::Notices,
     partner::{backoff, source_address::look_again},
 };
+
+/// How long a delivered job waits before it looks for its partner again.
+const WITHOUT_PARTNER: Duration = Duration::from_secs(60);
 
 /// How a try ended.
 #[derive(Debug)]
@@ -177,34 +181,48 @@ async fn wait(
     notices: &Notices,
 ) -> Result<Next, Failure> {
     let job = run.job();
-    let told = run.told.as_ref().unwrap_or(&run.partner);
-    let (policy, waits) = (&told.config.retry, job.state.waits.saturating_add(1));
-    let delay = match failure {
-        Failure::Untold { source, .. } if source.operation() == Operation::Connect => {
-            let delay = told.went_out();
-            notices.partner_out(&told.name, &reason, delay);
-            delay
-        }
-        _ => backoff(policy, waits),
+    let told = run.told.as_ref();
+    let waits = job.state.waits.saturating_add(1);
+    let is_out = |failure: &Failure| match failure {
+        Failure::Untold { source, .. } => source.operation() == Operation::Connect,
+        _ => false,
+    };
+    let out = told.filter(|_| is_out(failure));
+    let delay = match out {
+        Some(told) => told.went_out(),
+        None => backoff(&told.unwrap_or(&run.partner).config.retry, waits),
     };
     let due = Timestamp::now() + delay;
     let news = job.state.last_error.as_ref() != Some(&reason);
+    let change = |state: &mut JobState| {
+        state.waits = waits;
+        state.not_before = Some(due);
+        state.last_error = Some(reason.clone());
+    };
     // A wait of days must not fill the record.
-    if news || waits <= policy.attempts || job.status != Status::Confirming {
-        run.record(&[Event::Retry], Some(reason.clone()), |state| {
-            state.waits = waits;
-            state.not_before = Some(due);
-            state.last_error = Some(reason.clone());
-        })
-        .await?;
+    let stays = ferryway_core::apply(job.status, Event::Retry) == Ok(job.status);
+    match news || !stays {
+        true => run.record(&[Event::Retry], Some(reason.clone()), change).await?,
+        false => run.keep(change),
     }
-    if let Failure::PartnerJob(standing) = failure
-        && job.status == Status::Confirming
-        && news
-    {
-        notices.partner_job_open(&job, &told.name, standing.job.clone(), &reason);
+    match (failure, out) {
+        (_, Some(told)) => notices.partner_out(&told.name, &reason, delay),
+        _ if !news => {}
+        (Failure::PartnerJob(standing), _) if job.status == Status::Confirming => {
+            let peer = standing.job.clone();
+            notices.partner_job_open(&job, told_name(run), peer, &reason);
+        }
+        (Failure::Untold { partner, .. }, None) if told.is_none() => {
+            notices.told_is_gone(&job, partner);
+        }
+        _ => notices.partner_delays(&job, told_name(run), &reason),
     }
     Ok(Next::Again(due))
+}
+
+/// Who answers for the partner's own job.
+fn told_name(run: &Run) -> &PartnerName {
+    &run.told.as_ref().unwrap_or(&run.partner).name
 }
 
 async fn retry(
@@ -290,32 +308,69 @@ fn remove_part(run: &Run, name: &str) {
     }
 }
 
-/// Suspends a job whose partner is not configured any more, or has no transport.
+/// Suspends a job whose partner is not configured any more, or has no transport. One that is
+/// delivered cannot be suspended: it waits as it is, and the operator hears of that once.
 pub(super) async fn without_partner(
     context: Arc<Context>,
     job: Arc<Mutex<Job>>,
     notices: Arc<Notices>,
 ) -> Ended {
-    let current = job.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let current = lock(&job).clone();
     let reason = format!(
         "partner {} is not configured, or its transport is not loaded (`ferryway check` says \
          which); put it back, reload, and release the job",
         current.spec.partner
     );
-    let change = |state: &mut JobState| state.last_error = Some(reason.clone());
-    let suspended = async {
-        let (next, step) = current.step(&[Event::Suspend], Some(reason.clone()), change)?;
-        context.journal.queue(step).await?.await?;
-        Ok::<_, JournalError>(next)
-    };
-    let next = match suspended.await {
-        Ok(next) => {
-            notices.suspended(&next, &reason);
-            *job.lock().unwrap_or_else(PoisonError::into_inner) = next;
-            Next::Suspended
+    let id = current.id.clone();
+    let next = match current.status {
+        Status::Confirming | Status::PostExit => {
+            stay_without(&context, &job, current, reason, &notices).await
         }
-        Err(error) if error.is_fatal() => Next::Fatal(error),
-        Err(_) => Next::Again(Timestamp::now() + Duration::from_secs(60)),
+        _ => suspend_without(&context, &job, current, reason, &notices).await,
     };
-    Ended { id: current.id, next }
+    let next = next.unwrap_or_else(|error| match error {
+        error if error.is_fatal() => Next::Fatal(error),
+        _ => Next::Again(Timestamp::now() + WITHOUT_PARTNER),
+    });
+    Ended { id, next }
+}
+
+async fn suspend_without(
+    context: &Context,
+    job: &Mutex<Job>,
+    current: Job,
+    reason: String,
+    notices: &Notices,
+) -> journal::Result<Next> {
+    let change = |state: &mut JobState| state.last_error = Some(reason.clone());
+    let (next, step) = current.step(&[Event::Suspend], Some(reason.clone()), change)?;
+    context.journal.queue(step).await?.await?;
+    notices.suspended(&next, &reason);
+    *lock(job) = next;
+    Ok(Next::Suspended)
+}
+
+async fn stay_without(
+    context: &Context,
+    job: &Mutex<Job>,
+    current: Job,
+    reason: String,
+    notices: &Notices,
+) -> journal::Result<Next> {
+    if current.state.last_error.as_ref() != Some(&reason) {
+        let change = |state: &mut JobState| state.last_error = Some(reason.clone());
+        let (next, step) = current.step(&[], Some(reason.clone()), change)?;
+        context.journal.queue(step).await?.await?;
+        notices.partner_is_gone(&next);
+        *lock(job) = next;
+    } else if current.status == Status::PostExit {
+        // An operator has just tried.
+        notices.partner_is_gone(&current);
+    }
+    Ok(match current.status {
+        // A reload may bring the partner back.
+        Status::Confirming => Next::Again(Timestamp::now() + WITHOUT_PARTNER),
+        // Whether an exit may run, an operator says.
+        _ => Next::Suspended,
+    })
 }

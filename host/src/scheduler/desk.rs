@@ -54,6 +54,7 @@ impl Scheduler {
             Order::Move { on, done } => self.let_move(on, done),
             Order::Reloaded { waiting } => {
                 self.open_partners().await?;
+                self.withdraw_unheard().await?;
                 let _gone = waiting.send(self.waiting_keys());
             }
             Order::Stop { .. } => {}
@@ -247,8 +248,13 @@ impl Scheduler {
         command: Command,
     ) -> Result<Job, JournalError> {
         let forced = command == Command::Restart { force: true };
+        let starts = matches!(command, Command::Restart { .. } | Command::Release);
         let change = |state: &mut JobState| {
-            state.failures = 0;
+            if starts {
+                state.starts += 1;
+                state.withdrawn = false;
+            }
+            (state.failures, state.waits) = (0, 0);
             state.not_before = None;
             state.held = command == Command::Hold;
             if forced && let Some(Intent { tokens, displaced, barred }) = state.intent.take() {

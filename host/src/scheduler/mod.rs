@@ -12,7 +12,7 @@ mod withdrawals;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -81,6 +81,8 @@ pub struct Scheduler {
     of_task: HashMap<tokio::task::Id, JobId>,
     /// Partners on the way to hear that a job is withdrawn.
     withdrawals: JoinSet<Withdrawn>,
+    /// The jobs that they are about.
+    withdrawing: HashMap<JobId, Job>,
     chores: JoinSet<Tidied>,
     /// Partners that were tidied since their last job.
     tidy: HashSet<PartnerName>,
@@ -93,6 +95,8 @@ pub struct Scheduler {
 
 struct InFlight {
     job: Arc<Mutex<Job>>,
+    /// Whether no partner can have been told of it.
+    untold: Arc<AtomicBool>,
     attempt: Option<Attempt>,
 }
 
@@ -158,6 +162,7 @@ impl Scheduler {
             tasks: JoinSet::new(),
             of_task: HashMap::new(),
             withdrawals: JoinSet::new(),
+            withdrawing: HashMap::new(),
             chores: JoinSet::new(),
             tidy: HashSet::new(),
             untidy: HashMap::new(),
@@ -168,6 +173,7 @@ impl Scheduler {
         for job in jobs {
             scheduler.take_in(job);
         }
+        scheduler.withdraw_unheard().await?;
         Ok((scheduler, desk))
     }
 
@@ -247,7 +253,10 @@ impl Scheduler {
         };
         self.queue.insert(&job, due);
         self.tidy.remove(&job.spec.partner);
-        let in_flight = InFlight { job: Arc::new(Mutex::new(job.clone())), attempt: None };
+        // Accepted here, and nothing has been done with it yet.
+        let untold = job.version == 1 && job.epoch == self.shared.journal.epoch();
+        let untold = Arc::new(AtomicBool::new(untold));
+        let in_flight = InFlight { job: Arc::new(Mutex::new(job.clone())), untold, attempt: None };
         self.jobs.insert(job.id, in_flight);
     }
 
@@ -280,7 +289,8 @@ impl Scheduler {
             ));
             return;
         };
-        let run = Run::new(Arc::clone(&self.context), partner, told, Arc::clone(&in_flight.job));
+        let run = Run::new(Arc::clone(&self.context), partner, told, Arc::clone(&in_flight.job))
+            .untold_by(Arc::clone(&in_flight.untold));
         let (stop, stopped) = oneshot::channel();
         in_flight.attempt =
             Some(Attempt { run: run.clone(), stop: Some(stop), outlived: false, then: Vec::new() });
@@ -374,7 +384,8 @@ impl Scheduler {
         let job = lock(&in_flight.job).clone();
         let progress = in_flight.attempt.as_ref().and_then(|a| a.run.moving.progress());
         let waits_for = self.queue.waits_for(&job.id).cloned();
-        JobView { job, progress, waits_for }
+        let at_rest = self.queue.rests(&job.id);
+        JobView { job, progress, waits_for, at_rest }
     }
 
     fn let_move(&mut self, on: bool, done: oneshot::Sender<()>) {
@@ -404,6 +415,7 @@ impl Scheduler {
                 return Err(error);
             }
         }
+        self.leave_withdrawals();
         self.leave_partners().await;
         if let Some(done) = done {
             let _gone = done.send(());

@@ -21,7 +21,7 @@ use crate::{
     },
     journal::{
         JournalError,
-        record::{Entry, HistoryQuery, Job, JobSpec},
+        record::{Entry, HistoryQuery, Job, JobSpec, Origin},
     },
     service::ServiceError,
     services::{Services, StartWith},
@@ -169,7 +169,7 @@ impl Operations for Desk {
             return Ok(view);
         }
         match self.shared.journal.job(id).await.map_err(|error| refuse(&error))? {
-            Some(job) => Ok(JobView { job, progress: None, waits_for: None }),
+            Some(job) => Ok(JobView { job, progress: None, waits_for: None, at_rest: true }),
             None => Err(unknown(id)),
         }
     }
@@ -261,6 +261,13 @@ impl Operations for Desk {
 /// What a request asks for, by the definition as it stands.
 fn spec(config: &Config, request: &SubmitRequest) -> Result<JobSpec, Refusal> {
     let invalid = |message: String| Refusal::new(Reason::Invalid, message);
+    if let Some(key) = request.key.as_ref().filter(|key| key.starts_with(Origin::KEYS)) {
+        return Err(invalid(format!(
+            "keys that begin with `{}` are those of jobs that visitors announce: begin `{key}` \
+             with something else",
+            Origin::KEYS
+        )));
+    }
     let Some(definition) = config.definitions.get(&request.definition) else {
         let message = format!(
             "there is no definition {}; `ferryway check` lists those in force",

@@ -1,24 +1,21 @@
-//! Partners are told of jobs that end without delivering, beside everything else: no end of a
-//! job waits for that.
+//! Partners are told of jobs that end without delivering, or before their own job does, beside
+//! everything else: no end of a job waits for that. The journal knows who has not heard of it, for
+//! the next start of a host and the next reload.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use ferryway_core::{
-    JobId, Status,
-    notice::Standing,
-    status::{Outcome, Side},
-};
+use ferryway_core::{JobId, Status, notice::Standing, status::Outcome};
 
 use super::{End, Scheduler};
 use crate::{
-    attempt::{Run, withdraw},
+    attempt::{Context, Run, withdraw},
     config::RetryPolicy,
     journal::record::Job,
     locks::lock,
-    partner::backoff,
+    partner::{PartnerState, backoff},
 };
 
 /// Withdrawals that may be under way.
@@ -35,37 +32,58 @@ const RETRY: RetryPolicy = RetryPolicy {
 /// What became of a withdrawal.
 #[derive(Debug)]
 pub(super) struct Withdrawn {
+    /// As it was told of.
     job: Job,
-    told: Result<Option<Standing>, String>,
+    told: Told,
+}
+
+#[derive(Debug)]
+enum Told {
+    /// How the partner's own job stands then, if it has one.
+    Heard(Option<Standing>),
+    /// It goes on meanwhile.
+    GoesOn,
+    /// Why nobody could be told.
+    Unheard(String),
 }
 
 impl Scheduler {
+    /// Tells of the jobs whose partners have not heard of their end, those of former owners
+    /// among them.
+    pub(super) async fn withdraw_unheard(&mut self) -> End {
+        for job in self.shared.journal.unheard().await? {
+            self.withdraw(&job);
+        }
+        Ok(())
+    }
+
     /// Tells whoever was told of the job that it is withdrawn, if that is so.
     pub(super) fn withdraw(&mut self, job: &Job) {
-        let Some(told) = &job.spec.told else { return };
-        if !is_withdrawn(job) {
+        let Some(told) = job.spec.told.clone().filter(|_| job.is_unheard()) else { return };
+        if self.withdrawing.contains_key(&job.id) {
             return;
         }
-        let Some(partner) = self.partners.get(&job.spec.partner) else { return };
+        let Some(partner) = self.partners.get(&told).cloned() else {
+            let reason = "it is not configured, or its transport is not loaded";
+            self.shared.notices.withdrawal_untold(job, &told, reason);
+            return;
+        };
         if self.withdrawals.len() >= LIMIT {
-            self.shared.notices.withdrawal_untold(job, told, "too many wait to be told");
+            self.shared.notices.withdrawal_untold(job, &told, "too many wait to be told");
             return;
         }
-        let told = self.partners.get(told).cloned();
-        let shared = Arc::new(Mutex::new(job.clone()));
-        let run = Run::new(Arc::clone(&self.context), Arc::clone(partner), told, shared);
-        self.withdrawals.spawn(until_told(run, job.clone()));
+        self.withdrawing.insert(job.id.clone(), job.clone());
+        self.withdrawals.spawn(until_told(Arc::clone(&self.context), partner, job.clone()));
     }
 
     /// Hears of the end of a withdrawal, and puts it on record unless the job goes on meanwhile.
     pub(super) async fn withdrawn(&mut self, Withdrawn { job, told }: Withdrawn) -> End {
+        self.withdrawing.remove(&job.id);
         let standing = match told {
-            Ok(Some(standing)) => standing,
-            Ok(None) => return Ok(()),
-            Err(reason) => {
-                if let Some(partner) = &job.spec.told {
-                    self.shared.notices.withdrawal_untold(&job, partner, &reason);
-                }
+            Told::Heard(standing) => standing,
+            Told::GoesOn => return Ok(()),
+            Told::Unheard(reason) => {
+                self.untold(&job, &reason);
                 return Ok(());
             }
         };
@@ -75,48 +93,71 @@ impl Scheduler {
             Some(in_flight) => Some(lock(&in_flight.job).clone()),
             None => self.shared.journal.job(&job.id).await?,
         };
-        let Some(current) = current.filter(is_withdrawn) else { return Ok(()) };
+        let Some(current) = current.filter(Job::is_unheard) else { return Ok(()) };
+        if current.reference() != job.reference() || current.state.starts != job.state.starts {
+            // It has gone on and ended again.
+            self.withdraw(&current);
+            return Ok(());
+        }
         let note = Some("the partner was told that the job is withdrawn".to_owned());
-        let (next, step) = current.step(&[], note, |state| state.peer = Some(standing))?;
+        let (next, step) = current.step(&[], note, |state| {
+            state.withdrawn = true;
+            if standing.is_some() {
+                state.peer = standing;
+            }
+        })?;
         self.shared.journal.queue(step).await?.await?;
         if let Some(in_flight) = self.jobs.get(&job.id) {
             *lock(&in_flight.job) = next;
         }
         Ok(())
     }
+
+    /// Says of each withdrawal under way that the partner has not heard of it.
+    pub(super) fn leave_withdrawals(&mut self) {
+        self.withdrawals.abort_all();
+        for job in std::mem::take(&mut self.withdrawing).into_values() {
+            self.untold(&job, "this host stops");
+        }
+    }
+
+    fn untold(&self, job: &Job, reason: &str) {
+        if let Some(told) = &job.spec.told {
+            self.shared.notices.withdrawal_untold(job, told, reason);
+        }
+    }
 }
 
-/// Whether the job does not deliver, unless an operator says so.
-fn is_withdrawn(job: &Job) -> bool {
-    job.status.row().side == Side::Sender
-        && job.state.intent.is_none()
-        && matches!(
-            job.status,
-            Status::Suspended | Status::Idle(Outcome::Failed | Outcome::Cancelled)
-        )
-}
-
-async fn until_told(run: Run, job: Job) -> Withdrawn {
-    let reason = match job.status {
-        Status::Idle(Outcome::Cancelled) => "cancelled by an operator".to_owned(),
-        _ => job.state.last_error.clone().unwrap_or_else(|| "suspended".to_owned()),
-    };
+async fn until_told(context: Arc<Context>, partner: Arc<PartnerState>, mut job: Job) -> Withdrawn {
     let mut last = String::new();
     for number in 1..=RETRY.attempts {
-        if goes_on(&run, &job.id).await {
-            return Withdrawn { job, told: Ok(None) };
+        match unheard(&context, &job.id).await {
+            Some(current) => job = current,
+            None => return Withdrawn { job, told: Told::GoesOn },
         }
-        match withdraw(&run, reason.clone()).await {
-            Ok(standing) => return Withdrawn { job, told: Ok(standing) },
+        // The bytes are over: the word alone goes to a partner.
+        let (told, reason) = (Some(Arc::clone(&partner)), reason(&job));
+        let shared = Arc::new(Mutex::new(job.clone()));
+        let run = Run::new(Arc::clone(&context), Arc::clone(&partner), told, shared);
+        match withdraw(&run, reason).await {
+            Ok(standing) => return Withdrawn { job, told: Told::Heard(standing) },
             Err(failure) => last = failure.chain(),
         }
         tokio::time::sleep(backoff(&RETRY, number)).await;
     }
-    Withdrawn { job, told: Err(last) }
+    Withdrawn { job, told: Told::Unheard(last) }
 }
 
-/// Whether an operator lets the job go on meanwhile, or nobody can tell any more.
-async fn goes_on(run: &Run, id: &JobId) -> bool {
-    let recorded = run.context.journal.job(id).await;
-    !matches!(recorded, Ok(Some(job)) if is_withdrawn(&job))
+/// The job as it is on record; `None` when an operator has let it go on meanwhile, or nobody can
+/// tell any more.
+async fn unheard(context: &Context, id: &JobId) -> Option<Job> {
+    context.journal.job(id).await.ok().flatten().filter(Job::is_unheard)
+}
+
+fn reason(job: &Job) -> String {
+    match job.status {
+        Status::Idle(Outcome::Cancelled) => "cancelled by an operator".to_owned(),
+        Status::Idle(Outcome::Completed) => "ended by an operator before the answer".to_owned(),
+        _ => job.state.last_error.clone().unwrap_or_else(|| "suspended".to_owned()),
+    }
 }

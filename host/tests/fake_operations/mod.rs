@@ -290,7 +290,8 @@ fn accept(state: &mut State, request: SubmitRequest) -> Job {
         checkpoint: None,
     };
     state.entries.push((job.id.clone(), entry(&job, None, Some("accepted"))));
-    state.jobs.push(JobView { job: job.clone(), progress: None, waits_for: None });
+    let view = JobView { job: job.clone(), progress: None, waits_for: None, at_rest: false };
+    state.jobs.push(view);
     job
 }
 

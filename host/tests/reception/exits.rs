@@ -24,7 +24,8 @@ use tokio::time::{sleep, timeout};
 use crate::{
     house::{House, LIMIT, Plugged},
     notices::{
-        BYTES, DONE, FAILED, HOST, announce, delivered, publish, refused, store, tell, withdraw,
+        BYTES, DONE, FAILED, HOST, announce, announce_start, delivered, publish, refused, store,
+        tell, withdraw,
     },
 };
 
@@ -207,8 +208,8 @@ async fn a_job_is_not_given_up_while_its_exit_runs() {
     assert_eq!(open.shared.receiving.count(), 0);
 }
 
-/// A failed pre-exit is on record: it runs again when its visitor has given the job up and comes
-/// anew, or when an operator says so, not because it is asked about.
+/// A failed pre-exit is on record: it runs again when an operator of either side says so, whether
+/// a withdrawal was heard or not, and not because it is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_pre_exit_does_not_run_again_by_itself() {
     let house = house("[ -e received/right ]", "exit 0");
@@ -221,18 +222,23 @@ async fn a_failed_pre_exit_does_not_run_again_by_itself() {
         assert_eq!(written(&house, "pre").len(), 1);
     }
     assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
-    let Standing { job, status, .. } = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!(tell(&mut *session, announce(1, Direction::Send)).await.status, FAILED);
+    assert_eq!(written(&house, "pre").len(), 1);
+    let once_more = announce_start(1, 1, Direction::Send);
+    let Standing { job, status, .. } = tell(&mut *session, once_more.clone()).await;
     assert_eq!((status, written(&house, "pre").len()), (FAILED, 2));
     fs::write(house.received().join("right"), b"").unwrap();
-    assert_eq!(tell(&mut *session, announce(1, Direction::Send)).await.status, FAILED);
+    for late in [announce(1, Direction::Send), once_more.clone()] {
+        assert_eq!(tell(&mut *session, late).await.status, FAILED);
+    }
     let restart = Command::Restart { force: false };
     open.shared.receiving.command(&job, restart).await.expect("it is ours").unwrap();
-    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    let standing = tell(&mut *session, once_more).await;
     assert_eq!((standing.job, standing.status), (job, Status::ReceiverWaiting));
     assert_eq!(written(&house, "pre").len(), 3);
 }
 
-/// What an operator cancelled stays so until its visitor has heard of it.
+/// What an operator cancelled stays so until the visitor's operator lets its own go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_does_not_come_back_by_itself() {
     let house = House::new(Plugged::Linked);
@@ -241,9 +247,9 @@ async fn a_cancelled_job_does_not_come_back_by_itself() {
     let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
     open.shared.receiving.command(&job, Command::Cancel).await.expect("it is ours").unwrap();
     let cancelled = Status::ReceiverIdle(Outcome::Cancelled);
-    for notice in [announce(1, Direction::Send), withdraw(1)] {
+    for notice in [announce(1, Direction::Send), withdraw(1), announce(1, Direction::Send)] {
         assert_eq!(tell(&mut *session, notice).await.status, cancelled);
     }
-    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    let standing = tell(&mut *session, announce_start(1, 1, Direction::Send)).await;
     assert_eq!((standing.job, standing.status), (job, Status::ReceiverWaiting));
 }

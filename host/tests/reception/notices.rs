@@ -30,8 +30,15 @@ fn of(delivery: u32) -> Reference {
 }
 
 pub fn announce(delivery: u32, direction: Direction) -> Notice {
+    announce_start(0, delivery, direction)
+}
+
+/// As announced when an operator has let the job go on so often.
+pub fn announce_start(start: u32, delivery: u32, direction: Direction) -> Notice {
     Notice::Announce(Announcement {
         of: of(delivery),
+        start,
+        first: false,
         definition: "PRDY01".parse().unwrap(),
         direction,
         path: "a".parse().unwrap(),
@@ -49,7 +56,11 @@ pub fn delivered(delivery: u32, bytes: &[u8]) -> Notice {
 }
 
 pub fn withdraw(delivery: u32) -> Notice {
-    Notice::Withdraw(Withdrawal { of: of(delivery), reason: "no source".to_owned() })
+    withdraw_start(0, delivery)
+}
+
+pub fn withdraw_start(start: u32, delivery: u32) -> Notice {
+    Notice::Withdraw(Withdrawal { of: of(delivery), start, reason: "no source".to_owned() })
 }
 
 pub async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {
@@ -258,11 +269,15 @@ async fn a_withdrawn_job_ends_and_can_be_announced_again() {
     }
     assert_eq!(status(&open, &job), None);
     house.log_line(" 0509W ").await;
-    let again = tell(&mut *session, announce(1, Direction::Send)).await;
+    // The word that it withdraws may come late: it begins nothing.
+    assert_eq!(tell(&mut *session, announce(1, Direction::Send)).await.status, FAILED);
+    let again = tell(&mut *session, announce_start(1, 1, Direction::Send)).await;
     assert_eq!((&again.job, again.status), (&job, Status::ReceiverWaiting));
     assert_eq!(status(&open, &job), Some(Status::ReceiverWaiting));
-    // A withdrawal that comes late does not keep a delivered file from being so.
-    assert_eq!(tell(&mut *session, withdraw(1)).await.status, FAILED);
+    // So may the withdrawal: it is of what an operator has let go on since.
+    assert_eq!(tell(&mut *session, withdraw(1)).await.status, Status::ReceiverWaiting);
+    // One that is true does not keep a delivered file from being so.
+    assert_eq!(tell(&mut *session, withdraw_start(1, 1)).await.status, FAILED);
     store(&mut *session).await;
     publish(&mut *session).await;
     assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
@@ -333,7 +348,8 @@ async fn only_new_jobs_are_refused_for_lack_of_space() {
     assert_eq!(tell(&mut *session, huge()).await.status, Status::ReceiverWaiting);
     // Nor one that has ended and is announced again.
     tell(&mut *session, withdraw(1)).await;
-    assert_eq!(tell(&mut *session, huge()).await.status, Status::ReceiverWaiting);
+    let again = announce_start(1, 1, Direction::Send);
+    assert_eq!(tell(&mut *session, again).await.status, Status::ReceiverWaiting);
     store(&mut *session).await;
     publish(&mut *session).await;
     assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);

@@ -387,7 +387,8 @@ fn parse(path: &Path) -> Option<(i32, Epoch)> {
 
 fn oldest(hot: &Connection, limit: u64) -> rusqlite::Result<Vec<(u64, Timestamp)>> {
     hot.prepare_cached(
-        "SELECT sequence, ended_at FROM jobs WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT ?",
+        "SELECT sequence, ended_at FROM jobs WHERE ended_at IS NOT NULL \
+         AND sequence NOT IN (SELECT sequence FROM unheard) ORDER BY ended_at LIMIT ?",
     )?
     .query_map([limit.cast_signed()], |row| {
         Ok((row.get::<_, i64>(0)?.cast_unsigned(), rows::time(row, 1)?))

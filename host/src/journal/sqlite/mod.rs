@@ -135,7 +135,12 @@ impl SqliteJournal {
         let view = View { connection: &connection, database: &database, archive: &archive };
         let in_flight = view.in_flight()?;
         let finished: i64 = connection
-            .query_row("SELECT count(*) FROM jobs WHERE ended_at IS NOT NULL", [], |row| row.get(0))
+            .query_row(
+                "SELECT count(*) FROM jobs WHERE ended_at IS NOT NULL \
+                 AND sequence NOT IN (SELECT sequence FROM unheard)",
+                [],
+                |row| row.get(0),
+            )
             .map_err(|error| refused(&database, "count the finished jobs", error))?;
 
         let line = Arc::new(Line::new());
@@ -181,6 +186,11 @@ impl SqliteJournal {
             .map_err(|error| failed(&self.reads.database, "put a value into words", error.into()))
     }
 
+    fn prepare(&self, requests: Vec<JobSpec>) -> Result<Vec<Request>> {
+        let prepare = |spec| Ok(Request { text: self.to_text(&spec)?, spec, known: None });
+        requests.into_iter().map(prepare).collect()
+    }
+
     async fn write<T>(
         &self,
         write: Write,
@@ -199,16 +209,16 @@ impl JournalStore for SqliteJournal {
     }
 
     async fn accept(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>> {
-        let mut prepared = Vec::with_capacity(requests.len());
-        for spec in requests {
-            let text = self.to_text(&spec)?;
-            prepared.push(Request { spec, text, known: None });
-        }
+        let mut prepared = self.prepare(requests)?;
         if prepared.iter().any(|request| request.spec.key.is_some()) {
             // Searching the history takes the disk; the writer must not wait for that.
             prepared = self.reads.run(move |view| find_known(view, prepared)).await?;
         }
         self.write(Write::Accept(prepared), Reply::Jobs).await
+    }
+
+    async fn accept_first(&self, requests: Vec<JobSpec>) -> Result<Vec<Job>> {
+        self.write(Write::Accept(self.prepare(requests)?), Reply::Jobs).await
     }
 
     async fn queue(&self, step: Step) -> Result<Receipt<Job>> {
@@ -239,6 +249,10 @@ impl JournalStore for SqliteJournal {
 
     async fn in_flight(&self) -> Result<Vec<Job>> {
         self.reads.run(|view| view.in_flight()).await
+    }
+
+    async fn unheard(&self) -> Result<Vec<Job>> {
+        self.reads.run(|view| view.unheard()).await
     }
 
     async fn history(&self, query: HistoryQuery) -> Result<Vec<Job>> {

@@ -41,32 +41,34 @@ impl View<'_> {
         Ok(found.map(|(stored, _)| stored.job))
     }
 
-    /// The jobs of earlier requests, by their keys; each file is opened once for all.
+    /// The jobs of earlier requests, by their keys. The history is searched for those that the
+    /// hot database does not have; each file is opened once for all.
     pub(super) fn by_keys(&self, keys: &[&str]) -> Result<HashMap<String, Job>> {
-        let read = |c: &Connection| {
+        let read = |c: &Connection, keys: &[&str]| {
             let mut found = Vec::new();
-            for key in keys {
-                found.extend(
-                    rows::find(c, BY_KEY, [key])?.map(|stored| ((*key).to_owned(), stored)),
-                );
+            for &key in keys {
+                found.extend(rows::find(c, BY_KEY, [key])?.map(|s| (key.to_owned(), s.job)));
             }
             Ok(found)
         };
-        let mut newest: HashMap<String, (Option<Epoch>, Job)> = HashMap::new();
-        let mut note = |epoch: Option<Epoch>, found: Vec<(String, Stored)>| {
-            for (key, Stored { job, .. }) in found {
-                let rank = |epoch: Option<Epoch>, job: &Job| (epoch.is_none(), epoch, job.version);
+        let mut known: HashMap<String, Job> = self.sql(|c| read(c, keys))?.into_iter().collect();
+        let missing: Vec<_> =
+            keys.iter().copied().filter(|&key| !known.contains_key(key)).collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let mut newest: HashMap<String, (Epoch, Job)> = HashMap::new();
+        for (file, found) in self.archive.read_all(|_| true, |c| read(c, &missing))? {
+            for (key, job) in found {
+                let rank = |epoch: Epoch, job: &Job| (epoch, job.version);
                 match newest.get(&key) {
-                    Some((e, known)) if rank(*e, known) >= rank(epoch, &job) => {}
-                    _ => drop(newest.insert(key, (epoch, job))),
+                    Some((epoch, other)) if rank(*epoch, other) >= rank(file.epoch, &job) => {}
+                    _ => drop(newest.insert(key, (file.epoch, job))),
                 }
             }
-        };
-        note(None, self.sql(read)?);
-        for (file, found) in self.archive.read_all(|_| true, read)? {
-            note(Some(file.epoch), found);
         }
-        Ok(newest.into_iter().map(|(key, (_, job))| (key, job)).collect())
+        known.extend(newest.into_iter().map(|(key, (_, job))| (key, job)));
+        Ok(known)
     }
 
     pub(in crate::journal) fn in_flight(&self) -> Result<Vec<Job>> {
@@ -89,6 +91,15 @@ impl View<'_> {
                 return Ok(jobs);
             }
         }
+    }
+
+    pub(super) fn unheard(&self) -> Result<Vec<Job>> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM jobs WHERE sequence IN (SELECT sequence FROM unheard) ORDER BY sequence"
+        );
+        self.sql(|c| c.prepare_cached(SQL)?.query_map([], rows::job)?.collect())
     }
 
     pub(in crate::journal) fn entries(&self, id: &JobId) -> Result<Vec<Entry>> {

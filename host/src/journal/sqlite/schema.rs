@@ -35,6 +35,7 @@ pub(in crate::journal) const JOURNAL: Format = Format {
         concat!(include_str!("jobs.sql"), include_str!("hot.sql")),
         include_str!("fences.sql"),
         include_str!("probes.sql"),
+        include_str!("unheard.sql"),
     ],
 };
 
@@ -270,6 +271,7 @@ mod tests {
             JOURNAL.steps[0],
             JOURNAL.steps[1],
             JOURNAL.steps[2],
+            JOURNAL.steps[3],
             "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;",
             "UPDATE jobs SET priority = priority + 1;",
         ],
@@ -280,7 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         let row = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
                    NULL,NULL,NULL)";
@@ -291,10 +293,10 @@ mod tests {
             connection.query_row("SELECT priority FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(priority, 6);
         drop(connection);
-        assert_eq!(identify(&path, &NEXT).unwrap(), 5);
+        assert_eq!(identify(&path, &NEXT).unwrap(), 6);
         // What the older program says of it.
         let refusal = identify(&path, &JOURNAL).unwrap_err();
-        assert!(matches!(refusal, JournalError::Newer { found: 5, supported: 3, .. }));
+        assert!(matches!(refusal, JournalError::Newer { found: 6, supported: 4, .. }));
     }
 
     #[test]
@@ -305,6 +307,7 @@ mod tests {
                 JOURNAL.steps[0],
                 JOURNAL.steps[1],
                 JOURNAL.steps[2],
+                JOURNAL.steps[3],
                 "CREATE TABLE extra (a); SELECT nothing;",
             ],
         };
@@ -316,7 +319,7 @@ mod tests {
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         assert_eq!(connection.query_row(extra, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         drop(connection);
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
     }
 
     #[test]
@@ -332,7 +335,7 @@ mod tests {
         drop(old);
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
         prepare(&path, false, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 3);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
         let connection = open_writer(&path, Durability::Rollback).unwrap();
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(count("SELECT count(*) FROM fences"), 0);

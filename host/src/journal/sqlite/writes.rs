@@ -16,7 +16,7 @@ use crate::journal::{
 use super::{
     history::{Archive, Mover, copy_job},
     line::{Answer, Request, Write},
-    rows::{self, BY_ID, BY_KEY, Stored, Texts, nanoseconds, text},
+    rows::{self, BY_ID, BY_KEY, Stored, Texts, name, nanoseconds, text},
 };
 
 pub(super) struct Batch<'a> {
@@ -32,11 +32,26 @@ pub(super) struct Batch<'a> {
 /// How a batch changes the number of finished jobs in the hot database.
 #[derive(Debug, Default)]
 pub(super) struct Change {
-    /// Jobs that ended, or came back from the history.
+    /// Jobs that ended and may go to the history, or came back from there.
     pub(super) ended: u64,
-    /// Jobs that go on after their end.
+    /// Jobs that go on after that.
     pub(super) revived: u64,
     pub(super) pruned: u64,
+}
+
+/// What decides where a job is kept.
+struct At {
+    /// It may go to the history.
+    finished: bool,
+    /// A partner has not heard of its end: it stays.
+    unheard: bool,
+}
+
+impl At {
+    fn of(job: &Job) -> Self {
+        let unheard = job.is_unheard();
+        Self { finished: !job.status.in_flight() && !unheard, unheard }
+    }
 }
 
 /// A status that a job came to, and by what: `None` for a job that is new, or stays as it is.
@@ -152,6 +167,7 @@ impl Batch<'_> {
         };
         let Some(stored) = found else { return Err(JournalError::Unknown(step.job)) };
         let Stored { mut job, ended_at } = stored;
+        let before = At::of(&job);
         if job.version != step.version {
             let (expected, found) = (step.version, job.version);
             return Err(JournalError::Stale { job: step.job, expected, found });
@@ -182,33 +198,41 @@ impl Batch<'_> {
             update(c, &job, state)?;
             self.append(c, &job, statuses, step.note)
         })?;
+        let now = At::of(&job);
+        self.note_unheard(&job, before.unheard, now.unheard)?;
         self.end_or_revive(&job, ended_at)?;
+        self.change.ended += u64::from(!before.finished && now.finished);
+        self.change.revived += u64::from(before.finished && !now.finished);
         Ok(job)
     }
 
+    /// Keeps the list of those whose partners have not heard of their end.
+    fn note_unheard(&self, job: &Job, before: bool, now: bool) -> Result<()> {
+        let sql = match (before, now) {
+            (false, true) => "INSERT OR IGNORE INTO unheard VALUES (?)",
+            (true, false) => "DELETE FROM unheard WHERE sequence = ?",
+            _ => return Ok(()),
+        };
+        self.sql(|c| c.prepare_cached(sql)?.execute([job.sequence.cast_signed()]).map(drop))
+    }
+
     /// Keeps the time of a job's end in step with its status.
-    fn end_or_revive(&mut self, job: &Job, ended_at: Option<Timestamp>) -> Result<()> {
+    fn end_or_revive(&self, job: &Job, ended_at: Option<Timestamp>) -> Result<()> {
         let sequence = job.sequence.cast_signed();
         match (ended_at, job.status.in_flight()) {
             (None, true) | (Some(_), false) => Ok(()),
-            (None, false) => {
-                self.change.ended += 1;
-                self.sql(|c| {
-                    c.prepare_cached("UPDATE jobs SET ended_at = ? WHERE sequence = ?")?
-                        .execute([nanoseconds(self.now), sequence])
-                        .map(drop)
-                })
-            }
-            (Some(_), true) => {
-                self.change.revived += 1;
-                self.sql(|c| {
-                    c.prepare_cached("UPDATE jobs SET ended_at = NULL WHERE sequence = ?")?
-                        .execute([sequence])?;
-                    c.prepare_cached("INSERT OR REPLACE INTO revived VALUES (?, ?)")?
-                        .execute([sequence, job.version.cast_signed()])
-                        .map(drop)
-                })
-            }
+            (None, false) => self.sql(|c| {
+                c.prepare_cached("UPDATE jobs SET ended_at = ? WHERE sequence = ?")?
+                    .execute([nanoseconds(self.now), sequence])
+                    .map(drop)
+            }),
+            (Some(_), true) => self.sql(|c| {
+                c.prepare_cached("UPDATE jobs SET ended_at = NULL WHERE sequence = ?")?
+                    .execute([sequence])?;
+                c.prepare_cached("INSERT OR REPLACE INTO revived VALUES (?, ?)")?
+                    .execute([sequence, job.version.cast_signed()])
+                    .map(drop)
+            }),
         }
     }
 
@@ -244,15 +268,21 @@ impl Batch<'_> {
                 .collect()
         })?;
         let archived = self.archive.prune(before, &revived, self.mover)?;
-        let hot = self.sql(|c| {
+        let (unheard, hot) = self.sql(|c| {
+            let unheard = c.execute(
+                "DELETE FROM unheard WHERE sequence IN \
+                 (SELECT sequence FROM jobs WHERE ended_at < ?)",
+                [nanoseconds(before)],
+            )?;
             c.execute(
                 "DELETE FROM entries WHERE sequence IN \
                  (SELECT sequence FROM jobs WHERE ended_at < ?)",
                 [nanoseconds(before)],
             )?;
-            c.execute("DELETE FROM jobs WHERE ended_at < ?", [nanoseconds(before)])
-        })? as u64;
-        self.change.pruned += hot;
+            let hot = c.execute("DELETE FROM jobs WHERE ended_at < ?", [nanoseconds(before)])?;
+            Ok((unheard as u64, hot as u64))
+        })?;
+        self.change.pruned += hot - unheard;
         Ok(archived + hot)
     }
 
@@ -261,26 +291,39 @@ impl Batch<'_> {
     }
 }
 
-/// The next run of a definition. A number whose id belongs to a job of another definition is
-/// passed over: the configuration refuses such a pair, but it may have changed.
+/// The next run of a definition. A number whose id a run of another definition has got, here or in
+/// the history, is passed over: `PRDY0` has no run 17 after run 7 of `PRDY01`.
 fn next_run(
     connection: &Connection,
     definition: &ferryway_core::DefinitionId,
 ) -> rusqlite::Result<(RunNumber, JobId)> {
-    loop {
-        let run: i64 = connection
-            .prepare_cached(
-                "INSERT INTO runs VALUES (?, 1) \
-                 ON CONFLICT (definition) DO UPDATE SET last = last + 1 RETURNING last",
-            )?
-            .query_row([definition.as_str()], |row| row.get(0))?;
-        let run = RunNumber(run.cast_unsigned());
-        let id = JobId::new(definition, run);
-        let mut taken = connection.prepare_cached("SELECT 1 FROM jobs WHERE id = ?")?;
-        if !taken.exists([id.as_str()])? {
-            return Ok((run, id));
+    let mut others = Vec::new();
+    let mut rows = connection.prepare_cached("SELECT definition, last FROM runs")?;
+    let mut rows = rows.query([])?;
+    let mut last = 0;
+    while let Some(row) = rows.next()? {
+        let (other, its_last) = (name::<ferryway_core::DefinitionId>(row, 0)?, run(row, 1)?);
+        if other == *definition {
+            last = its_last.0;
+        } else if other.collides_with(definition) {
+            others.push((other, its_last));
         }
     }
+    let taken = |id: &JobId| {
+        others.iter().any(|(other, last)| id.run_of(other).is_some_and(|run| run <= *last))
+    };
+    let mut next = RunNumber(last + 1);
+    while taken(&JobId::new(definition, next)) {
+        next.0 += 1;
+    }
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO runs VALUES (?, ?)")?
+        .execute(params![definition.as_str(), next.0.cast_signed()])?;
+    Ok((next, JobId::new(definition, next)))
+}
+
+fn run(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<RunNumber> {
+    Ok(RunNumber(row.get::<_, i64>(column)?.cast_unsigned()))
 }
 
 fn update(connection: &Connection, job: &Job, state: &str) -> rusqlite::Result<()> {

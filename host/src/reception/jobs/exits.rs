@@ -20,26 +20,21 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Register {
-    /// Puts the start of an exit on record, after `events` and with the reason for them, and lets
-    /// it run. Durable on `Ok`.
+    /// A place for an exit.
     ///
     /// # Errors
-    /// When too many run already, or the journal fails.
-    pub(super) async fn start_exit(
-        self: &Arc<Self>,
-        turn: &Turn<'_>,
-        receiver: &Arc<Receiver>,
-        (events, when, why): (&[Event], When, Option<String>),
-        change: impl FnOnce(&mut JobState),
-    ) -> Result<(), Refusal> {
+    /// When too many run already.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let full = |_| Refusal::NotNow("too many exits run here at once".to_owned());
-        self.start_in(place.map_err(full)?, turn, receiver, (events, when, why), change).await?;
-        Ok(())
+        place.map_err(|_| Refusal::NotNow("too many exits run here at once".to_owned()))
     }
 
-    /// As [`start_exit`](Self::start_exit), in a place for it.
-    async fn start_in(
+    /// Puts the start of an exit on record, after `events` and with the reason for them, and lets
+    /// it run in its place. Durable on `Ok`.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub(super) async fn start_exit(
         self: &Arc<Self>,
         place: OwnedSemaphorePermit,
         turn: &Turn<'_>,
@@ -100,9 +95,9 @@ impl Register {
                 }
                 Onward::Skip => {
                     let note = "the post-exit is taken for done".to_owned();
-                    drop(turn.record(&[Event::Confirm], Some(note), |_| {}).await?);
+                    self.confirm(&turn, Some(note), |_| {}).await?;
                 }
-                Onward::GoOn => drop(turn.record(&[Event::Confirm], None, |_| {}).await?),
+                Onward::GoOn => self.confirm(&turn, None, |_| {}).await?,
             }
         }
         Ok(())
@@ -117,9 +112,27 @@ impl Register {
         }
         let turn = Turn::of(&receiver, &self).await;
         let what: (&[Event], _, _) = (&[Event::RerunExit], When::Post, None);
-        if let Err(error) = self.start_in(place, &turn, &receiver, what, |_| {}).await {
+        if let Err(error) = self.start_exit(place, &turn, &receiver, what, |_| {}).await {
             tracing::error!(%error, job = %receiver.id(), "an exit is not run again");
         }
+    }
+
+    /// Has a job wait for its visitor to ask how it stands; one that nobody asks for ends.
+    async fn confirm(
+        &self,
+        turn: &Turn<'_>,
+        note: Option<String>,
+        change: impl FnOnce(&mut JobState),
+    ) -> journal::Result<()> {
+        let events: &[Event] = match turn.is_withdrawn() {
+            true => &[Event::Confirm, Event::Complete],
+            false => &[Event::Confirm],
+        };
+        let job = turn.record(events, note, change).await?;
+        if job.status.outcome().is_some() {
+            self.notices.completed(&job);
+        }
+        Ok(())
     }
 
     async fn run_exit(&self, receiver: &Arc<Receiver>, when: When) -> journal::Result<()> {
@@ -136,7 +149,6 @@ impl Register {
         };
         // The job may have been ended meanwhile: then the exit's end is all there is to record.
         let stands = turn.status() == job.status;
-        let events: Vec<_> = follows.into_iter().filter(|_| stands).collect();
         let Ended { verdict, end } = ended;
         let how = format!("the {when}-exit ended: {}", end.how);
         let hint = match follows {
@@ -148,8 +160,11 @@ impl Register {
             when.end(state, end);
             state.last_error = open.clone();
         };
-        let recorded = turn.record(&events, Some(how), change).await;
+        let recorded = match follows.filter(|_| stands) {
+            Some(Event::Confirm) => self.confirm(&turn, Some(how), change).await,
+            event => turn.record(event.as_slice(), Some(how), change).await.map(drop),
+        };
         receiver.set_busy(false);
-        recorded.map(drop)
+        recorded
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn place(
     };
     match within {
         // The bytes come by another way, or are refused when they come.
-        Err(Refusal::Io(error)) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        Err(Refusal::Outside(_)) => Ok(None),
         within => Ok(Some(Place::Within(within?))),
     }
 }

@@ -1,14 +1,16 @@
 //! The jobs of the receiving side: one for each job that a visitor announced, moved by what the
 //! visitor tells and does.
 //!
-//! `receiver` is one of them on its way, `notice` what becomes of a notice, `file` what this
-//! host sees of the file, `exits` the user's programs, `orders` what an operator says.
+//! `receiver` is one of them on its way, `way` the events between its statuses, `notice` what
+//! becomes of a notice, `file` what this host sees of the file, `exits` the user's programs,
+//! `orders` what an operator says.
 
 mod exits;
 mod file;
 mod notice;
 mod orders;
 mod receiver;
+mod way;
 
 use std::{
     collections::HashMap,
@@ -30,6 +32,7 @@ use tokio::sync::Semaphore;
 pub(super) use notice::Teller;
 pub(super) use receiver::Receiver;
 use receiver::Turn;
+use way::up_to_publishing;
 
 /// The jobs of the receiving side that have not ended. Nobody else moves them.
 pub struct Register {
@@ -233,19 +236,4 @@ impl Index {
 /// What a visitor's file is known by.
 fn file(job: &Job) -> (PartnerName, String) {
     (job.spec.partner.clone(), job.remote())
-}
-
-/// The events from a status to 06; none from there on, nor for a job that is complete.
-fn up_to_publishing(status: Status) -> &'static [Event] {
-    use Event as E;
-    const WAY: [Event; 6] = [E::Restart, E::Prepare, E::Connect, E::Begin, E::Verify, E::Publish];
-    match status {
-        Status::ReceiverIdle(outcome) if outcome != ferryway_core::Outcome::Completed => &WAY,
-        Status::ReceiverAnnounced => &WAY[1..],
-        Status::ReceiverPreparing => &WAY[2..],
-        Status::ReceiverWaiting => &WAY[3..],
-        Status::ReceiverReceiving => &WAY[4..],
-        Status::ReceiverVerifying => &WAY[5..],
-        _ => &[],
-    }
 }

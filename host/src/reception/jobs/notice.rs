@@ -13,7 +13,10 @@ use super::{
     Receiver, Register,
     file::{self, Place, Sight},
     receiver::Turn,
-    up_to_publishing,
+    way::{
+        back_to_announced, bytes_came, is_delivered, needs_pre_exit, up_to_publishing,
+        up_to_waiting,
+    },
 };
 use crate::{
     config::{Config, Template},
@@ -111,6 +114,10 @@ impl Register {
             };
             let turn = Turn::of(&receiver, &register).await;
             from.pass.check()?;
+            if what.start < receiver.look(|job| job.state.starts) {
+                // Its operator has let it go on since.
+                return Ok(Some(receiver.standing()));
+            }
             let reason = format!("withdrawn by the visitor: {}", what.reason);
             register.give_up(&turn, &receiver, &reason).await?;
             Ok(Some(receiver.standing()))
@@ -135,12 +142,12 @@ impl Register {
             None => {
                 let arrives = what.size.filter(|_| what.direction == Direction::Send);
                 if let Some((size, place)) = arrives.zip(place) {
-                    self.check_space(from, &what.of, (place, size)).await?;
+                    self.check_space(from, &what, (place, size)).await?;
                 }
-                self.accept(from, spec, &origin).await?
+                self.accept(from, spec, &origin, what.first).await?
             }
         };
-        let started = self.prepare(from, &receiver).await?;
+        let started = self.prepare(from, &receiver, what.start).await?;
         Ok((receiver, started))
     }
 
@@ -149,44 +156,52 @@ impl Register {
     async fn check_space(
         &self,
         from: &Teller,
-        of: &Reference,
+        what: &Announcement,
         (place, size): (Place, u64),
     ) -> Result<(), Refusal> {
         let check = move || file::check_space(place.file(), size);
         let Err(full) = spawn_blocking(check).await.map_err(broke)? else { return Ok(()) };
-        match self.known(from, of).await {
+        if what.first {
+            return Err(full);
+        }
+        match self.known(from, &what.of).await {
             Err(Refusal::NotAnnounced) => Err(full),
             known => known.map(drop),
         }
     }
 
     /// Brings an announced job to where it waits for its file, or its pre-exit runs: `true` when
-    /// that was started.
+    /// that was started. `start` is the start by the visitor's operator that it is announced for.
     async fn prepare(
         self: &Arc<Self>,
         from: &Teller,
         receiver: &Arc<Receiver>,
+        start: u32,
     ) -> Result<bool, Refusal> {
         let turn = Turn::of(receiver, self).await;
         from.pass.check()?;
-        let (status, again) = (turn.status(), Some("announced again".to_owned()));
-        if receiver.look(|job| !job.status.in_flight() && !job.state.withdrawn) {
-            // What it ended with is the answer, however often it is asked for: a failed exit does
-            // not run again, and a cancelled job does not come back, by themselves.
+        let (status, known) = (turn.status(), receiver.look(|job| job.state.starts));
+        // What it ended with is the answer to this start, however often it is asked for: a failed
+        // exit does not run again, and a cancelled job does not come back, by themselves.
+        let answered = start == known && !status.in_flight();
+        if answered || start < known || is_delivered(status) || receiver.is_busy() {
             return Ok(false);
         }
         let anew = |state: &mut JobState| {
+            state.starts = start;
             state.withdrawn = false;
             state.last_error = None;
         };
-        if !receiver.is_busy() && receiver.look(needs_pre_exit) {
+        if receiver.look(needs_pre_exit) {
             let mut events = back_to_announced(status).to_vec();
             events.push(Event::Prepare);
-            self.start_exit(&turn, receiver, (&events, When::Pre, None), anew).await?;
+            let what = (&*events, When::Pre, None);
+            self.start_exit(self.place()?, &turn, receiver, what, anew).await?;
             return Ok(true);
         }
-        if !receiver.is_busy() && !up_to_waiting(status).is_empty() {
-            turn.record(up_to_waiting(status), again, anew).await?;
+        let events = up_to_waiting(status);
+        if start > known || !events.is_empty() {
+            turn.record(events, Some("announced again".to_owned()), anew).await?;
         }
         Ok(false)
     }
@@ -210,6 +225,10 @@ impl Register {
         if is_delivered(status) {
             return Ok(false);
         }
+        // A file takes long to read: only where its exit can start then.
+        let exit = receiver
+            .look(|job| When::Post.exit(&job.spec).is_some() && job.state.post_exit.end.is_none());
+        let place = if exit { Some(self.place()?) } else { None };
         let note = match self.sight(from, receiver, &what).await? {
             Some(Sight::Other(reason)) => {
                 self.refuse(&turn, receiver, reason).await?;
@@ -226,11 +245,10 @@ impl Register {
             state.withdrawn = false;
             state.last_error = None;
         };
-        let exit = receiver.look(|job| When::Post.exit(&job.spec).is_some());
-        if exit && receiver.look(|job| job.state.post_exit.end.is_none()) {
+        if let Some(place) = place {
             events.push(Event::StartExit);
             let what = (&*events, When::Post, Some(note.to_owned()));
-            self.start_exit(&turn, receiver, what, change).await?;
+            self.start_exit(place, &turn, receiver, what, change).await?;
             return Ok(true);
         }
         events.extend([Event::Published, Event::Complete]);
@@ -254,6 +272,7 @@ impl Register {
         from: &Teller,
         spec: JobSpec,
         origin: &Origin,
+        first: bool,
     ) -> Result<Arc<Receiver>, Refusal> {
         let limit = from.limit();
         let there = lock(&self.index).of_visitor.get(&origin.visitor).copied().unwrap_or_default();
@@ -261,7 +280,11 @@ impl Register {
             let text = format!("{there} announced jobs have not ended here; no more are taken now");
             return Err(Refusal::NotNow(text));
         }
-        let accepted = self.journal.accept(vec![spec]).await?;
+        // A new job costs the same whatever has been received before.
+        let accepted = match first {
+            true => self.journal.accept_first(vec![spec]).await?,
+            false => self.journal.accept(vec![spec]).await?,
+        };
         let Some(job) = accepted.into_iter().next() else {
             return Err(Refusal::NotNow("the journal took no job".to_owned()));
         };
@@ -299,6 +322,7 @@ impl Register {
         let (what, proof, room) = (what.clone(), receiver.proof(), Arc::clone(&from.room));
         let beside = matches!(place, Place::Beside(_));
         let compare = move || file::compare(place.file(), &what, proof.as_ref(), &room);
+        let _comparing = receiver.comparing();
         match spawn_blocking(compare).await.map_err(broke)?? {
             // Its own session has put it there: that is on record.
             Sight::Gone if status == Status::ReceiverPublishing => Ok(Some(Sight::Gone)),
@@ -331,8 +355,8 @@ impl Register {
         Ok(())
     }
 
-    /// Ends a job that nobody will deliver; one that is delivered stays as it is, and so does one
-    /// whose exit runs: that comes to its end first.
+    /// Ends a job that nobody delivers or asks for any more. One whose pre-exit runs stays as it
+    /// is until that has ended; one that is delivered ends as such, after its post-exit.
     async fn give_up(
         &self,
         turn: &Turn<'_>,
@@ -340,24 +364,26 @@ impl Register {
         reason: &str,
     ) -> Result<(), Refusal> {
         let events: &[Event] = match turn.status() {
+            Status::ReceiverIdle(_) => return Ok(()),
+            Status::ReceiverConfirming => &[Event::Complete],
+            Status::ReceiverPostExit if receiver.look(|job| job.state.withdrawn) => return Ok(()),
+            Status::ReceiverPostExit => &[],
+            _ if receiver.is_busy() => return Err(Refusal::NotNow("its exit runs".to_owned())),
             Status::ReceiverPublishing => &[Event::Void, Event::Fail],
-            status if is_delivered(status) => return Ok(()),
-            Status::ReceiverIdle(_) if receiver.look(|job| job.state.withdrawn) => return Ok(()),
-            Status::ReceiverIdle(_) => &[],
             _ => &[Event::Fail],
         };
-        if receiver.is_busy() {
-            return Err(Refusal::NotNow("its exit runs".to_owned()));
-        }
+        let fails = events.contains(&Event::Fail);
         let change = |state: &mut JobState| {
             state.withdrawn = true;
-            if !events.is_empty() {
+            if fails {
                 state.last_error = Some(reason.to_owned());
             }
         };
         let job = turn.record(events, Some(reason.to_owned()), change).await?;
-        if !events.is_empty() {
-            self.notices.withdrawn(&job, reason);
+        match job.status.outcome() {
+            Some(Outcome::Completed) => self.notices.completed(&job),
+            Some(_) => self.notices.withdrawn(&job, reason),
+            None => {}
         }
         Ok(())
     }
@@ -413,58 +439,6 @@ fn spec(
         exits: reception.map(|reception| reception.exits.clone()).unwrap_or_default(),
     };
     Ok((spec, place))
-}
-
-/// The events from a status to 01; none from 01, nor from a status in which the file is there.
-fn back_to_announced(status: Status) -> &'static [Event] {
-    match status {
-        Status::ReceiverIdle(Outcome::Failed | Outcome::Cancelled) => &[Event::Restart],
-        Status::ReceiverPreparing
-        | Status::ReceiverWaiting
-        | Status::ReceiverReceiving
-        | Status::ReceiverVerifying => &[Event::Retry],
-        Status::ReceiverPublishing => &[Event::Void],
-        _ => &[],
-    }
-}
-
-/// Whether nothing may come before the pre-exit has run.
-fn needs_pre_exit(job: &Job) -> bool {
-    let done = job.state.pre_exit.end.as_ref().is_some_and(|end| end.success);
-    When::Pre.exit(&job.spec).is_some() && !done && !is_delivered(job.status)
-}
-
-/// Whether the file is known to be in place.
-fn is_delivered(status: Status) -> bool {
-    matches!(
-        status,
-        Status::ReceiverPostExit
-            | Status::ReceiverConfirming
-            | Status::ReceiverIdle(Outcome::Completed)
-    )
-}
-
-/// Whether the visitor's own session has brought bytes, but not put the file in place.
-fn bytes_came(status: Status) -> bool {
-    matches!(status, Status::ReceiverReceiving | Status::ReceiverVerifying)
-}
-
-/// The events from a status to 03; none from a status that an announcement does not change.
-fn up_to_waiting(status: Status) -> &'static [Event] {
-    use Event as E;
-    match status {
-        Status::ReceiverIdle(Outcome::Failed | Outcome::Cancelled) => {
-            &[E::Restart, E::Prepare, E::Connect]
-        }
-        Status::ReceiverAnnounced => &[E::Prepare, E::Connect],
-        Status::ReceiverPreparing => &[E::Connect],
-        Status::ReceiverReceiving | Status::ReceiverVerifying => {
-            &[E::Retry, E::Prepare, E::Connect]
-        }
-        // The visitor has taken its intent back, or it would not send anew.
-        Status::ReceiverPublishing => &[E::Void, E::Prepare, E::Connect],
-        _ => &[],
-    }
 }
 
 /// Does work to its end, also when the visitor leaves meanwhile: what follows a write must not be

@@ -46,7 +46,15 @@ impl Register {
         receiver: &Arc<Receiver>,
         command: Command,
     ) -> Result<Job, Refusal> {
-        let turn = Turn::of(receiver, self).await;
+        let turn = tokio::select! {
+            biased;
+            turn = Turn::of(receiver, self) => turn,
+            () = receiver.until_comparing() => return Err(conflict(format!(
+                "the file of job {} is compared now with what its visitor says; give the order \
+                 again when that is over",
+                receiver.id()
+            ))),
+        };
         let status = turn.status();
         if receiver.is_busy() {
             return Err(conflict(format!("the exit of job {} runs now", receiver.id())));
@@ -54,8 +62,10 @@ impl Register {
         if (command, status) == (Command::Restart { force: false }, Status::ReceiverPostExit) {
             let what: (&[Event], _, _) =
                 (&[Event::Restart], When::Post, Some("restarted by an operator".to_owned()));
-            let started = self.start_exit(&turn, receiver, what, |_| {}).await;
-            started.map_err(|refusal| unavailable(refusal.into_error(Operation::Tell)))?;
+            let place =
+                self.place().map_err(|full| unavailable(full.into_error(Operation::Tell)))?;
+            let started = self.start_exit(place, &turn, receiver, what, |_| {}).await;
+            started.map_err(|error| refuse(&error))?;
             self.notices.ordered(&receiver.job(), command);
             return Ok(receiver.job());
         }

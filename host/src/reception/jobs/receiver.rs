@@ -28,7 +28,12 @@ pub(in crate::reception) struct Receiver {
     proof: Mutex<Option<Proof>>,
     /// Whether one of its exits runs here, or waits for its place.
     busy: AtomicBool,
+    /// Whether its file is read as a whole, which may take long.
+    comparing: AtomicBool,
 }
+
+/// Whoever compares the job's file, as long as it does.
+pub(super) struct Comparing<'a>(&'a Receiver);
 
 /// The right to change the job, as long as it is held. The register has the job meanwhile, and
 /// from there on as long as it has not ended.
@@ -46,6 +51,7 @@ impl Receiver {
             turn: tokio::sync::Mutex::default(),
             proof: Mutex::default(),
             busy: AtomicBool::new(false),
+            comparing: AtomicBool::new(false),
         }
     }
 
@@ -66,7 +72,8 @@ impl Receiver {
 
     /// The job for whoever looks.
     pub(super) fn view(&self) -> JobView {
-        JobView { job: self.job(), progress: None, waits_for: None }
+        let (job, at_rest) = (self.job(), self.is_at_rest());
+        JobView { job, progress: None, waits_for: None, at_rest }
     }
 
     /// What the visitor is told of the job, once that is durable.
@@ -88,13 +95,39 @@ impl Receiver {
 
     /// Waits until the job has ended or waits for an operator.
     pub(super) async fn at_rest(&self) {
-        let rests = |status: Status| match status {
-            Status::ReceiverPostExit => !self.is_busy(),
-            status => !status.in_flight(),
-        };
         // The sender is held right here.
         let mut job = self.job.subscribe();
-        let _seen = job.wait_for(|job| rests(job.status)).await;
+        let _seen = job.wait_for(|job| self.rests(job.status)).await;
+    }
+
+    /// Whether the job has ended or waits for an operator.
+    fn is_at_rest(&self) -> bool {
+        self.rests(self.look(|job| job.status))
+    }
+
+    fn rests(&self, status: Status) -> bool {
+        match status {
+            Status::ReceiverPostExit => !self.is_busy(),
+            status => !status.in_flight(),
+        }
+    }
+
+    /// Says that the job's file is read as a whole, until what comes back is dropped.
+    pub(super) fn comparing(&self) -> Comparing<'_> {
+        self.set_comparing(true);
+        Comparing(self)
+    }
+
+    /// Waits until the job's file is read as a whole.
+    pub(super) async fn until_comparing(&self) {
+        let mut job = self.job.subscribe();
+        let _seen = job.wait_for(|_| self.comparing.load(Ordering::Acquire)).await;
+    }
+
+    fn set_comparing(&self, comparing: bool) {
+        self.comparing.store(comparing, Ordering::Release);
+        // Wakes whoever waits for that.
+        self.job.send_modify(|_| {});
     }
 
     /// Whether one of its exits runs here, or waits for its place.
@@ -140,6 +173,11 @@ impl<'a> Turn<'a> {
         self.receiver.look(|job| job.status)
     }
 
+    /// Whether the visitor asks for the job no more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.receiver.look(|job| job.state.withdrawn)
+    }
+
     /// Puts a change in line that nobody waits for.
     ///
     /// # Errors
@@ -178,6 +216,12 @@ impl<'a> Turn<'a> {
         let receipt = self.register.journal.queue(step).await?;
         self.receiver.job.send_replace(next);
         Ok(receipt)
+    }
+}
+
+impl Drop for Comparing<'_> {
+    fn drop(&mut self) {
+        self.0.set_comparing(false);
     }
 }
 

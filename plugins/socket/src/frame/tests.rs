@@ -70,18 +70,23 @@ fn notice() -> impl Strategy<Value = Notice> {
     let path = || "[a-z/]{1,20}[a-z]".prop_map(|path| path.parse::<RemotePath>());
     let path = move || path().prop_filter_map("no path", Result::ok);
     prop_oneof![
-        (of(), path(), any::<bool>(), option::of(any::<u64>())).prop_map(
-            |(of, path, sends, size)| {
+        (of(), any::<(u32, bool, bool)>(), path(), option::of(any::<u64>())).prop_map(
+            |(of, (start, first, sends), path, size)| {
                 let direction = if sends { Direction::Send } else { Direction::Fetch };
                 let definition = "PRDY01".parse().unwrap();
-                Notice::Announce(Announcement { of, definition, direction, path, size })
+                let what = Announcement { of, start, first, definition, direction, path, size };
+                Notice::Announce(what)
             }
         ),
         (of(), path(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(of, path, size, digest)| {
             let digest = Some(Digest::from_bytes(Algorithm::Blake3, &digest));
             Notice::Delivered(Delivery { of, path, size, digest })
         }),
-        (of(), text()).prop_map(|(of, reason)| Notice::Withdraw(Withdrawal { of, reason })),
+        (of(), any::<u32>(), text()).prop_map(|(of, start, reason)| Notice::Withdraw(Withdrawal {
+            of,
+            start,
+            reason
+        })),
         Just(Notice::Back),
     ]
 }
