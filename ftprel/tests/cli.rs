@@ -62,11 +62,24 @@ async fn every_exit_code_is_given() {
     host.run(["submit", "PRDY01"]).await.ok();
     host.run(["submit", "PRDY02"]).await.ok();
     host.operations.advance(&id("PRDY021"), &[Event::Fail], |_| {});
-    let cases: [(&[&str], i32); 16] = [
+    host.run(["submit", "PRDY03"]).await.ok();
+    let exits = [
+        Event::Prepare,
+        Event::Connect,
+        Event::Begin,
+        Event::Verify,
+        Event::Publish,
+        Event::Published,
+        Event::StartExit,
+    ];
+    host.operations.advance(&id("PRDY031"), &exits, |view| view.at_rest = true);
+    let cases: [(&[&str], i32); 18] = [
         (&["list"], 0),
         (&["--help"], 0),
         (&["release", "PRDY011"], 1),
         (&["watch", "PRDY021"], 1),
+        (&["watch", "PRDY031"], 7),
+        (&["watch", "PRDY021", "PRDY031"], 1),
         (&["hold", "PRDY021", "X1"], 1),
         (&["hold", "X1", "PRDY021"], 4),
         (&["frobnicate"], 2),

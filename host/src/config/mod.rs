@@ -186,6 +186,7 @@ impl Config {
         let (definitions, receptions) = read_definitions(&known, findings);
         check_ids(&definitions, findings);
         reception::check_twice(&receptions, findings);
+        reception::check_ids(&receptions, &definitions, findings);
         let definitions = definitions.into_iter().map(|d| (d.id.clone(), d)).collect();
         Some(Self {
             install,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use ferryway_core::{DefinitionId, PartnerName};
 
 use super::{
-    InstallDir, exit,
+    InstallDir,
+    definition::Definition,
+    exit,
     fault::{Fault, Findings, Position},
     reader::{Named, Reader},
 };
@@ -55,16 +57,32 @@ pub(super) fn check_twice(receptions: &[Reception], findings: &Findings) {
         let same = |other: &&Reception| other.id == one.id && other.visitor == one.visitor;
         if let Some(other) = receptions[..index].iter().find(same) {
             let place = format!("{}:{}", other.file.display(), other.position.line);
-            findings.fault(Fault {
-                file: one.file.clone(),
-                position: Some(one.position),
-                key: "reception.id".to_owned(),
-                message: format!(
-                    "jobs {} of {} have a table already, at {place}",
-                    one.id, one.visitor
-                ),
-                hint: None,
-            });
+            let message =
+                format!("jobs {} of {} have a table already, at {place}", one.id, one.visitor);
+            findings.fault(one.fault(message));
         }
+    }
+}
+
+/// Warnings for tables of visitors' definitions whose jobs could be taken for those of one of our
+/// own. They never bear the same id: run numbers that would lead to one are passed over.
+pub(super) fn check_ids(receptions: &[Reception], definitions: &[Definition], findings: &Findings) {
+    for reception in receptions {
+        let met = definitions.iter().find(|definition| definition.id.collides_with(&reception.id));
+        if let Some(definition) = met {
+            let message = format!(
+                "jobs of {} of {} are easily taken for those of {}, and run numbers are passed \
+                 over where the two would bear one job id",
+                reception.id, reception.visitor, definition.id
+            );
+            findings.warn(reception.fault(message).hint("give one of them another id"));
+        }
+    }
+}
+
+impl Reception {
+    fn fault(&self, message: String) -> Fault {
+        let (file, position) = (self.file.clone(), Some(self.position));
+        Fault { file, position, key: "reception.id".to_owned(), message, hint: None }
     }
 }

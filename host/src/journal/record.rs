@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ferryway_core::{
     DefinitionId, Digest, Epoch, Event, IllegalTransition, InstanceName, JobId, PartnerName,
-    RemotePath, RunNumber, Status, apply,
+    RunNumber, Status, apply,
     notice::{Reference, Standing},
     policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy},
 };

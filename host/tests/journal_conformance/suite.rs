@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferryway_core::{Epoch, Event, Outcome, RunNumber, Status};
+use ferryway_core::{Epoch, Event, Outcome, RunNumber, Status, notice::Standing};
 use ferryway_host::journal::{
     Durability, JournalError, JournalStore,
-    record::{Checkpoint, Fence, HistoryQuery, Job, Leftover, Staging, StagingState},
+    record::{
+        Checkpoint, Fence, HistoryQuery, Job, JobSpec, JobState, Leftover, Staging, StagingState,
+    },
 };
 
 use crate::{Install, accept, finish, keyed, spec, until, walk, write};
@@ -67,6 +69,8 @@ suite! {
     the_history_can_be_narrowed_down,
     a_job_of_the_history_goes_on,
     a_key_in_the_history_is_known,
+    no_two_jobs_bear_one_id,
+    who_has_not_heard_of_an_end_is_known_without_the_history,
     whole_months_are_pruned,
     staging_folders_are_known_by_partner_base_and_epoch,
     leftovers_are_kept_until_forgotten,
@@ -338,6 +342,68 @@ async fn a_key_in_the_history_is_known(subject: &impl Subject) {
     assert_eq!(ask(&*journal).await, [job.clone(), job.clone()]);
     let (journal, _) = subject.take_over("beta");
     assert_eq!(ask(&*journal).await, [job.clone(), job]);
+}
+
+/// Of `A`, `A1` and `A11` none gets an id that another has got, whatever lies in the history by
+/// then.
+async fn no_two_jobs_bear_one_id(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let mut ids = std::collections::BTreeSet::new();
+    for round in 0..6 {
+        for definition in ["A11", "A1", "A", "A11"] {
+            for job in journal.accept(vec![spec(definition); 9]).await.unwrap() {
+                assert!(ids.insert(job.id.clone()), "{} for {definition} in {round}", job.id);
+                assert_eq!(job.id.run_of(&job.spec.definition), Some(job.run));
+                finish(&*journal, &job).await;
+            }
+        }
+        fill(subject, &*journal, 30).await;
+    }
+    let (journal, _) = subject.take_over("beta");
+    for definition in ["A1", "A11", "A"] {
+        let jobs = journal.accept(vec![spec(definition); 20]).await.unwrap();
+        assert!(jobs.into_iter().all(|job| ids.insert(job.id)));
+    }
+}
+
+async fn who_has_not_heard_of_an_end_is_known_without_the_history(subject: &impl Subject) {
+    let (journal, _) = subject.take_over("alpha");
+    let told = JobSpec { told: Some("osaka".parse().unwrap()), ..spec("A") };
+    let jobs = journal.accept(vec![told; 6]).await.unwrap();
+    let peer = |status| {
+        move |state: &mut JobState| {
+            let job = "A99".parse().unwrap();
+            state.peer = Some(Standing { job, status, open: None });
+        }
+    };
+    let waits = Status::ReceiverWaiting;
+    let done = Status::ReceiverIdle(Outcome::Completed);
+    let end = async |job: &Job, events: &[Event], standing| {
+        let (_, step) = job.step(events, None, peer(standing)).unwrap();
+        write(&*journal, step).await.unwrap()
+    };
+    let failed = end(&jobs[0], &[Event::Fail], waits).await;
+    let cancelled = end(&jobs[1], &[Event::Cancel], waits).await;
+    let suspended = end(&jobs[2], &[Event::Suspend], waits).await;
+    end(&jobs[3], &[Event::Fail], Status::ReceiverIdle(Outcome::Failed)).await;
+    let early = finish(&*journal, &end(&jobs[4], &[], waits).await).await;
+    finish(&*journal, &end(&jobs[5], &[], done).await).await;
+    fill(subject, &*journal, 300).await;
+    let (journal, _) = subject.take_over("beta");
+    let unheard = [&failed, &cancelled, &suspended, &early];
+    assert_eq!(journal.unheard().await.unwrap().iter().collect::<Vec<_>>(), unheard);
+
+    let (_, step) = failed.step(&[], None, |state| state.withdrawn = true).unwrap();
+    write(&*journal, step).await.unwrap();
+    walk(&*journal, &cancelled, &[Event::Restart]).await;
+    let (_, step) = suspended.step(&[], None, peer(done)).unwrap();
+    write(&*journal, step).await.unwrap();
+    assert_eq!(journal.unheard().await.unwrap(), std::slice::from_ref(&early));
+    // What is forgotten with its month is waited for no more.
+    let later = subject.now() + jiff::SignedDuration::from_hours(1);
+    journal.prune(later).await.unwrap();
+    assert_eq!(journal.unheard().await.unwrap(), []);
+    fill(subject, &*journal, 30).await;
 }
 
 async fn whole_months_are_pruned(subject: &impl Subject) {

@@ -33,7 +33,7 @@ const CONFIRMING: Status = Status::ReceiverConfirming;
 
 /// A house with exits around what it receives: each writes a line into `runs` with its run,
 /// file and key, and then does what `pre` and `post` say.
-fn house(pre: &str, post: &str) -> House {
+pub fn house(pre: &str, post: &str) -> House {
     let house = House::new(Plugged::Linked);
     let mut reception = "[[reception]]\nid = \"PRDY01\"\nvisitor = \"BOTH\"\n".to_owned();
     for (exit, then) in [("pre", pre), ("post", post)] {
@@ -59,13 +59,22 @@ fn runs(house: &House, exit: &str) -> PathBuf {
 }
 
 /// What the exit wrote, a line for each run.
-fn written(house: &House, exit: &str) -> Vec<String> {
+pub fn written(house: &House, exit: &str) -> Vec<String> {
     let text = fs::read_to_string(runs(house, exit)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
+/// Waits until the exit has started so often.
+pub async fn await_runs(house: &House, exit: &str, runs: usize) {
+    let started = Instant::now();
+    while written(house, exit).len() < runs {
+        assert!(started.elapsed() < LIMIT, "the exit does not start");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Asks until the job is where it is to come to.
-async fn tell_until(session: &mut dyn Session, notice: Notice, wanted: Status) {
+pub async fn tell_until(session: &mut dyn Session, notice: Notice, wanted: Status) {
     let started = Instant::now();
     loop {
         let standing = tell(session, notice.clone()).await;
@@ -186,11 +195,7 @@ async fn a_job_is_not_given_up_while_its_exit_runs() {
     let open = house.open().await;
     let mut first = open.session(HOST, 1).await;
     let first = tokio::spawn(async move { first.tell(announce(1, Direction::Send)).await });
-    let started = Instant::now();
-    while written(&house, "pre").is_empty() {
-        assert!(started.elapsed() < LIMIT, "the exit does not start");
-        sleep(Duration::from_millis(2)).await;
-    }
+    await_runs(&house, "pre", 1).await;
     let mut session = open.session(HOST, 1).await;
     for notice in [withdraw(1), announce(2, Direction::Send)] {
         let refusal = refused(session.tell(notice).await);

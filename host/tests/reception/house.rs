@@ -93,10 +93,14 @@ impl House {
         Self { dir, plugged }
     }
 
-    pub async fn open(&self) -> Open {
+    fn config(&self) -> Config {
         let environment = Environment::with_variables::<&str, &str>(7, "day.example", []);
         let config = Config::load_in(self.dir.path(), environment);
-        let config = config.unwrap_or_else(|faults| panic!("{faults:?}"));
+        config.unwrap_or_else(|faults| panic!("{faults:?}"))
+    }
+
+    pub async fn open(&self) -> Open {
+        let config = self.config();
         let mut options =
             Options::new(self.dir.path(), NodeName("node".to_owned()), config.instance.clone());
         options.replace = true;
@@ -153,6 +157,10 @@ impl House {
         fs::write(self.dir.path().join("definitions/all.toml"), text).unwrap();
     }
 
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn received(&self) -> PathBuf {
         self.dir.path().join("received")
     }
@@ -180,6 +188,12 @@ impl House {
 }
 
 impl Open {
+    /// Takes up the configuration as it is now.
+    pub fn reload(&self, house: &House) {
+        *self.shared.config.write().unwrap() = Arc::new(house.config());
+        self.door.review();
+    }
+
     /// Waits until what the register shows of a job is on record.
     pub async fn settle(&self, job: &JobId) {
         let shown = self.shared.receiving.view(job).unwrap().job.status;

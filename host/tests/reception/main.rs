@@ -10,3 +10,4 @@ mod folders;
 mod house;
 mod leaving;
 mod notices;
+mod words;

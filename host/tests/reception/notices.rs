@@ -63,6 +63,25 @@ pub fn withdraw_start(start: u32, delivery: u32) -> Notice {
     Notice::Withdraw(Withdrawal { of: of(delivery), start, reason: "no source".to_owned() })
 }
 
+/// A job of this host's own.
+pub fn own() -> JobSpec {
+    JobSpec {
+        definition: "OWN01".parse().unwrap(),
+        partner: "BOTH".parse().unwrap(),
+        direction: Direction::Send,
+        local: "b".to_owned(),
+        remote: "a".to_owned(),
+        priority: 0,
+        publish: Publish::Atomic,
+        resume: ResumePolicy::Verified,
+        settle_delay_s: 0,
+        key: None,
+        told: None,
+        origin: None,
+        exits: Exits::default(),
+    }
+}
+
 pub async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {
     session.tell(notice).await.unwrap().expect("a job")
 }
@@ -411,22 +430,7 @@ async fn an_operator_cancels_and_restarts_announced_jobs() {
 async fn a_received_file_does_not_overtake_an_own_job() {
     let house = House::new(Plugged::Linked);
     let open = house.open().await;
-    let spec = JobSpec {
-        definition: "OWN01".parse().unwrap(),
-        partner: "BOTH".parse().unwrap(),
-        direction: Direction::Send,
-        local: "b".to_owned(),
-        remote: "a".to_owned(),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
-        exits: Exits::default(),
-    };
-    let own = open.journal.accept(vec![spec]).await.unwrap().remove(0);
+    let own = open.journal.accept(vec![own()]).await.unwrap().remove(0);
     let (_, step) = own.step(&[Event::Cancel], None, |_| {}).unwrap();
     open.journal.queue(step).await.unwrap().await.unwrap();
     let mut session = open.session(HOST, 1).await;

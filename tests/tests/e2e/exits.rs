@@ -13,6 +13,9 @@ use ferryway_tests::{
 /// The exit code of a host that lost the instance.
 const FENCED: i32 = 3;
 
+/// The exit code of a tool that has watched a job which waits for an operator.
+const WAITS: i32 = 7;
+
 const ASK: &str = "[definition.post_exit]\ncommand = [\"book\"]\n";
 const RERUN: &str = "[definition.post_exit]\ncommand = [\"book\"]\non_takeover = \"rerun\"\n";
 
@@ -111,6 +114,33 @@ fn a_host_is_killed_in_a_post_exit_that_may_run_again() {
     held.world.beta.start().unwrap();
     held.ends_after_two_runs(&held.world.beta);
     assert!(!held.world.operator_log().contains("0215E"));
+}
+
+/// Its partner has left the configuration meanwhile: the operator hears of it, and whoever watches
+/// the job is not kept waiting.
+#[test]
+fn a_job_in_its_post_exit_whose_partner_is_gone_waits_for_an_operator() {
+    let mut held = held(RERUN);
+    held.world.alpha.kill();
+    held.release();
+    let install = held.world.install.path().to_owned();
+    let [config, definition] = ["ferryway.toml", "definitions/all.toml"].map(|f| install.join(f));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("[partners.BANK", "[partners.OTHER")).unwrap();
+    fs::rename(&definition, definition.with_extension("off")).unwrap();
+    held.world.beta.start().unwrap();
+    let line = held.world.await_line(&["0221W", held.job.as_str()]);
+    assert!(line.contains("Partner(BANK)") && line.contains("Path("), "{line}");
+    let watched = held.world.beta.ftprel(&["watch", held.job.as_str()]).unwrap();
+    let said = String::from_utf8_lossy(&watched.stderr).into_owned();
+    assert_eq!(watched.status.code(), Some(WAITS), "{said}");
+    assert!(said.contains("1 waiting for an operator"), "{said}");
+    assert_eq!(held.world.operator_log().matches(" 0221W ").count(), 1);
+    assert_eq!(runs(&held.world).len(), 1, "nothing runs without a word");
+    let released = held.world.beta.ftprel(&["release", held.job.as_str()]).unwrap();
+    assert!(released.status.success(), "{released:?}");
+    let job = held.world.wait(&held.world.beta, std::slice::from_ref(&held.job)).remove(0);
+    assert_eq!(job.status, Status::Idle(Outcome::Completed));
 }
 
 #[test]

@@ -25,3 +25,5 @@ mod services;
 mod takeover;
 mod trouble;
 mod volume;
+mod waits;
+mod withdrawals;

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
-use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, Status, apply};
+use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, apply};
 
 use crate::{
     config::Config,
