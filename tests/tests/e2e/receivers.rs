@@ -21,16 +21,22 @@ use ferryway_tests::{
 };
 use tokio::runtime::Runtime;
 
-pub const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: Security::Secret };
-pub const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: Security::Secret };
+pub(super) const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: Security::Secret };
+pub(super) const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: Security::Secret };
+pub(super) const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
 
-pub fn recorded(install: &Install, job: &JobId) -> Job {
+pub(super) fn recorded(install: &Install, job: &JobId) -> Job {
     Reader::open(install.path()).unwrap().job(job).unwrap().expect("the job is on record")
 }
 
 /// Waits until the job on record is as it should be; the job.
 #[track_caller]
-pub fn await_job(install: &Install, id: &JobId, what: &str, fits: impl Fn(&Job) -> bool) -> Job {
+pub(super) fn await_job(
+    install: &Install,
+    id: &JobId,
+    what: &str,
+    fits: impl Fn(&Job) -> bool,
+) -> Job {
     let mut found = None;
     wait_until(JOB_LIMIT, &format!("job {id} {what}"), || {
         let job = recorded(install, id);
@@ -43,24 +49,24 @@ pub fn await_job(install: &Install, id: &JobId, what: &str, fits: impl Fn(&Job) 
 
 /// The receiving side's job of a sender's job, as the sender has heard of it.
 #[track_caller]
-pub fn peer_of(job: &Job) -> JobId {
+pub(super) fn peer_of(job: &Job) -> JobId {
     job.state.peer.as_ref().expect("the partner's job is known").job.clone()
 }
 
 /// Gives day something to do for the jobs of a definition of night's.
-pub fn receive(day: &Side, table: &str) {
+pub(super) fn receive(day: &Side, table: &str) {
     day.install.write("definitions/received.toml", table).unwrap();
     reload(&day.nodes[0]);
 }
 
-pub fn reload(node: &Node) {
+pub(super) fn reload(node: &Node) {
     let said = node.ftprel(&["reload"]).unwrap();
     assert!(said.status.success(), "{said:?}");
 }
 
 /// A program that says that it has started and how often that may have been, and ends when it
 /// may.
-pub fn gate(day: &Side) -> (String, Gate) {
+pub(super) fn gate(day: &Side) -> (String, Gate) {
     let folder = day.install.path().join("gate");
     fs::create_dir(&folder).unwrap();
     let script = format!(
@@ -78,19 +84,19 @@ pub fn gate(day: &Side) -> (String, Gate) {
     (table, Gate(folder.display().to_string()))
 }
 
-pub struct Gate(String);
+pub(super) struct Gate(String);
 
 impl Gate {
-    pub fn runs(&self) -> Vec<String> {
+    pub(super) fn runs(&self) -> Vec<String> {
         let runs = fs::read_to_string(Path::new(&self.0).join("runs")).unwrap_or_default();
         runs.lines().map(str::to_owned).collect()
     }
 
-    pub fn await_runs(&self, count: usize) {
+    pub(super) fn await_runs(&self, count: usize) {
         wait_until(LIMIT, &format!("run {count} of the exit"), || self.runs().len() == count);
     }
 
-    pub fn open(&self) {
+    pub(super) fn open(&self) {
         fs::write(Path::new(&self.0).join("go"), "").unwrap();
     }
 }

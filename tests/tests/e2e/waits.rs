@@ -1,15 +1,19 @@
 //! What a job waits for at its partner: the operator hears of each reason once, the record is not
-//! filled, and whoever is watched for nothing is named.
+//! filled, and nobody is blamed who is not waited for.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use ferryway_core::{Outcome, Status};
+use ferryway_core::{JobId, Outcome, Status};
 use ferryway_host::journal::{reader::Reader, record::Job};
 use ferryway_mocks::ftp_server::FtpServer;
-use ferryway_tests::{content::Content, peers::Peers, wait::wait_until};
+use ferryway_tests::{
+    content::Content,
+    peers::Peers,
+    wait::{LIMIT, wait_until},
+};
 use tokio::runtime::Runtime;
 
-use crate::receivers::{FAST, await_job, receive, recorded, reload};
+use crate::receivers::{FAST, receive, recorded, reload};
 
 /// Asks that a wait must last to be told from a single one.
 const ASKS: usize = 4;
@@ -39,7 +43,7 @@ fn a_sender_that_is_not_let_in_says_why_once() {
     let content = Content::new(230, 1000);
     let id = peers.send("a.bin", content);
     let asked = || fs::read_to_string(folder.join("asked")).unwrap_or_default().lines().count();
-    wait_until(ferryway_tests::wait::LIMIT, "it asks again and again", || asked() > ASKS);
+    wait_until(LIMIT, "it asks again and again", || asked() > ASKS);
     let line = peers.night.await_line("0318W", &[id.as_str(), "Partner(DAY)", "Path(a.bin)"]);
     assert!(line.contains("exit code 75"), "{line}");
     let job = recorded(&peers.night.install, &id);
@@ -50,29 +54,10 @@ fn a_sender_that_is_not_let_in_says_why_once() {
     assert_eq!(said(&peers, &job, "exit code 75"), 1);
 }
 
+/// The bytes went by FTP, and whoever is told of them does not find them. Then it leaves the
+/// configuration: the partner that took the bytes is not to blame.
 #[test]
 fn a_delivered_job_that_is_not_confirmed_says_why_once() {
-    let peers = Peers::start(FAST);
-    let elsewhere = peers.day.install.path().join("elsewhere");
-    fs::create_dir(&elsewhere).unwrap();
-    let table = "[[reception]]\nid = \"SEND1\"\nvisitor = \"NIGHT\"\nfiles = \"elsewhere\"\n";
-    receive(&peers.day, table);
-    let content = Content::new(231, 1000);
-    let id = peers.send("a.bin", content);
-    peers.night.await_line("0318W", &[id.as_str(), "Partner(DAY)", "not in place here"]);
-    let waits = || peers.job(&id).state.waits as usize;
-    wait_until(ferryway_tests::wait::LIMIT, "it asks again and again", || waits() > ASKS);
-    let job = recorded(&peers.night.install, &id);
-    assert_eq!((job.status, said(&peers, &job, "not in place")), (Status::Confirming, 1));
-    fs::copy(peers.day.incoming().join("a.bin"), elsewhere.join("a.bin")).unwrap();
-    peers.delivered(&id, "a.bin", content);
-    assert_eq!(peers.night.lines("0318W").len(), 1);
-}
-
-/// The bytes went by FTP, and the partner that is to be told of them leaves the configuration: the
-/// one that took the bytes is not to blame.
-#[test]
-fn whoever_is_told_and_gone_is_named_and_nobody_else() {
     let mut peers = Peers::start(FAST);
     let root = peers.day.install.path().join("ftp");
     fs::create_dir(&root).unwrap();
@@ -99,8 +84,14 @@ fn whoever_is_told_and_gone_is_named_and_nobody_else() {
     Content::new(232, 1000).write_to(&source).unwrap();
     let submit = ["submit", "FTP01", source.to_str().unwrap()];
     let submitted = peers.night.nodes[0].ftprel_json(&submit).unwrap();
-    let id = submitted["jobs"][0]["id"].as_str().unwrap().parse().unwrap();
-    await_job(&peers.night.install, &id, "waits", |job| job.status == Status::Confirming);
+    let id: JobId = submitted["jobs"][0]["id"].as_str().unwrap().parse().unwrap();
+    let wait = ["Partner(DAY)", "Path(a.bin)", "not in place here"];
+    peers.night.await_line("0318W", &wait);
+    let asked = || peers.job(&id).state.waits as usize;
+    wait_until(LIMIT, "it asks again and again", || asked() > ASKS);
+    let job = recorded(&peers.night.install, &id);
+    assert_eq!((job.status, said(&peers, &job, "not in place")), (Status::Confirming, 1));
+    assert_eq!(peers.night.lines("0318W").len(), 1);
     peers.night.nodes[0].kill();
     let text = text.replace("[partners.DAY", "[partners.OTHER").replace("notices = \"DAY\"\n", "");
     fs::write(&place, text).unwrap();
@@ -108,9 +99,7 @@ fn whoever_is_told_and_gone_is_named_and_nobody_else() {
     peers.night.await_line("0319W", &[id.as_str(), "Partner(DAY)", "Path(a.bin)"]);
     let waits = || peers.night.nodes[1].ftprel_json(&["list"]).unwrap();
     let asked = recorded(&peers.night.install, &id).version;
-    wait_until(ferryway_tests::wait::LIMIT, "it looks again", || {
-        waits()["jobs"][0]["next_try_at"].is_string()
-    });
+    wait_until(LIMIT, "it looks again", || waits()["jobs"][0]["next_try_at"].is_string());
     let out = peers.night.lines("0312W");
     assert!(out.iter().all(|line| !line.contains("Partner(FTP)")), "{out:?}");
     assert_eq!(recorded(&peers.night.install, &id).version, asked);
