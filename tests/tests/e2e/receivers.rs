@@ -23,7 +23,6 @@ use tokio::runtime::Runtime;
 
 pub(super) const FAST: Setup = Setup { rate: 1 << 30, retry_s: 1, security: Security::Secret };
 pub(super) const SLOW: Setup = Setup { rate: 12 * MIB, retry_s: 1, security: Security::Secret };
-pub(super) const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
 
 pub(super) fn recorded(install: &Install, job: &JobId) -> Job {
     Reader::open(install.path()).unwrap().job(job).unwrap().expect("the job is on record")

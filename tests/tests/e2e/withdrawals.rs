@@ -11,9 +11,10 @@ use ferryway_tests::{
 };
 use tokio::runtime::Runtime;
 
-use crate::receivers::{DONE, FAST, SLOW, await_job, gate, peer_of, receive, recorded, reload};
+use crate::receivers::{FAST, SLOW, await_job, gate, peer_of, receive, recorded, reload};
 
 const CANCELLED: Status = Status::Idle(Outcome::Cancelled);
+const DONE: Status = Status::ReceiverIdle(Outcome::Completed);
 const FAILED: Status = Status::ReceiverIdle(Outcome::Failed);
 
 fn cancel(node: &Node, job: &JobId) -> Status {
