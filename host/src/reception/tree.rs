@@ -41,7 +41,7 @@ impl Tree {
     /// When the visitor may not, or the path leads elsewhere.
     pub(super) fn to_write(&self, path: &RemotePath) -> Result<LocalFile, Refusal> {
         self.check_sends()?;
-        Ok(self.roots.resolve(Path::new(path.as_str()), Direction::Fetch)?)
+        self.roots.resolve(Path::new(path.as_str()), Direction::Fetch).map_err(of_root)
     }
 
     /// A file or folder to look at or read.
@@ -66,12 +66,25 @@ impl Tree {
     fn readable(&self, relative: bool, resolve: Resolve<'_>) -> Result<LocalFile, Refusal> {
         match (self.sends, self.fetches) {
             (true, true) if !relative => match resolve(Direction::Fetch) {
-                Err(RootError::Outside { .. }) => Ok(resolve(Direction::Send)?),
-                found => Ok(found?),
+                Err(RootError::Outside { .. }) => resolve(Direction::Send),
+                found => found,
             },
-            (true, _) => Ok(resolve(Direction::Fetch)?),
-            (false, true) => Ok(resolve(Direction::Send)?),
-            (false, false) => Err(Refusal::NotAllowed("this visitor may do nothing")),
+            (true, _) => resolve(Direction::Fetch),
+            (false, true) => resolve(Direction::Send),
+            (false, false) => return Err(Refusal::NotAllowed("this visitor may do nothing")),
         }
+        .map_err(of_root)
+    }
+}
+
+/// Why a path of a visitor is not used. A root that cannot be opened says nothing of what is in
+/// it: its disk may come back, or be another host's by now.
+fn of_root(error: RootError) -> Refusal {
+    match error {
+        RootError::Io { .. } => {
+            tracing::warn!(%error, "a visitor is put off");
+            Refusal::NotNow("a folder for visitors cannot be opened now".to_owned())
+        }
+        other => other.into(),
     }
 }

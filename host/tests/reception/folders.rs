@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::symlink};
 
 use ferryway_core::{
-    Class, Kind, TransportError,
+    Algorithm, Class, Kind, TransportError,
     bytes::Meter,
     transport::{Download, Session},
 };
@@ -51,6 +51,31 @@ async fn nothing_leads_out_of_the_folders() {
     denied("a list", session.list(Some("link".parse().unwrap())).await);
     assert_eq!(fs::read_to_string(outside.path().join("secret")).unwrap(), "secret");
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+/// A disk that has gone takes every name with it; none of them is said to be absent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_gone_says_nothing_of_what_is_in_it() {
+    fn put_off<T>(what: &str, result: Result<T, TransportError>) {
+        let error = result.err().unwrap_or_else(|| panic!("{what} succeeds"));
+        assert!(matches!(error.class(), Class::Retryable { .. }), "{what}: {error}");
+        assert_eq!(error.kind(), Kind::Refused, "{what}: {error}");
+    }
+    let house = House::new(Plugged::Loaded);
+    let open = house.open().await;
+    let mut session = open.session("both.example", 1).await;
+    session.store(upload("a", 0, b"1")).await.unwrap();
+    let elsewhere = house.received().with_file_name("elsewhere");
+    fs::rename(house.received(), &elsewhere).unwrap();
+    let path = || "a".parse().unwrap();
+    put_off("a look", session.stat(path()).await);
+    put_off("a list", session.list(None).await);
+    put_off("a fetch", fetch(&mut *session, "a").await);
+    put_off("a store", session.store(upload("b", 0, b"2")).await);
+    put_off("a removal", session.remove(path()).await);
+    put_off("a hash", session.checksum(path(), Algorithm::Blake3, 1).await);
+    fs::rename(&elsewhere, house.received()).unwrap();
+    assert_eq!(fetch(&mut *session, "a").await.unwrap(), b"1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
