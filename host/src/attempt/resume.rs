@@ -280,7 +280,7 @@ async fn prove(
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Unsupported => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(verify::of_taken(partial, error)),
             }
         }
         *lock(hashes) = Hashes::new(&session.capabilities().checksums);

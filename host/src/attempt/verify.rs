@@ -3,7 +3,7 @@
 
 use crate::locks::lock;
 use ferryway_core::{
-    Algorithm, Digest, Kind, RemotePath,
+    Algorithm, Digest, Kind, RemotePath, TransportError,
     transport::{Resume, Session},
 };
 
@@ -23,13 +23,7 @@ pub(super) async fn partial(
     if capabilities.size {
         let found = match session.stat(path.clone()).await {
             Ok(stat) => stat.size,
-            // It took the file a moment ago: its disk may have gone since, and may come back.
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => {
-                return Err(Failure::Void(format!(
-                    "the partner does not show `{path}`, which it took; it is sent anew ({error})"
-                )));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(of_taken(path, error)),
         };
         if found != Some(size) {
             return Err(Failure::Void(format!(
@@ -38,7 +32,21 @@ pub(super) async fn partial(
             )));
         }
     }
-    checksum(session, path, size, hashes).await
+    match checksum(session, path, size, hashes).await {
+        Err(Failure::Transport(error)) => Err(of_taken(path, error)),
+        compared => compared,
+    }
+}
+
+/// What the failure of a look at a file means that the partner took a moment ago: its disk may
+/// have gone since, and may come back.
+pub(super) fn of_taken(path: &RemotePath, error: TransportError) -> Failure {
+    match error.kind() {
+        Kind::NotFound | Kind::Unavailable => Failure::Void(format!(
+            "the partner does not show `{path}`, which it took; it is sent anew ({error})"
+        )),
+        _ => error.into(),
+    }
 }
 
 /// Compares the partner's hash of the file with ours, where it offers one, and returns it.
