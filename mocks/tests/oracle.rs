@@ -4,8 +4,8 @@
 
 use ferryway_core::{Algorithm, Digest, JobId, Outcome, RunNumber, Status};
 use ferryway_mocks::oracle::{
-    Broken, Content, Exit, Job, Moment, Observation, Promise, Publishes, Run, Target, Violation,
-    judge, verdict,
+    Broken, Content, Exit, Job, Moment, Observation, Promise, Publishes, Receiving, Run, Target,
+    Violation, judge, verdict,
 };
 
 fn id(run: u32) -> JobId {
@@ -24,6 +24,11 @@ fn job(run: u32, byte: u8) -> Job {
         unfinished: false,
         delivered: Some(content(byte)),
     }
+}
+
+/// The job of the receiving side.
+fn receiving(run: u32) -> Receiving {
+    Receiving { id: id(run + 10), of: id(run), status: Status::ReceiverIdle(Outcome::Completed) }
 }
 
 /// An exit that ran once, as it may.
@@ -46,6 +51,7 @@ fn delivered() -> Observation {
     Observation {
         acknowledged: vec![id(1), id(2)],
         jobs: vec![job(1, 1), job(2, 2)],
+        receiving: Some(vec![receiving(1), receiving(2)]),
         targets: vec![Target {
             path: "in/a".to_owned(),
             jobs: vec![id(1), id(2)],
@@ -84,7 +90,12 @@ fn each_violation_is_found() {
     plant(&|seen| seen.acknowledged.push(id(3)), Violation::Lost(id(3)));
     plant(&|seen| drop(seen.acknowledged.remove(0)), Violation::Unasked(id(1)));
     let suspended = Violation::NotCompleted(id(2), Status::Suspended);
-    plant(&|seen| seen.jobs[1].status = Status::Suspended, suspended);
+    let suspend = |seen: &mut Observation| {
+        seen.jobs[1].status = Status::Suspended;
+        // Else it is at odds with the receiving side as well.
+        seen.receiving = None;
+    };
+    plant(&suspend, suspended);
     plant(&|seen| seen.jobs[0].published = 2, Violation::Miscounted(id(1), 2));
     plant(&|seen| seen.jobs[0].published = 0, Violation::Miscounted(id(1), 0));
     plant(&|seen| seen.jobs[0].unfinished = true, Violation::Unfinished(id(1)));
@@ -106,6 +117,15 @@ fn each_violation_is_found() {
     plant(&|seen| seen.targets[0].intrusions.push(dele()), Violation::Intrusion(path(), dele()));
     let stray = || "in/.a.part".to_owned();
     plant(&|seen| seen.strays.push(stray()), Violation::Stray(stray()));
+    fn pairs(seen: &mut Observation) -> &mut Vec<Receiving> {
+        seen.receiving.as_mut().unwrap()
+    }
+    plant(&|seen| drop(pairs(seen).remove(0)), Violation::Unpaired(id(1), 0));
+    plant(&|seen| pairs(seen).push(receiving(2)), Violation::Unpaired(id(2), 2));
+    plant(&|seen| pairs(seen).push(receiving(3)), Violation::Unasked(id(13)));
+    let (here, there) = (Status::Idle(Outcome::Completed), Status::ReceiverPublishing);
+    let disagree = Violation::Disagree(id(1), here, there);
+    plant(&|seen| pairs(seen)[0].status = there, disagree);
     let late = || "wrote to in/a".to_owned();
     plant(&|seen| seen.late_effects.push(late()), Violation::LateEffect(late()));
 }

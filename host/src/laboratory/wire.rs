@@ -1,4 +1,4 @@
-//! What a partner's server saw, and what its folder holds.
+//! Points on the wire, what a partner's server saw, and what its folder holds.
 
 use std::{
     fs, io,
@@ -6,6 +6,21 @@ use std::{
 };
 
 use ferryway_mocks::ftp_server::Transfer;
+use serde::Serialize;
+
+/// A point in what a client asks a server for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Point {
+    /// The request has arrived, and nothing is done.
+    Before,
+    /// It is done, and not answered.
+    After,
+    /// It is answered.
+    Answered,
+    /// So many bytes have come.
+    Byte(u64),
+}
 
 /// A command's path, seen from the login folder, which is the root.
 pub(crate) fn path(command: &str) -> Option<String> {

@@ -2,32 +2,30 @@
 
 use std::process::ExitStatus;
 
-use ferryway_mocks::ftp_server::Fault;
-
 use super::{
+    held::Held,
     rows::Death,
     stage::{LIMIT, Stage},
 };
 use crate::laboratory::{Failure, hosts::HostProcess, relay::Relay};
 
-/// The node that has the instance first, with its way to the partner and the point at which
-/// the partner's server holds its session.
-#[derive(Debug)]
+/// The node that has the instance first, with its way to the partner and what holds it at its
+/// moment.
 pub(super) struct FirstNode {
     pub(super) host: HostProcess,
     pub(super) relay: Relay,
-    pub(super) held: Fault,
+    pub(super) held: Held,
     pub(super) death: Death,
     revived: bool,
 }
 
 impl FirstNode {
-    pub(super) fn new(host: HostProcess, relay: Relay, held: Fault, death: Death) -> Self {
+    pub(super) fn new(host: HostProcess, relay: Relay, held: Held, death: Death) -> Self {
         Self { host, relay, held, death, revived: false }
     }
 
-    /// Lets it die, freeze, or lose what the death says. The server goes on, unless the node
-    /// is only left running: then its session is held until [`revive`](Self::revive), as over
+    /// Lets it die, freeze, or lose what the death says. What was held goes on, unless the node
+    /// is only left running: then it is held until [`revive`](Self::revive), as over
     /// a slow line.
     ///
     /// # Errors
@@ -48,7 +46,11 @@ impl FirstNode {
             }
             Death::CutOff => self.relay.hold(),
             Death::LeftRunning => return Ok(()),
-            Death::Stopped | Death::DiskFirst | Death::AddressFirst | Death::AddressOnly => {
+            Death::Stopped
+            | Death::DiskFirst
+            | Death::AddressFirst
+            | Death::AddressOnly
+            | Death::AddressLast => {
                 return Err(Failure(format!("no client is {}", self.death)));
             }
         }

@@ -1,7 +1,8 @@
-//! The disks of two nodes: a shared one that only its owner sees, and a local one each.
+//! The disks of a cluster's nodes: a shared one that only its owner sees, and a local one each.
 
 use std::{
     fs, io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -13,17 +14,19 @@ use std::{
 pub(super) struct Disks(PathBuf);
 
 impl Disks {
-    /// Makes the disks; the shared one is the first node's.
+    /// Makes the disks of these clusters; the shared one of each is its first node's.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(super) fn new(root: &Path, nodes: &[&str]) -> io::Result<Self> {
+    pub(super) fn new(root: &Path, clusters: &[&[&str]]) -> io::Result<Self> {
         let disks = Self(root.to_owned());
-        for node in nodes {
-            fs::create_dir_all(disks.local(node))?;
-        }
-        if let Some(owner) = nodes.first() {
-            fs::create_dir_all(disks.shared(owner))?;
+        for nodes in clusters {
+            for node in *nodes {
+                fs::create_dir_all(disks.local(node))?;
+            }
+            if let Some(owner) = nodes.first() {
+                fs::create_dir_all(disks.shared(owner))?;
+            }
         }
         Ok(disks)
     }
@@ -45,6 +48,14 @@ impl Disks {
     pub(super) fn hand_over(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.shared(from), self.shared(to))
     }
+
+    /// Lets another node see the shared disk as well, as one that both reach over the network.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn share(&self, from: &str, with: &str) -> io::Result<()> {
+        symlink(self.shared(from), self.shared(with))
+    }
 }
 
 #[cfg(test)]
@@ -56,11 +67,13 @@ mod tests {
     #[test]
     fn after_the_handover_paths_vanish_and_handles_live_on() {
         let root = tempfile::tempdir().unwrap();
-        let disks = Disks::new(root.path(), &["alpha", "beta"]).unwrap();
+        let disks = Disks::new(root.path(), &[&["alpha", "beta"]]).unwrap();
         let mut file = fs::File::create(disks.shared("alpha").join("file")).unwrap();
         disks.hand_over("alpha", "beta").unwrap();
         assert!(!disks.shared("alpha").exists());
         file.write_all(b"late").unwrap();
         assert_eq!(fs::read(disks.shared("beta").join("file")).unwrap(), b"late");
+        disks.share("beta", "alpha").unwrap();
+        assert_eq!(fs::read(disks.shared("alpha").join("file")).unwrap(), b"late");
     }
 }

@@ -7,18 +7,12 @@ use std::{
 };
 
 use ferryway_core::{Algorithm, Digest, JobId, transport::EntryKind};
-use ferryway_mocks::{
-    ftp_server::{Entry, Rename, Transfer},
-    oracle::{self, Content},
-};
+use ferryway_mocks::oracle::{self, Content};
 
-use super::{
-    stage::{INSTANCE, TARGET},
-    trace::users,
-};
+use super::settings::{INSTANCE, TARGET};
 use crate::{
     journal::record::Job,
-    laboratory::{numbers::grouped, wire},
+    laboratory::{Failure, numbers::grouped, wire},
 };
 
 /// All that the verdict rests on.
@@ -27,7 +21,7 @@ pub(super) struct Evidence {
     pub(super) target: Target,
     /// Its content, with a digest of the kind that the journal has.
     pub(super) content: Option<Content>,
-    /// How often the server put the target in place by a rename.
+    /// How often the target was put in place by a rename.
     pub(super) published: u32,
     /// Files and folders at the server that no rule explains.
     pub(super) strays: Vec<String>,
@@ -35,6 +29,8 @@ pub(super) struct Evidence {
     pub(super) acknowledged: Vec<JobId>,
     /// Every job on the last owner's record.
     pub(super) jobs: Vec<Job>,
+    /// Every job on the record of the receiving side's last owner, where that is a host.
+    pub(super) receiving: Option<Vec<Job>>,
     /// The job came to rest without being delivered, with this reason.
     pub(super) refused: Option<String>,
     /// An operator was needed.
@@ -61,14 +57,32 @@ pub(super) enum Target {
     Other(String),
 }
 
-/// Slashes in `in/.ferryway/<instance>.<partner>`, the folder of all epochs.
-const BASE_DEPTH: usize = 2;
-
 /// A version of the source: whose it is, and where.
 pub(super) type Version = (&'static str, PathBuf);
 
+impl Evidence {
+    /// Looks at what is in the folder that was served; `owner` is the number of the last epoch of
+    /// whoever sent.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed.
+    pub(super) fn look_at(
+        &mut self,
+        root: &Path,
+        versions: &[Version],
+        owner: u64,
+    ) -> Result<(), Failure> {
+        let target = root.join(TARGET);
+        self.target = look(&target, versions);
+        self.content = content(&target);
+        self.strays =
+            strays(root, owner).map_err(|error| Failure::io("look through", root, error))?;
+        Ok(())
+    }
+}
+
 /// Looks at the target.
-pub(super) fn look(target: &Path, versions: &[Version]) -> Target {
+fn look(target: &Path, versions: &[Version]) -> Target {
     let Ok(found) = fs::read(target) else { return Target::Absent };
     let read = |(node, path): &Version| fs::read(path).ok().map(|bytes| (*node, bytes));
     let versions: Vec<_> = versions.iter().filter_map(read).collect();
@@ -79,43 +93,26 @@ pub(super) fn look(target: &Path, versions: &[Version]) -> Target {
 }
 
 /// The content of a file, with a digest of the kind that the journal has.
-pub(super) fn content(path: &Path) -> Option<Content> {
+fn content(path: &Path) -> Option<Content> {
     let size = fs::metadata(path).ok()?.len();
     let digest = Digest::from_bytes(Algorithm::Blake3, wire::hash(path)?.as_bytes());
     Some(Content { size, digest })
 }
 
-/// How often the target was published.
-pub(super) fn published(renames: &[Rename]) -> u32 {
-    renames.iter().map(|rename| u32::from(wire::below_root(&rename.to) == TARGET)).sum()
-}
-
-/// The transfers of a node's file, in their order.
-pub(super) fn uploads(said: &[Entry], transfers: &[Transfer], node: &str) -> Vec<Transfer> {
-    let users = users(said);
-    let is_its = |transfer: &&Transfer| {
-        users.get(&transfer.session).is_some_and(|user| user == node) && is_upload(transfer)
-    };
-    transfers.iter().filter(is_its).cloned().collect()
-}
-
-/// Whether it carries the file's bytes.
-pub(super) fn is_upload(transfer: &Transfer) -> bool {
-    wire::is_upload(transfer, TARGET)
-}
-
-/// What is left in a server's folder beside the target, its folder, and the empty files that
-/// bar the folders of former epochs.
+/// What is left in a server's folder beside the target, its folder, and what is left of former
+/// epochs for good: an empty file that bars the folder, or the empty folder where the last owner
+/// had nothing to do there.
 ///
 /// # Errors
 /// When a folder cannot be listed.
-pub(super) fn strays(root: &Path) -> io::Result<Vec<String>> {
+pub(super) fn strays(root: &Path, owner: u64) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
+    let own = format!("/e{owner}");
     walk(root, root, &mut |name, metadata| {
         let kind = if metadata.is_dir() { EntryKind::Folder } else { EntryKind::File };
         let known = name == "in" || name == TARGET;
         // Whoever leaves in good order takes the folder of its epoch along.
-        let is_staging = kind == EntryKind::Folder && name.matches('/').count() > BASE_DEPTH;
+        let is_staging = kind == EntryKind::Folder && name.ends_with(&own);
         let stays = oracle::stays(name, kind, metadata.len(), INSTANCE) && !is_staging;
         if !known && !stays {
             found.push(name.to_owned());
@@ -193,7 +190,7 @@ mod tests {
             fs::write(base.join(name), "").unwrap();
         }
         fs::write(root.path().join(TARGET), "x").unwrap();
-        let mut found = strays(root.path()).unwrap();
+        let mut found = strays(root.path(), 2).unwrap();
         found.sort();
         assert_eq!(found, ["in/.ferryway/sim.bank/e2", "in/.ferryway/sim.bank/e2/a.part"]);
     }

@@ -3,24 +3,31 @@
 //! | module | what it is |
 //! |---|---|
 //! | `rows` | the table as data: settings, deaths, outcomes |
-//! | `plan` | what one run is to be, from its seed |
+//! | `plan`, `moment` | what one run is to be, from its seed, and where on the wire it fails over |
 //! | `client`, `server` | how a run goes: the cluster sends, the cluster serves |
-//! | `stage`, `disks`, `deaths` | the world: folders, disks, nodes that die |
+//! | `ftp`, `socket` | who is at the other end: FTP servers, hosts of this program |
+//! | `stage`, `settings`, `disks`, `deaths`, `held` | the world: folders, install directories, disks, nodes that die |
 //! | `evidence`, `oracle` | what a run shows, and the one judge of it |
-//! | `trace`, `table`, `picture` | how it is told |
+//! | `traffic`, `trace`, `table`, `picture` | how it is told |
 
 mod client;
 mod deaths;
 mod disks;
 mod evidence;
+mod ftp;
+mod held;
+mod moment;
 mod oracle;
 mod picture;
 mod plan;
 mod rows;
 mod server;
+mod settings;
+mod socket;
 mod stage;
 mod table;
 mod trace;
+mod traffic;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -35,11 +42,13 @@ use ferryway_core::Publish;
 use indicatif::ProgressBar;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
-use crate::laboratory::{Failure, interrupted};
+use crate::laboratory::{Failure, Transport, interrupted};
 use evidence::Evidence;
+use ftp::{FtpCluster, FtpPartner};
 use oracle::Verdict;
-use plan::Plan;
+use plan::{Cell, Plan};
 use rows::{Outcome, RowId};
+use socket::{HostCluster, HostPartner};
 use stage::Stage;
 use trace::Trace;
 
@@ -52,14 +61,17 @@ pub struct SimulateArgs {
     /// Only this row, such as C4a; may be given again. All rows when not given.
     #[arg(long, value_name = "ROW", value_parser = row_id)]
     row: Vec<RowId>,
+    /// To FTP servers, to hosts by socket, or both.
+    #[arg(long, value_name = "ftp|socket|all", value_parser = transports, default_value = "all")]
+    transport: Transports,
     /// Only this policy; both when not given.
     #[arg(long, value_name = "atomic|direct", value_parser = policy)]
     policy: Option<Publish>,
-    /// The seed of the first run of each row and policy; the next ones follow.
+    /// The seed of the first run of each row, transport and policy; the next ones follow.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Runs of each row and policy.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Runs of each row, transport and policy.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Runs side by side.
     #[arg(long, value_name = "N", default_value_t = 10,
@@ -78,6 +90,10 @@ pub struct SimulateArgs {
     #[arg(long, hide = true, value_parser = outcome)]
     expect: Option<Outcome>,
 }
+
+/// The transports that are played.
+#[derive(Clone, Copy, Debug)]
+struct Transports(&'static [Transport]);
 
 /// A run that was played.
 #[derive(Debug)]
@@ -128,9 +144,12 @@ fn plans(args: &SimulateArgs) -> Vec<Plan> {
     let policies = args.policy.map_or(vec![Publish::Direct, Publish::Atomic], |one| vec![one]);
     let mut plans = Vec::new();
     for &row in rows {
-        for &policy in &policies {
-            let seeds = (0..args.runs).map(|number| args.seed.wrapping_add(number));
-            plans.extend(seeds.map(|seed| Plan::draw(row, policy, seed)));
+        for &transport in args.transport.0 {
+            for &policy in &policies {
+                let cell = Cell { row, transport, policy };
+                let seeds = (0..args.runs).map(|number| args.seed.wrapping_add(number));
+                plans.extend(seeds.filter_map(|seed| Plan::draw(cell, seed)));
+            }
         }
     }
     plans
@@ -166,27 +185,21 @@ async fn play_all(plans: Vec<Plan>, args: &SimulateArgs) -> Vec<Run> {
 }
 
 async fn play(plan: Plan, expect: Option<Outcome>) -> Run {
-    let expected = match expect {
-        Some(outcome) => vec![outcome],
-        None => plan.row.row().expected(plan.policy, plan.death),
+    let expected = match (expect, plan.cell.variant()) {
+        (Some(outcome), _) => vec![outcome],
+        (None, variant) => {
+            variant.map_or(Vec::new(), |variant| variant.expected(plan.cell.policy, plan.death))
+        }
     };
-    let nodes: &[&'static str] = match plan.row.cluster_serves() {
-        true => &[server::CLIENT],
-        false => &client::NODES,
-    };
-    let stage = match Stage::new(nodes) {
+    let clusters = clusters(plan.cell);
+    let stage = match Stage::new(clusters) {
         Ok(stage) => stage,
         Err(failure) => return Run::failed(plan, &failure, &Trace::new(), String::new()),
     };
-    let played = async {
-        match plan.row.cluster_serves() {
-            true => server::play(&plan, &stage).await,
-            false => client::play(&plan, &stage).await,
-        }
-    };
     let late = |_| Err(Failure(format!("it was not over after {} s", RUN_LIMIT.as_secs())));
-    let last_words = || nodes.iter().map(|node| stage.last_words(node)).collect();
-    match timeout(RUN_LIMIT, played).await.unwrap_or_else(late) {
+    let played = timeout(RUN_LIMIT, play_on(&plan, &stage)).await.unwrap_or_else(late);
+    let last_words = || clusters.concat().iter().map(|node| stage.last_words(node)).collect();
+    match played {
         Ok(evidence) => {
             let verdict = oracle::judge(&plan, &evidence, &expected);
             let last_words = if verdict.faults.is_empty() { String::new() } else { last_words() };
@@ -194,6 +207,33 @@ async fn play(plan: Plan, expect: Option<Outcome>) -> Run {
             Run { plan, verdict, evidence, lines, uploads, last_words }
         }
         Err(failure) => Run::failed(plan, &failure, &stage.trace, last_words()),
+    }
+}
+
+/// The clusters on whose nodes hosts run.
+fn clusters(cell: Cell) -> &'static [&'static [&'static str]] {
+    match (cell.row.cluster_serves(), cell.transport) {
+        (false, Transport::Ftp) => &[&client::NODES],
+        (false, Transport::Socket) => &[&client::NODES, &[HostPartner::NODE]],
+        (true, Transport::Ftp) => &[&[server::CLIENT]],
+        (true, Transport::Socket) => &[&[server::CLIENT], &client::NODES],
+    }
+}
+
+async fn play_on(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure> {
+    match (plan.cell.row.cluster_serves(), plan.cell.transport) {
+        (false, Transport::Ftp) => {
+            client::play(plan, stage, &mut FtpPartner::start(plan, stage).await?).await
+        }
+        (false, Transport::Socket) => {
+            client::play(plan, stage, &mut HostPartner::start(stage).await?).await
+        }
+        (true, Transport::Ftp) => {
+            server::play(plan, stage, &mut FtpCluster::start(plan, stage).await?).await
+        }
+        (true, Transport::Socket) => {
+            server::play(plan, stage, &mut HostCluster::start(plan, stage).await?).await
+        }
     }
 }
 
@@ -208,6 +248,14 @@ impl Run {
 
 fn row_id(word: &str) -> Result<RowId, String> {
     RowId::from_word(word).ok_or_else(|| format!("the rows are {}", RowId::WORDS.join(", ")))
+}
+
+fn transports(word: &str) -> Result<Transports, String> {
+    match Transport::EACH.iter().position(|transport| transport.as_str() == word) {
+        Some(at) => Ok(Transports(&Transport::EACH[at..=at])),
+        None if word == "all" => Ok(Transports(Transport::EACH)),
+        None => Err("write `ftp`, `socket` or `all`".to_owned()),
+    }
 }
 
 fn policy(word: &str) -> Result<Publish, String> {

@@ -3,14 +3,15 @@
 //! `direct` had is decided here.
 
 use ferryway_core::{Algorithm, Digest, JobId, Outcome as JobOutcome, Publish, Status};
-use ferryway_mocks::oracle::{self, Content, Observation, Publishes};
+use ferryway_mocks::oracle::{self, Content, Observation, Publishes, Violation};
 
 use super::{
     evidence::{Evidence, Target},
     plan::Plan,
     rows::Outcome,
-    stage::TARGET,
+    settings::TARGET,
 };
+use crate::journal::record::Job;
 
 /// How a run ended, and what about it is not as it must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,13 +30,14 @@ const JOURNAL_LOST: i32 = 4;
 /// Judges a run, which is to end in one of the `expected` ways.
 pub(super) fn judge(plan: &Plan, evidence: &Evidence, expected: &[Outcome]) -> Verdict {
     let mut faults: Vec<_> = unaware(evidence).into_iter().collect();
-    let outcome = match plan.policy {
+    let outcome = match plan.cell.policy {
         Publish::Atomic => {
             faults.extend(undelivered(evidence));
             faults.is_empty().then_some(Outcome::Delivered)
         }
         Publish::Direct => {
             faults.extend(lost(evidence));
+            faults.extend(at_odds(evidence));
             direct(plan, evidence)
         }
     };
@@ -64,6 +66,22 @@ fn unaware(evidence: &Evidence) -> Option<String> {
 fn lost(evidence: &Evidence) -> Vec<String> {
     let unknown = |id: &&JobId| evidence.jobs.iter().all(|job| job.id != **id);
     evidence.acknowledged.iter().filter(unknown).map(|id| format!("job {id} is lost")).collect()
+}
+
+/// Jobs about which both sides do not agree.
+fn at_odds(evidence: &Evidence) -> Vec<String> {
+    let seen = observation(evidence);
+    let pairs = Observation {
+        acknowledged: seen.acknowledged,
+        jobs: seen.jobs,
+        receiving: seen.receiving,
+        ..Observation::default()
+    };
+    let violations = oracle::judge(&pairs).into_iter();
+    let is_odd = |violation: &Violation| {
+        matches!(violation, Violation::Unpaired(..) | Violation::Disagree(..))
+    };
+    violations.filter(is_odd).map(|violation| violation.to_string()).collect()
 }
 
 /// What is not as a delivery with `atomic` is promised.
@@ -96,11 +114,20 @@ fn observation(evidence: &Evidence) -> Observation {
     Observation {
         acknowledged: evidence.acknowledged.clone(),
         jobs: evidence.jobs.iter().cloned().map(oracle::Job::from).collect(),
+        receiving: evidence.receiving.as_ref().map(|jobs| receiving(jobs)),
         targets: vec![target],
         strays: evidence.strays.clone(),
         late_effects: Vec::new(),
         exits: Vec::new(),
     }
+}
+
+/// The jobs of the receiving side; what is nobody's job there is told as its own.
+fn receiving(jobs: &[Job]) -> Vec<oracle::Receiving> {
+    let of = |job: &Job| job.spec.origin.as_ref().map_or(&job.id, |origin| &origin.of.job).clone();
+    let receiving =
+        |job: &Job| oracle::Receiving { id: job.id.clone(), of: of(job), status: job.status };
+    jobs.iter().map(receiving).collect()
 }
 
 /// Which outcome of the note this is.
@@ -115,7 +142,7 @@ fn direct(plan: &Plan, evidence: &Evidence) -> Option<Outcome> {
     if !whole {
         return Some(Outcome::Unexpected);
     }
-    match (plan.row.cluster_serves(), evidence.refused.is_some()) {
+    match (plan.cell.row.cluster_serves(), evidence.refused.is_some()) {
         (true, _) => evidence.error_seen.then_some(Outcome::Resent),
         (false, true) => evidence.forced.then_some(Outcome::RefusedThenForced),
         (false, false) => Some(Outcome::Overwritten),
@@ -143,8 +170,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        journal::record::{Exits, Job, JobSpec, JobState},
-        simulator::rows::RowId,
+        journal::record::{Exits, JobSpec, JobState},
+        simulator::{plan::tests::by_ftp, rows::RowId},
     };
 
     fn job(status: Status) -> Job {
@@ -203,7 +230,7 @@ mod tests {
     fn faults(change: impl FnOnce(&mut Evidence)) -> usize {
         let mut evidence = delivered();
         change(&mut evidence);
-        let plan = Plan::draw(RowId::C1, Publish::Atomic, 1);
+        let plan = by_ftp(RowId::C1, Publish::Atomic, 1);
         judge(&plan, &evidence, &[Outcome::Delivered]).faults.len()
     }
 
@@ -223,11 +250,12 @@ mod tests {
         assert_eq!(faults(|e| e.jobs[0].status = Status::Suspended), 1);
         assert_eq!(faults(|e| e.jobs[0].state.published = 2), 1);
         assert_eq!(faults(|e| e.jobs.clear()), 1);
+        assert_eq!(faults(|e| e.receiving = Some(Vec::new())), 1);
     }
 
     #[test]
     fn another_outcome_than_the_expected_one_is_a_fault() {
-        let plan = Plan::draw(RowId::C1, Publish::Atomic, 1);
+        let plan = by_ftp(RowId::C1, Publish::Atomic, 1);
         let verdict = judge(&plan, &delivered(), &[Outcome::Refused]);
         assert_eq!((verdict.outcome, verdict.faults.len()), (Some(Outcome::Delivered), 1));
     }
@@ -237,7 +265,7 @@ mod tests {
         let outcome = |row, change: &dyn Fn(&mut Evidence)| {
             let mut evidence = delivered();
             change(&mut evidence);
-            judge(&Plan::draw(row, Publish::Direct, 1), &evidence, Outcome::EACH).outcome
+            judge(&by_ftp(row, Publish::Direct, 1), &evidence, Outcome::EACH).outcome
         };
         let refuse = |e: &mut Evidence| e.refused = Some("locked".to_owned());
         assert_eq!(outcome(RowId::C2, &|_| {}), Some(Outcome::Overwritten));

@@ -1,4 +1,4 @@
-//! A timeline of each row, one panel for each policy.
+//! A timeline of each row, one panel for each transport and policy.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -6,12 +6,13 @@ use ferryway_core::Publish;
 
 use super::{
     Run, client,
+    plan::Cell,
     rows::{Outcome, RowId},
     server,
     trace::{Bar, Kind, Line},
 };
 use crate::laboratory::{
-    Failure,
+    Failure, Transport,
     numbers::grouped,
     svg::{Page, Svg},
 };
@@ -32,25 +33,19 @@ const STYLE: &str = ".office{fill:#8250df}.event{fill:#bf6a02}.good{fill:#2f9a63
 const DARK_STYLE: &str =
     ".office{fill:#a985f0}.event{fill:#dc9440}.good{fill:#48bd80}.on-bar,.number{fill:#12171e}";
 
-/// Draws each row of which there are runs into `folder`: of each policy the first run with
-/// what the table lists.
+/// Draws each row of which there are runs into `folder`: of each transport and policy the first
+/// run that ended as expected, with what the note lists if there is one.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub(super) fn draw_all(folder: &Path, runs: &[Run]) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| Failure::io("make", folder, error))?;
     for &id in RowId::EACH {
-        let typical = |policy| {
-            let listed = id.row().listed(policy);
-            runs.iter().find(|run| {
-                let Run { plan, verdict, .. } = run;
-                (plan.row, plan.policy) == (id, policy)
-                    && verdict.faults.is_empty()
-                    && verdict.outcome.is_some_and(|outcome| listed.contains(&outcome))
-            })
-        };
-        let panels: Vec<_> =
-            [Publish::Direct, Publish::Atomic].into_iter().filter_map(typical).collect();
+        let cells = Transport::EACH.iter().flat_map(|&transport| {
+            let cell = move |policy| Cell { row: id, transport, policy };
+            [Publish::Direct, Publish::Atomic].map(cell)
+        });
+        let panels: Vec<_> = cells.filter_map(|cell| typical(cell, runs)).collect();
         if panels.is_empty() {
             continue;
         }
@@ -58,6 +53,16 @@ pub(super) fn draw_all(folder: &Path, runs: &[Run]) -> Result<(), Failure> {
         fs::write(&file, draw(id, &panels)).map_err(|error| Failure::io("write", &file, error))?;
     }
     Ok(())
+}
+
+/// A run of the cell that shows what the note lists; where it lists nothing, the first good one.
+fn typical(cell: Cell, runs: &[Run]) -> Option<&Run> {
+    let listed = cell.variant()?.listed(cell.policy);
+    runs.iter().find(|run| {
+        let fits = |outcome| listed.is_empty() || listed.contains(&outcome);
+        let Run { plan, verdict, .. } = run;
+        plan.cell == cell && verdict.faults.is_empty() && verdict.outcome.is_some_and(fits)
+    })
 }
 
 fn draw(id: RowId, panels: &[&Run]) -> String {
@@ -75,7 +80,7 @@ fn draw(id: RowId, panels: &[&Run]) -> String {
 /// Draws one run from `top` on, and tells where it ends.
 fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
     let nodes: &[&str] =
-        if run.plan.row.cluster_serves() { &[server::CLIENT] } else { &client::NODES };
+        if run.plan.cell.row.cluster_serves() { &[server::CLIENT] } else { &client::NODES };
     let events: Vec<&Line> = run.lines.iter().filter(|line| line.kind == Kind::Event).collect();
     let begin = events.first().map_or(Duration::ZERO, |line| line.after);
     let whole = events.last().map_or(begin, |line| line.after).saturating_sub(begin);
@@ -84,7 +89,7 @@ fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
         LEFT + (RIGHT - LEFT) * part
     };
     let outcome = run.verdict.outcome.map_or("", Outcome::in_words);
-    svg.text(28.0, top + 14.0, "strong", "start", &format!("publish = \"{}\"", run.plan.policy));
+    svg.text(28.0, top + 14.0, "strong", "start", &panel_title(run.plan.cell));
     let class = match run.verdict.outcome {
         Some(Outcome::Delivered) => "good",
         Some(Outcome::Overwritten | Outcome::Resent) => "strong",
@@ -116,6 +121,10 @@ fn panel(svg: &mut Svg, run: &Run, top: f64) -> f64 {
         legend += LEGEND_LINE;
     }
     legend
+}
+
+fn panel_title(cell: Cell) -> String {
+    format!("{}, {}", cell.transport, cell.policy)
 }
 
 /// Moves marks apart that would cover each other, and none beyond the right end.

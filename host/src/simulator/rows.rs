@@ -2,6 +2,8 @@
 
 use ferryway_core::{Publish, words};
 
+use crate::laboratory::Transport;
+
 words! {
     /// A row of the table of failovers.
     RowId {
@@ -17,9 +19,9 @@ words! {
         C4a = "C4a",
         /// The same, and the old transfer had ended.
         C4b = "C4b",
-        /// The cluster is the FTP server, and its service moves with it.
+        /// The cluster serves, and its service moves with it.
         S1 = "S1",
-        /// The cluster is the FTP server; the service stays up on both nodes; shared disk.
+        /// The cluster serves; the service stays up on both nodes; shared disk.
         S2 = "S2",
         /// The same on local disks.
         S3 = "S3",
@@ -79,7 +81,7 @@ words! {
         CutOff = "cut off",
         /// Only the shared disk moves away; the host runs on and knows of nothing.
         LeftRunning = "left running",
-        /// The cluster stops the FTP service and starts it on the other node.
+        /// The cluster stops the service and starts it on the other node.
         Stopped = "stopped",
         /// The shared disk goes first, then the virtual address.
         DiskFirst = "disk first",
@@ -87,6 +89,15 @@ words! {
         AddressFirst = "address first",
         /// Only the virtual address moves.
         AddressOnly = "address only",
+        /// The other node takes over before the virtual address moves.
+        AddressLast = "address last",
+    }
+}
+
+impl Death {
+    /// Whether what a node that serves has said before still comes to its client.
+    pub(super) fn lets_answers_pass(self) -> bool {
+        matches!(self, Self::Stopped | Self::DiskFirst | Self::AddressLast)
     }
 }
 
@@ -119,6 +130,15 @@ pub(super) struct Row {
     /// What happens according to the note.
     pub(super) note: &'static str,
     pub(super) phase: Phase,
+    /// How it is played with an FTP server.
+    pub(super) ftp: Variant,
+    /// How it is played with two hosts; `None` where it is about locks, which they do not have.
+    pub(super) socket: Option<Variant>,
+}
+
+/// What is played of a row over a transport.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variant {
     pub(super) locks: &'static [LockMode],
     pub(super) disks: &'static [Disk],
     pub(super) deaths: &'static [Death],
@@ -127,7 +147,8 @@ pub(super) struct Row {
 }
 
 use Death::{
-    AddressFirst, AddressOnly, CutOff, DiskFirst, Frozen, Killed, LeftRunning, PowerLost, Stopped,
+    AddressFirst, AddressLast, AddressOnly, CutOff, DiskFirst, Frozen, Killed, LeftRunning,
+    PowerLost, Stopped,
 };
 
 /// Deaths that leave the first node able to act later, or at least its session open.
@@ -137,8 +158,31 @@ const RUNS_ON: &[Death] = &[LeftRunning, Frozen, CutOff];
 const ALL_AND_RUNNING: &[Death] = &[Killed, LeftRunning, Frozen, PowerLost, CutOff];
 const LOCKS: &[LockMode] = &[LockMode::Refuse, LockMode::Block];
 
+const MOVES: &[Death] = &[Stopped, PowerLost];
+const DISK_GOES: &[Death] = &[DiskFirst, AddressFirst];
+
 const OVERWRITTEN: Expected =
     Expected { outcome: Outcome::Overwritten, listed: true, after: ALL_AND_RUNNING };
+
+const RESENT: Expected = Expected {
+    outcome: Outcome::Resent,
+    listed: true,
+    after: &[Stopped, PowerLost, DiskFirst, AddressFirst, AddressOnly, AddressLast],
+};
+
+/// Rows that go over either transport in the same way.
+const C2: Variant = unlocked(&[Disk::Shared], ALL, &[OVERWRITTEN]);
+const C4B: Variant = unlocked(&[Disk::Local], ALL_AND_RUNNING, &[OVERWRITTEN]);
+const S1: Variant = unlocked(&[Disk::Shared, Disk::Local], MOVES, &[RESENT]);
+const S2: Variant = unlocked(&[Disk::Shared], DISK_GOES, &[RESENT]);
+
+const fn unlocked(
+    disks: &'static [Disk],
+    deaths: &'static [Death],
+    direct: &'static [Expected],
+) -> Variant {
+    Variant { locks: &[LockMode::None], disks, deaths, direct }
+}
 
 /// Every row, in the order of the table.
 pub(super) const ROWS: [Row; 9] = [
@@ -148,106 +192,105 @@ pub(super) const ROWS: [Row; 9] = [
         note: "the old transfer ends; the restarted job is refused by the lock; after a restart \
                of the partner's server and a forced start: ok",
         phase: Phase::Any,
-        locks: LOCKS,
-        disks: &[Disk::Shared],
-        deaths: ALL,
-        direct: &[
-            Expected { outcome: Outcome::RefusedThenForced, listed: true, after: UNNOTICED },
-            // The server hears of the end of a process whose system lives on.
-            Expected { listed: false, after: &[Killed], ..OVERWRITTEN },
-        ],
+        ftp: Variant {
+            locks: LOCKS,
+            disks: &[Disk::Shared],
+            deaths: ALL,
+            direct: &[
+                Expected { outcome: Outcome::RefusedThenForced, listed: true, after: UNNOTICED },
+                // The server hears of the end of a process whose system lives on.
+                Expected { listed: false, after: &[Killed], ..OVERWRITTEN },
+            ],
+        },
+        socket: None,
     },
     Row {
         id: RowId::C2,
         setting: "we send; no lock; shared disk",
         note: "the old transfer ends; the restarted job overwrites the half file: ok",
         phase: Phase::Any,
-        locks: &[LockMode::None],
-        disks: &[Disk::Shared],
-        deaths: ALL,
-        direct: &[OVERWRITTEN],
+        ftp: C2,
+        socket: Some(C2),
     },
     Row {
         id: RowId::C3a,
         setting: "we send; the partner locks; local disk; the old transfer still runs",
         note: "the restarted job is refused by the lock",
         phase: Phase::Sending,
-        locks: LOCKS,
-        disks: &[Disk::Local],
-        deaths: RUNS_ON,
-        direct: &[Expected { outcome: Outcome::Refused, listed: true, after: RUNS_ON }],
+        ftp: Variant {
+            locks: LOCKS,
+            disks: &[Disk::Local],
+            deaths: RUNS_ON,
+            direct: &[Expected { outcome: Outcome::Refused, listed: true, after: RUNS_ON }],
+        },
+        socket: None,
     },
     Row {
         id: RowId::C3b,
         setting: "we send; the partner locks; local disk; the old transfer had ended",
         note: "sent again, overwritten: ok",
         phase: Phase::Finished,
-        locks: LOCKS,
-        disks: &[Disk::Local],
-        deaths: ALL_AND_RUNNING,
-        direct: &[OVERWRITTEN],
+        ftp: Variant {
+            locks: LOCKS,
+            disks: &[Disk::Local],
+            deaths: ALL_AND_RUNNING,
+            direct: &[OVERWRITTEN],
+        },
+        socket: None,
     },
     Row {
         id: RowId::C4a,
         setting: "we send; no lock; local disk; the old transfer still runs",
         note: "both write: target in an unexpected form",
         phase: Phase::Sending,
-        locks: &[LockMode::None],
-        disks: &[Disk::Local],
-        deaths: RUNS_ON,
-        direct: &[
-            Expected { outcome: Outcome::Unexpected, listed: true, after: RUNS_ON },
-            // The successor's bytes may be the last ones everywhere.
-            Expected { listed: false, after: RUNS_ON, ..OVERWRITTEN },
-        ],
+        ftp: unlocked(
+            &[Disk::Local],
+            RUNS_ON,
+            &[
+                Expected { outcome: Outcome::Unexpected, listed: true, after: RUNS_ON },
+                // The successor's bytes may be the last ones everywhere.
+                Expected { listed: false, after: RUNS_ON, ..OVERWRITTEN },
+            ],
+        ),
+        // The receiving host refuses the former owner's bytes.
+        socket: Some(unlocked(
+            &[Disk::Local],
+            RUNS_ON,
+            &[Expected { listed: false, after: RUNS_ON, ..OVERWRITTEN }],
+        )),
     },
     Row {
         id: RowId::C4b,
         setting: "we send; no lock; local disk; the old transfer had ended",
         note: "sent again, overwritten: ok",
         phase: Phase::Finished,
-        locks: &[LockMode::None],
-        disks: &[Disk::Local],
-        deaths: ALL_AND_RUNNING,
-        direct: &[OVERWRITTEN],
+        ftp: C4B,
+        socket: Some(C4B),
     },
     Row {
         id: RowId::S1,
-        setting: "the cluster serves; the FTP service moves; shared or local disk",
+        setting: "the cluster serves; its service moves; shared or local disk",
         note: "the connection is cut; error at the client; its recovery sends again",
         phase: Phase::Any,
-        locks: &[LockMode::None],
-        disks: &[Disk::Shared, Disk::Local],
-        deaths: &[Stopped, PowerLost],
-        direct: &[Expected {
-            outcome: Outcome::Resent,
-            listed: true,
-            after: &[Stopped, PowerLost],
-        }],
+        ftp: S1,
+        socket: Some(S1),
     },
     Row {
         id: RowId::S2,
-        setting: "the cluster serves; the service stays up on both nodes; shared disk",
+        setting: "the cluster serves; the service stays up; shared disk",
         note: "the disk is gone: write error, abnormal end; the client's recovery sends again",
         phase: Phase::Any,
-        locks: &[LockMode::None],
-        disks: &[Disk::Shared],
-        deaths: &[DiskFirst, AddressFirst],
-        direct: &[Expected {
-            outcome: Outcome::Resent,
-            listed: true,
-            after: &[DiskFirst, AddressFirst],
-        }],
+        ftp: S2,
+        socket: Some(S2),
     },
     Row {
         id: RowId::S3,
-        setting: "the cluster serves; the service stays up on both nodes; local disk",
+        setting: "the cluster serves; the service stays up; local disk",
         note: "the virtual address has moved: error at the client; its recovery sends again",
         phase: Phase::Any,
-        locks: &[LockMode::None],
-        disks: &[Disk::Local],
-        deaths: &[AddressOnly],
-        direct: &[Expected { outcome: Outcome::Resent, listed: true, after: &[AddressOnly] }],
+        ftp: unlocked(&[Disk::Local], &[AddressOnly], &[RESENT]),
+        // Of two hosts of one instance, only one can own it.
+        socket: Some(unlocked(&[Disk::Local], &[AddressOnly, AddressLast], &[RESENT])),
     },
 ];
 
@@ -274,13 +317,23 @@ impl RowId {
         &ROWS[self as usize]
     }
 
-    /// Whether the cluster is the FTP server.
+    /// Whether the cluster is the one that serves.
     pub(super) fn cluster_serves(self) -> bool {
         matches!(self, Self::S1 | Self::S2 | Self::S3)
     }
 }
 
 impl Row {
+    /// What is played of it over a transport; `None` for nothing.
+    pub(super) fn over(&self, transport: Transport) -> Option<&Variant> {
+        match transport {
+            Transport::Ftp => Some(&self.ftp),
+            Transport::Socket => self.socket.as_ref(),
+        }
+    }
+}
+
+impl Variant {
     /// The outcomes that may follow this death.
     pub(super) fn expected(&self, policy: Publish, death: Death) -> Vec<Outcome> {
         match policy {
@@ -319,10 +372,13 @@ mod tests {
     #[test]
     fn every_death_of_a_row_has_an_outcome() {
         for row in ROWS {
-            for &death in row.deaths {
-                assert!(!row.expected(Publish::Direct, death).is_empty(), "{} {death}", row.id);
+            for variant in [Some(row.ftp), row.socket].into_iter().flatten() {
+                for &death in variant.deaths {
+                    let expected = variant.expected(Publish::Direct, death);
+                    assert!(!expected.is_empty(), "{} {death}", row.id);
+                }
             }
-            assert_eq!(row.listed(Publish::Direct).len(), 1);
+            assert_eq!(row.ftp.listed(Publish::Direct).len(), 1);
         }
     }
 }

@@ -1,20 +1,20 @@
-//! What a run plays on: a folder that goes away with its disks, partners and install directories.
+//! What a run plays on: a folder that goes away, with disks, install directories and hosts.
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use ferryway_core::{DefinitionId, Event, JobId, Publish, Status};
-use ferryway_mocks::ftp_server::{Behaviour, FtpServer, FtpServerBuilder, Lock};
+use ferryway_core::{DefinitionId, Event, JobId, Status};
 use tempfile::TempDir;
 
 use super::{
     disks::Disks,
-    rows::{Disk, LockMode},
+    rows::Disk,
+    settings::{DATA, DEFINITION, FILE, RECEIVED, Receiving, SENDER, Sending},
     trace::Trace,
 };
 use crate::{
@@ -23,25 +23,14 @@ use crate::{
     laboratory::{
         Deadline, Failure,
         hosts::{self, HostProcess, Place},
-        install, relay,
+        install,
     },
 };
 
-/// The instance's name, which is part of the names that the partner sees.
-pub(super) const INSTANCE: &str = "sim";
-/// The file's name on our side.
-pub(super) const FILE: &str = "ledger.dat";
-/// The file's name on the partner's side.
-pub(super) const TARGET: &str = "in/ledger.dat";
 /// The file's size in bytes: more than the buffers on the way hold.
 pub(super) const SIZE: u64 = 1 << 20;
 /// The time for any step of a run on a busy machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
-
-const PARTNER: &str = "bank";
-const DEFINITION: &str = "SIMUL1";
-/// The folder of the sources, on whichever disk.
-const DATA: &str = "data";
 
 /// The folder of it all.
 #[derive(Debug)]
@@ -51,24 +40,12 @@ pub(super) struct Stage {
     pub(super) trace: Trace,
 }
 
-/// What an install directory says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) policy: Publish,
-    /// The disk of the source.
-    pub(super) source: Disk,
-    /// The port of the partner; its address is each node's own.
-    pub(super) port: u16,
-    /// Retries before the job is suspended.
-    pub(super) retries: u32,
-}
-
 impl Stage {
-    /// Sets the folder up; the shared disk is the first node's.
+    /// Sets the folder up for these clusters; the shared disk of each is its first node's.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(super) fn new(nodes: &[&'static str]) -> Result<Self, Failure> {
+    pub(super) fn new(clusters: &[&[&'static str]]) -> Result<Self, Failure> {
         let memory = Path::new("/dev/shm");
         // A disk in memory, where there is one: many runs would wait for the same real disk.
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -77,9 +54,9 @@ impl Stage {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .map_err(|error| Failure::io("make a folder in", &parent, error))?;
-        let disks = Disks::new(folder.path(), nodes);
+        let disks = Disks::new(folder.path(), clusters);
         let disks = disks.map_err(|error| Failure::io("make disks in", folder.path(), error))?;
-        for node in nodes {
+        for node in clusters.iter().copied().flatten() {
             make_folder(&folder.path().join("run").join(node))?;
         }
         Ok(Self { folder, disks, trace: Trace::new() })
@@ -100,15 +77,48 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    /// Makes an install directory on the shared disk of its owner.
+    /// Makes the install directory of a cluster that sends, on the shared disk of its owner.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(super) fn install(&self, owner: &str, settings: Settings) -> Result<(), Failure> {
-        let place = self.install_dir(owner);
-        make_folder(&place)?;
-        let furnished = install::furnish(&place, &configuration(settings), &definition(settings));
-        furnished.map_err(|error| Failure::io("furnish", &place, error))
+    pub(super) fn install_sender(&self, owner: &str, settings: Sending) -> Result<(), Failure> {
+        self.install(owner, &settings.configuration(), &settings.definition())
+    }
+
+    /// Makes the install directory of a cluster that receives, on the shared disk of its owner.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn install_receiver(&self, owner: &str, settings: Receiving) -> Result<(), Failure> {
+        self.install(owner, &settings.configuration(&self.received(owner, settings.files)), "")
+    }
+
+    /// Lets the next owner of a cluster that receives find its own disk.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn adapt_receiver(&self, owner: &str, settings: Receiving) -> Result<(), Failure> {
+        let file = self.install_dir(owner).join("ferryway.toml");
+        let text = settings.configuration(&self.received(owner, settings.files));
+        fs::write(&file, text).map_err(|error| Failure::io("write", &file, error))
+    }
+
+    /// Makes the folder that a node receives in, with the target's folder in it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn make_received(&self, node: &str, disk: Disk) -> Result<PathBuf, Failure> {
+        let folder = self.received(node, disk);
+        make_folder(&folder.join("in"))?;
+        Ok(folder)
+    }
+
+    /// The folder that a node receives in.
+    pub(super) fn received(&self, node: &str, disk: Disk) -> PathBuf {
+        match disk {
+            Disk::Shared => self.install_dir(node).join(RECEIVED),
+            Disk::Local => self.disks.local(node).join(RECEIVED),
+        }
     }
 
     /// Makes the source on a node's disk from a seed, and gives its path.
@@ -132,22 +142,47 @@ impl Stage {
         Ok(path)
     }
 
-    /// Starts a node's host, whose way to the partner begins at `address`, and waits until it
-    /// owns the instance.
+    /// Starts the host of a node that sends, whose way to the partner begins at `address`, and
+    /// waits until it owns the instance.
     ///
     /// # Errors
     /// When it does not come up.
-    pub(super) async fn start_host(
+    pub(super) async fn start_sender(
         &self,
         node: &'static str,
         address: Ipv4Addr,
+    ) -> Result<HostProcess, Failure> {
+        let address = address.to_string();
+        let variables = [("HOSTNM", SENDER), ("NODE", node), ("PARTNER_ADDRESS", &address)];
+        self.start_host(node, &variables).await
+    }
+
+    /// Starts the host of a node that receives, and waits until its door is open. It is the
+    /// `nth` host of its instance.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub(super) async fn start_receiver(
+        &self,
+        node: &'static str,
+        nth: usize,
+    ) -> Result<(HostProcess, SocketAddr), Failure> {
+        let host = self.start_host(node, &[]).await?;
+        let door = hosts::door(&self.install_dir(node), nth, Deadline::after(LIMIT)).await?;
+        Ok((host, door))
+    }
+
+    async fn start_host(
+        &self,
+        node: &'static str,
+        variables: &[(&str, &str)],
     ) -> Result<HostProcess, Failure> {
         let mut host = HostProcess::start(Place {
             node,
             install: &self.install_dir(node),
             run_dir: &self.folder.path().join("run").join(node),
             log: &self.log(node),
-            variables: &[("PARTNER_ADDRESS", &address.to_string())],
+            variables,
         })?;
         let health = host.ready(Deadline::after(LIMIT)).await?;
         self.trace.event(node, format!("its host owns the instance in epoch {}", health.epoch));
@@ -157,6 +192,13 @@ impl Stage {
     /// The end of what a node's host printed.
     pub(super) fn last_words(&self, node: &str) -> String {
         hosts::tail(&self.log(node))
+    }
+
+    fn install(&self, owner: &str, configuration: &str, definition: &str) -> Result<(), Failure> {
+        let place = self.install_dir(owner);
+        make_folder(&place)?;
+        let furnished = install::furnish(&place, configuration, definition);
+        furnished.map_err(|error| Failure::io("furnish", &place, error))
     }
 
     fn install_dir(&self, owner: &str) -> PathBuf {
@@ -197,21 +239,20 @@ pub(super) async fn rest(host: &HostProcess, job: &JobId) -> Result<Job, Failure
     }
 }
 
-/// Takes the journal of the job, and every job on record.
+/// Takes the records of all jobs of a host, and the jobs.
 ///
 /// # Errors
 /// When the host does not answer.
-pub(super) async fn record(
-    stage: &Stage,
-    host: &HostProcess,
-    job: &JobId,
-) -> Result<Vec<Job>, Failure> {
+pub(super) async fn record(stage: &Stage, host: &HostProcess) -> Result<Vec<Job>, Failure> {
     let failed = |error| Failure(format!("the host of {} tells nothing: {error}", host.node));
-    let entries = host.client.entries(job).await.map_err(failed)?;
-    stage.trace.add_journal(job, &entries);
     let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
     let mut jobs = host.client.history(&query).await.map_err(failed)?;
     jobs.extend(host.client.jobs().await.map_err(failed)?.into_iter().map(|view| view.job));
+    for job in &jobs {
+        let entries = host.client.entries(&job.id).await.map_err(failed)?;
+        let side = if job.spec.origin.is_some() { "receiver" } else { "sender" };
+        stage.trace.add_journal(&format!("{side} {}", job.id), &entries);
+    }
     Ok(jobs)
 }
 
@@ -223,43 +264,6 @@ pub(super) async fn met_an_error(host: &HostProcess, job: &JobId) -> Result<bool
     let entries = host.client.entries(job).await;
     let entries = entries.map_err(|error| Failure(error.to_string()))?;
     Ok(entries.iter().any(|entry| entry.event == Some(Event::Retry)))
-}
-
-/// A server on a folder. It offers no hashes, as most do not: the sizes alone must not
-/// deceive us. What is under way to it is less than the rest of the file.
-pub(super) fn server(root: &Path, lock: LockMode) -> FtpServerBuilder {
-    let lock = match lock {
-        LockMode::None => Lock::None,
-        LockMode::Refuse => Lock::refuse(),
-        LockMode::Block => Lock::BlockThenTruncate,
-    };
-    FtpServer::builder(root)
-        .behaviour(Behaviour::proftpd().with_lock(lock))
-        .receive_buffer_bytes(relay::BUFFER_BYTES)
-}
-
-fn configuration(settings: Settings) -> String {
-    let Settings { source, port, retries, .. } = settings;
-    let root = match source {
-        Disk::Shared => DATA.to_owned(),
-        // From the instance's folder on the shared disk to the node's own disk.
-        Disk::Local => format!("../../local/{DATA}"),
-    };
-    format!(
-        "[instance]\nname = \"{INSTANCE}\"\n\n[roots]\nsend = [\"{root}\"]\n\n\
-         [partners.{PARTNER}]\ntransport = \"ftp\"\nhost = {{ env = \"PARTNER_ADDRESS\" }}\n\
-         port = {port}\nuser = {{ env = \"HOSTNM\" }}\npassword = \"simulated\"\ntls = \"off\"\n\
-         timeout_s = 1\nconnect_timeout_s = 2\nresume_min_bytes = 65536\n\n\
-         [partners.{PARTNER}.retry]\nattempts = {retries}\nfirst_s = 1\nmax_s = 1\n"
-    )
-}
-
-fn definition(settings: Settings) -> String {
-    format!(
-        "[[definition]]\nid = \"{DEFINITION}\"\npartner = \"{PARTNER}\"\ndirection = \"send\"\n\
-         local = \"{FILE}\"\nremote = \"{TARGET}\"\npublish = \"{}\"\n",
-        settings.policy
-    )
 }
 
 fn make_folder(path: &Path) -> Result<(), Failure> {

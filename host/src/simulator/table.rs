@@ -2,32 +2,31 @@
 
 use std::{fmt::Write, time::Duration};
 
-use ferryway_core::Publish;
 use serde::Serialize;
 
 use super::{
     Run,
-    plan::Plan,
-    rows::{Outcome, Row, RowId},
+    plan::{Cell, Plan},
+    rows::Outcome,
 };
 use crate::laboratory::numbers::grouped;
 
-/// From so many runs of a row and policy on, all that the note lists must have been seen.
+/// From so many runs of a cell on, all that the note lists must have been seen.
 const ENOUGH_RUNS: usize = 10;
 
 /// What all runs have shown.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
-    cells: Vec<Cell>,
+    cells: Vec<Count>,
     /// What was not as expected, in words.
     faults: Vec<String>,
 }
 
-/// A row under a policy.
+/// What the runs of a cell have shown.
 #[derive(Debug, Serialize)]
-struct Cell {
-    row: RowId,
-    policy: Publish,
+struct Count {
+    #[serde(flatten)]
+    cell: Cell,
     first_seed: u64,
     runs: usize,
     /// How often each outcome was seen.
@@ -58,20 +57,17 @@ impl Summary {
     pub(super) fn of(runs: &[Run], expect: Option<Outcome>) -> Self {
         let mut cells = Vec::new();
         let mut faults = Vec::new();
-        for part in runs.chunk_by(|a, b| (a.plan.row, a.plan.policy) == (b.plan.row, b.plan.policy))
-        {
-            let cell = Cell::of(part);
-            let row = cell.row.row();
-            let listed = expect.map_or_else(|| row.listed(cell.policy), |outcome| vec![outcome]);
-            let missing = |outcome: &&Outcome| cell.times(**outcome) == 0;
+        for part in runs.chunk_by(|a, b| a.plan.cell == b.plan.cell) {
+            let count = Count::of(part);
+            let listed = expect.map_or_else(|| listed(count.cell), |outcome| vec![outcome]);
+            let missing = |outcome: &&Outcome| count.times(**outcome) == 0;
             if part.len() >= ENOUGH_RUNS {
                 for outcome in listed.iter().filter(missing) {
                     let words = outcome.in_words();
-                    let (row, policy) = (cell.row, cell.policy);
-                    faults.push(format!("{row} {policy}: never seen: {words}"));
+                    faults.push(format!("{}: never seen: {words}", count.cell));
                 }
             }
-            cells.push(cell);
+            cells.push(count);
         }
         let broken = runs.iter().filter(|run| !run.verdict.faults.is_empty());
         faults.extend(broken.map(|run| {
@@ -93,13 +89,13 @@ impl Summary {
     /// The table for people.
     pub(super) fn text(&self, runs: &[Run]) -> String {
         let mut text = String::new();
-        for cells in self.cells.chunk_by(|a, b| a.row == b.row) {
-            let Some(first) = cells.first() else { continue };
-            let row = first.row.row();
+        for counts in self.cells.chunk_by(|a, b| a.cell.row == b.cell.row) {
+            let Some(first) = counts.first() else { continue };
+            let row = first.cell.row.row();
             put(&mut text, &format!("{:<4} {}", row.id, row.setting));
             put(&mut text, &format!("     the note: {}", row.note));
-            for cell in cells {
-                cell.tell(row, &mut text);
+            for count in counts {
+                count.tell(&mut text);
             }
             put(&mut text, "");
         }
@@ -122,7 +118,7 @@ impl Summary {
     }
 }
 
-impl Cell {
+impl Count {
     fn of(runs: &[Run]) -> Self {
         let plan = &runs[0].plan;
         let count = |outcome: Outcome| {
@@ -130,8 +126,7 @@ impl Cell {
         };
         let seen = Outcome::EACH.iter().map(|&outcome| (outcome, count(outcome)));
         Self {
-            row: plan.row,
-            policy: plan.policy,
+            cell: plan.cell,
             first_seed: plan.seed,
             runs: runs.len(),
             seen: seen.filter(|(_, times)| *times > 0).collect(),
@@ -145,26 +140,26 @@ impl Cell {
         self.seen.iter().find(|(seen, _)| *seen == outcome).map_or(0, |(_, times)| *times)
     }
 
-    fn tell(&self, row: &Row, text: &mut String) {
-        let mut label = self.policy.as_str();
+    fn tell(&self, text: &mut String) {
+        let mut label = format!("{:<6} {}", self.cell.transport, self.cell.policy);
         for &(outcome, times) in &self.seen {
-            let addition = match row.listed(self.policy).contains(&outcome) {
+            let addition = match listed(self.cell).contains(&outcome) {
                 true => "",
                 false => " (not in the note)",
             };
             let words = outcome.in_words();
-            put(text, &format!("     {label:<6} {times:>3} of {}  {words}{addition}", self.runs));
-            label = "";
+            put(text, &format!("     {label:<13} {times:>3} of {}  {words}{addition}", self.runs));
+            label.clear();
         }
         if self.broken > 0 {
-            put(text, &format!("     {label:<6} {:>3} of {}  WRONG", self.broken, self.runs));
+            put(text, &format!("     {label:<13} {:>3} of {}  WRONG", self.broken, self.runs));
         }
         let ((resent, most_resent), (took, longest)) = (self.resent_bytes, self.took_ms);
         let last_seed = self.first_seed + self.runs as u64 - 1;
         put(
             text,
             &format!(
-                "            seeds {} to {last_seed}; sent again {} bytes (most {}); {took} ms \
+                "                   seeds {} to {last_seed}; sent again {} bytes (most {}); {took} ms \
                  after the failover (most {longest})",
                 self.first_seed,
                 grouped(resent),
@@ -191,9 +186,14 @@ impl<'a> RunReport<'a> {
 
 /// A run in one line.
 pub(super) fn heading(run: &Run) -> String {
-    let Plan { row, policy, seed, .. } = &run.plan;
+    let Plan { cell, seed, .. } = &run.plan;
     let outcome = run.verdict.outcome.map_or("no known outcome", Outcome::in_words);
-    format!("{row} {policy} seed {seed}: {} => {outcome}", run.plan.setting())
+    format!("{cell} seed {seed}: {} => {outcome}", run.plan.setting())
+}
+
+/// The outcomes of a cell that the note lists.
+fn listed(cell: Cell) -> Vec<Outcome> {
+    cell.variant().map_or(Vec::new(), |variant| variant.listed(cell.policy))
 }
 
 fn middle_and_most(numbers: impl Iterator<Item = u64>) -> (u64, u64) {
@@ -213,12 +213,14 @@ fn put(text: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use ferryway_core::Publish;
+
     use super::*;
-    use crate::simulator::{Verdict, evidence::Evidence};
+    use crate::simulator::{Verdict, evidence::Evidence, plan::tests::by_ftp, rows::RowId};
 
     fn runs(outcome: Outcome, count: u64) -> Vec<Run> {
         let run = |seed| Run {
-            plan: Plan::draw(RowId::C2, Publish::Direct, seed),
+            plan: by_ftp(RowId::C2, Publish::Direct, seed),
             verdict: Verdict { outcome: Some(outcome), faults: Vec::new() },
             evidence: Evidence::default(),
             lines: Vec::new(),
@@ -244,7 +246,7 @@ mod tests {
         let summary = Summary::of(&runs, None);
         assert!(!summary.is_as_expected());
         let text = summary.text(&runs);
-        let command = "simulate --row C2 --policy direct --seed 2 --runs 1 --trace";
+        let command = "--row C2 --transport ftp --policy direct --seed 2 --runs 1 --trace";
         assert!(text.contains(command) && text.contains("the target is absent"), "{text}");
     }
 }

@@ -1,16 +1,14 @@
 //! The story of one run: what happened to the nodes, on the wire and in the journal, with times.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-use ferryway_core::JobId;
-use ferryway_mocks::ftp_server::{Entry, Side, Transfer};
 use jiff::Timestamp;
 
+use super::traffic::{Said, Traffic};
 use crate::{journal::record, locks::lock};
 
 /// Gathers what happens during a run.
@@ -74,23 +72,22 @@ impl Trace {
         self.push(Instant::now(), who.to_owned(), Kind::Event, what.into());
     }
 
-    /// Adds what a server heard and said.
-    pub(super) fn add_wire(&self, server: &str, said: &[Entry]) {
-        let nodes = users(said);
-        for entry in said {
-            let kind = match entry.side {
-                Side::Client => Kind::Command,
-                Side::Server => Kind::Answer,
-                Side::Event => Kind::Connection,
-            };
-            let node = nodes.get(&entry.session).map_or("somebody", String::as_str);
-            let who = format!("{node}.{}@{server}", entry.session);
-            self.push(entry.at, who, kind, entry.text.clone());
+    /// Adds what passed between nodes and servers.
+    pub(super) fn add_traffic(&self, traffic: &Traffic) {
+        for Said { at, who, kind, what } in &traffic.said {
+            self.push(*at, who.clone(), *kind, what.clone());
         }
+        let bars = traffic.uploads.iter().map(|upload| Bar {
+            who: upload.node.clone(),
+            from: self.since(upload.from),
+            to: self.since(upload.to),
+            bytes: upload.bytes,
+        });
+        lock(&self.uploads).extend(bars);
     }
 
-    /// Adds a job's record.
-    pub(super) fn add_journal(&self, job: &JobId, entries: &[record::Entry]) {
+    /// Adds the record of a job.
+    pub(super) fn add_journal(&self, whose: &str, entries: &[record::Entry]) {
         for entry in entries {
             let after = Duration::try_from(entry.at.duration_since(self.began_at));
             let at = self.began + after.unwrap_or_default();
@@ -98,23 +95,8 @@ impl Trace {
                 entry.event.map_or_else(|| "noted".to_owned(), |event| format!("{event:?}"));
             let note = entry.note.as_deref().unwrap_or_default();
             let what = format!("e{} {event} -> {} {note}", entry.epoch, entry.status.code());
-            self.push(at, format!("journal {job}"), Kind::Journal, what);
+            self.push(at, whose.to_owned(), Kind::Journal, what);
         }
-    }
-
-    /// Adds the uploads of what a server received.
-    pub(super) fn add_uploads(&self, said: &[Entry], uploads: &[Transfer]) {
-        let nodes = users(said);
-        let bar = |upload: &Transfer| {
-            let ended = upload.ended_at.or(upload.last_byte_at).unwrap_or(upload.opened_at);
-            Some(Bar {
-                who: nodes.get(&upload.session)?.clone(),
-                from: self.since(upload.opened_at),
-                to: self.since(ended),
-                bytes: upload.bytes,
-            })
-        };
-        lock(&self.uploads).extend(uploads.iter().filter_map(bar));
     }
 
     /// The uploads, in their order.
@@ -139,15 +121,6 @@ impl Trace {
     }
 }
 
-/// Which node each session logged in as.
-pub(super) fn users(said: &[Entry]) -> BTreeMap<u64, String> {
-    let user = |entry: &Entry| {
-        let user = entry.text.strip_prefix("USER ").filter(|_| entry.side == Side::Client)?;
-        Some((entry.session, user.to_owned()))
-    };
-    said.iter().filter_map(user).collect()
-}
-
 /// The story as text, a line each.
 pub(super) fn tell(lines: &[Line]) -> String {
     let mut text = String::new();
@@ -163,21 +136,4 @@ pub(super) fn tell(lines: &[Line]) -> String {
         let _infallible = writeln!(text, "{seconds:>8.3}  {:<18} {mark} {}", line.who, line.what);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::laboratory::wire::tests::said;
-
-    #[test]
-    fn sessions_bear_the_name_they_logged_in_as() {
-        let trace = Trace::new();
-        trace.event("alpha", "frozen");
-        trace.add_wire("partner", &said(&["USER alpha", "331 Password.", "STOR in/a"]));
-        let text = tell(&trace.lines());
-        for line in ["alpha              ** frozen", "alpha.1@partner    -> STOR in/a"] {
-            assert!(text.contains(line), "{text}");
-        }
-    }
 }

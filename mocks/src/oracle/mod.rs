@@ -22,6 +22,8 @@ pub struct Observation {
     pub acknowledged: Vec<JobId>,
     /// Every job on record.
     pub jobs: Vec<Job>,
+    /// Every job on record at the receiving side; `None` where that has none, or nobody looked.
+    pub receiving: Option<Vec<Receiving>>,
     /// The files that the jobs were to put in place.
     pub targets: Vec<Target>,
     /// What lies about on both sides beside sources and targets, as paths, without what
@@ -46,6 +48,17 @@ pub struct Job {
     pub unfinished: bool,
     /// What it delivered, as it says.
     pub delivered: Option<Content>,
+}
+
+/// A job of the receiving side as its journal has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receiving {
+    /// Its id.
+    pub id: JobId,
+    /// The sender's job that it belongs to.
+    pub of: JobId,
+    /// Where it stands.
+    pub status: Status,
 }
 
 /// The content of a file.
@@ -100,6 +113,10 @@ pub enum Violation {
     Unfinished(JobId),
     /// A job says that it delivered something else than it had to.
     WrongProof(JobId),
+    /// A job has so many jobs at the receiving side, and not one.
+    Unpaired(JobId, usize),
+    /// A job has completed and the receiving side's job has not, or the other way round.
+    Disagree(JobId, Status, Status),
     /// A target is not there.
     Absent(String),
     /// A target is something else than it must be: its path, its size and the size it must have.
@@ -130,6 +147,9 @@ pub fn judge(seen: &Observation) -> Vec<Violation> {
         }
         let target = seen.targets.iter().find(|target| target.jobs.contains(&job.id));
         found.extend(judge_job(job, target));
+    }
+    if let Some(receiving) = &seen.receiving {
+        found.extend(judge_pairs(&seen.jobs, receiving));
     }
     for target in &seen.targets {
         found.extend(judge_target(target));
@@ -177,6 +197,26 @@ fn judge_job(job: &Job, target: Option<&Target>) -> Vec<Violation> {
     found
 }
 
+/// Each job has one at the receiving side, and both agree on whether the file is delivered.
+fn judge_pairs(jobs: &[Job], receiving: &[Receiving]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for job in jobs {
+        let of_it: Vec<_> = receiving.iter().filter(|other| other.of == job.id).collect();
+        let [other] = of_it[..] else {
+            found.push(Violation::Unpaired(job.id.clone(), of_it.len()));
+            continue;
+        };
+        let completed = |status: Status| status.outcome() == Some(Outcome::Completed);
+        if completed(job.status) != completed(other.status) {
+            found.push(Violation::Disagree(job.id.clone(), job.status, other.status));
+        }
+    }
+    let strange = |other: &&Receiving| jobs.iter().all(|job| job.id != other.of);
+    found
+        .extend(receiving.iter().filter(strange).map(|other| Violation::Unasked(other.id.clone())));
+    found
+}
+
 fn judge_target(target: &Target) -> Vec<Violation> {
     let mut found = Vec::new();
     let path = || target.path.clone();
@@ -214,6 +254,12 @@ impl fmt::Display for Violation {
             Self::Miscounted(job, times) => write!(f, "job {job} counts {times} publishes"),
             Self::Unfinished(job) => write!(f, "job {job} has ended and is not finished"),
             Self::WrongProof(job) => write!(f, "job {job} has no proof of what it delivered"),
+            Self::Unpaired(job, count) => {
+                write!(f, "job {job} has {count} jobs at the receiving side, not one")
+            }
+            Self::Disagree(job, here, there) => {
+                write!(f, "job {job} is {here}, and the receiving side's is {there}")
+            }
             Self::Absent(path) => write!(f, "there is no {path}"),
             Self::Differs(path, size, wanted) => {
                 write!(f, "{path} is not what was sent: {size} bytes, {wanted} were to be there")

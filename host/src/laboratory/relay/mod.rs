@@ -1,7 +1,9 @@
 //! The network between a node and its partner, or a cluster's virtual address: a relay that
 //! can go silent, heal, and lead elsewhere.
 
+mod dialogue;
 mod flow;
+mod frames;
 mod passive;
 
 use std::{
@@ -20,7 +22,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use dialogue::Towards;
+pub(crate) use dialogue::{Dialogue, Gate, Stop};
 use flow::Flow;
+pub(crate) use frames::Ask;
 
 /// Little is under way in the relay, as on a wire.
 pub(crate) const BUFFER_BYTES: u32 = 64 * 1024;
@@ -32,6 +37,7 @@ pub(crate) struct Relay {
     addr: SocketAddr,
     way: watch::Sender<Way>,
     up: Arc<Flow>,
+    dialogue: Arc<Dialogue>,
     accepting: JoinHandle<()>,
 }
 
@@ -48,6 +54,8 @@ pub(crate) struct Line {
 pub(crate) enum Carries {
     /// FTP in passive mode (EPSV) without TLS: data connections are relayed as well.
     Ftp,
+    /// The dialogue of two hosts by socket, without TLS.
+    Hosts,
     /// Connections as they are.
     Anything,
 }
@@ -78,6 +86,9 @@ struct Moved;
 impl Line {
     pub(crate) const FTP: Self = Self { carries: Carries::Ftp, bytes_per_second: None };
 
+    /// What two hosts say, as fast as it comes.
+    pub(crate) const HOSTS: Self = Self { carries: Carries::Hosts, bytes_per_second: None };
+
     /// Anything, as fast as it comes.
     pub(crate) const UNLIMITED: Self = Self { carries: Carries::Anything, bytes_per_second: None };
 }
@@ -99,8 +110,9 @@ impl Relay {
         let (up, down) = (Arc::new(Flow::new(line.bytes_per_second)), Arc::new(Flow::new(None)));
         let first = *way.borrow();
         let path = Path { way: way.subscribe(), first, up: Arc::clone(&up), down };
-        let accepting = tokio::spawn(accept(listener, path, line.carries));
-        Ok(Self { addr, way, up, accepting })
+        let dialogue = Arc::default();
+        let accepting = accept(listener, path, line.carries, Arc::clone(&dialogue));
+        Ok(Self { addr, way, up, dialogue, accepting: tokio::spawn(accepting) })
     }
 
     /// Where it listens.
@@ -128,11 +140,12 @@ impl Relay {
         self.way.send_modify(|way| way.server = None);
     }
 
-    /// Moves the address to another server, as measured on real ones: data connections are
-    /// reset, control connections fall silent, new ones go to the new server.
-    pub(crate) fn reroute(&self, server: SocketAddr) {
+    /// Moves the address to another server, or to nobody yet, as measured on real ones: data
+    /// connections are reset, control connections fall silent, new ones go to the new server.
+    pub(crate) fn reroute(&self, server: impl Into<Option<SocketAddr>>) {
+        let server = server.into();
         self.way.send_modify(|way| {
-            way.server = Some(server);
+            way.server = server;
             way.generation += 1;
         });
     }
@@ -140,6 +153,16 @@ impl Relay {
     /// Bytes that were handed on towards the server, over all connections.
     pub(crate) fn carried(&self) -> u64 {
         self.up.carried()
+    }
+
+    /// Sets a stop for the dialogue of hosts.
+    pub(crate) fn stop(&self, stop: Stop) -> Gate {
+        self.dialogue.stop(stop)
+    }
+
+    /// What hosts have said and sent through it.
+    pub(crate) fn dialogue(&self) -> Arc<Dialogue> {
+        Arc::clone(&self.dialogue)
     }
 }
 
@@ -207,12 +230,12 @@ async fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(server).await
 }
 
-async fn accept(listener: TcpListener, path: Path, carries: Carries) {
+async fn accept(listener: TcpListener, path: Path, carries: Carries, dialogue: Arc<Dialogue>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             taken = listener.accept() => if let Ok((client, _)) = taken {
-                connections.spawn(serve(client, path.now(), carries));
+                connections.spawn(serve(client, path.now(), carries, Arc::clone(&dialogue)));
             },
             Some(_ended) = connections.join_next() => {}
         }
@@ -220,7 +243,7 @@ async fn accept(listener: TcpListener, path: Path, carries: Carries) {
 }
 
 /// One connection, until both ends have ended it.
-async fn serve(client: TcpStream, mut path: Path, carries: Carries) {
+async fn serve(client: TcpStream, mut path: Path, carries: Carries, dialogue: Arc<Dialogue>) {
     let address = client.local_addr().map(|addr| addr.ip());
     let Ok(std::net::IpAddr::V4(address)) = address else { return };
     let Ok(addr) = path.server().await else { return };
@@ -232,9 +255,9 @@ async fn serve(client: TcpStream, mut path: Path, carries: Carries) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let (up, down) = (Arc::clone(&path.up), Arc::clone(&path.down));
-    let up = carry(from_client, to_server, path.clone(), up);
     match carries {
         Carries::Ftp => {
+            let up = carry(from_client, to_server, path.clone(), up);
             let mut data = JoinSet::new();
             let down =
                 passive::answers(from_server, to_client, path, (address, addr.ip()), &mut data);
@@ -242,7 +265,16 @@ async fn serve(client: TcpStream, mut path: Path, carries: Carries) {
             // A transfer may outlive its control connection for a moment.
             while data.join_next().await.is_some() {}
         }
+        Carries::Hosts => {
+            let connection = Arc::new(dialogue.connection());
+            let to_host = (Arc::clone(&connection), Towards::Host);
+            let up = dialogue::carry((from_client, to_server), path.clone(), up, to_host);
+            let to_visitor = (connection, Towards::Visitor);
+            let down = dialogue::carry((from_server, to_client), path, down, to_visitor);
+            tokio::join!(up, down);
+        }
         Carries::Anything => {
+            let up = carry(from_client, to_server, path.clone(), up);
             tokio::join!(up, carry(from_server, to_client, path, down));
         }
     }
