@@ -1,9 +1,12 @@
 //! A host that receives, without jobs of its own.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, RwLock},
+    sync::{
+        Arc, OnceLock, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +18,7 @@ use ferryway_core::{
 };
 use ferryway_host::{
     config::{Config, Environment},
-    journal::{JournalStore, NodeName, Options, SqliteJournal},
+    journal::{Hook, JournalStore, NodeName, Options, Point, SqliteJournal},
     loader::{Loader, Plugin, Plugins},
     notices::Notices,
     reception::{self, OpenDoor, Register},
@@ -54,6 +57,8 @@ impl Plugged {
 pub struct House {
     dir: TempDir,
     plugged: Plugged,
+    /// Whether the disk of the journal takes no commit any more.
+    pub broken: Arc<AtomicBool>,
 }
 
 /// The house, open.
@@ -90,7 +95,7 @@ impl House {
              sessions = {sessions}\nsecurity = \"plain\"\ntimeout_s = 20\n{VISITORS}"
         );
         fs::write(dir.path().join("ferryway.toml"), configuration).unwrap();
-        Self { dir, plugged }
+        Self { dir, plugged, broken: Arc::default() }
     }
 
     fn config(&self) -> Config {
@@ -104,6 +109,13 @@ impl House {
         let mut options =
             Options::new(self.dir.path(), NodeName("node".to_owned()), config.instance.clone());
         options.replace = true;
+        let broken = Arc::clone(&self.broken);
+        options.hook = Hook::new(move |point| {
+            match point == Point::Executed && broken.load(Ordering::Acquire) {
+                true => Err(io::Error::other("as planned")),
+                false => Ok(()),
+            }
+        });
         let taken = tokio::task::spawn_blocking(move || SqliteJournal::take_over(options));
         let (journal, takeover) = taken.await.unwrap().unwrap();
         let journal = Arc::new(journal);

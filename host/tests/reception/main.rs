@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "the modules of a test are no interface")]
 
 mod contract;
+mod durable;
 mod exits;
 mod fencing;
 mod folders;

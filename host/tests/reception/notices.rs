@@ -237,6 +237,11 @@ async fn what_is_not_as_delivered_is_waited_for_again() {
         store(&mut *session).await;
         publish(&mut *session).await;
     }
+    // Where there is no hash, the size says something all the same.
+    let Notice::Delivered(what) = delivered(1, b"short") else { unreachable!() };
+    let without_hash = Notice::Delivered(Delivery { digest: None, ..what });
+    let standing = tell(&mut *session, without_hash).await;
+    assert_eq!(standing.status, Status::ReceiverAnnounced, "{standing:?}");
     assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
 }
 
@@ -341,9 +346,12 @@ async fn nobody_is_told_too_much() {
     let mut zombie = open.session(HOST, 1).await;
     let job = tell(&mut *zombie, announce(1, Direction::Send)).await.job;
     let mut owner = open.session(HOST, 2).await;
-    for notice in [announce(1, Direction::Send), delivered(1, BYTES), withdraw(1)] {
+    let announced = |delivery| announce(delivery, Direction::Send);
+    for notice in [announced(1), announced(2), delivered(1, BYTES), withdraw(1)] {
         assert_eq!(refused(zombie.tell(notice).await), (Kind::Fenced, Class::Permanent));
     }
+    let there = open.journal.in_flight().await.unwrap();
+    assert_eq!(there.into_iter().map(|job| job.id).collect::<Vec<_>>(), [job.clone()]);
     assert_eq!(status(&open, &job), Some(Status::ReceiverWaiting));
     // A job of another visitor is none of one's own.
     let mut other = open.session("sender.example", 1).await;
@@ -381,8 +389,15 @@ async fn a_file_that_came_by_another_way_is_looked_at() {
     let house = House::new(Plugged::Linked);
     let folder = house.received().join("ftp");
     fs::create_dir(&folder).unwrap();
-    house.define("[[reception]]\nid = \"PRDY01\"\nvisitor = \"BOTH\"\nfiles = \"received/ftp\"\n");
+    let table = |visitor| {
+        let id = "[[reception]]\nid = \"PRDY01\"\n";
+        format!("{id}visitor = \"{visitor}\"\nfiles = \"received/ftp\"\n")
+    };
+    house.define(&(table("BOTH") + &table("FETCHER")));
     let open = house.open().await;
+    let mut fetcher = open.session("fetcher.example", 1).await;
+    let refusal = refused(fetcher.tell(announce(1, Direction::Send)).await);
+    assert_eq!(refusal, (Kind::Denied, Class::Permanent), "it may not send, by whatever way");
     let mut session = open.session(HOST, 1).await;
     let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
     let local = open.shared.receiving.view(&job).unwrap().job.local();

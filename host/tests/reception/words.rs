@@ -69,7 +69,7 @@ async fn a_new_announcement_reads_no_history() {
     let house = House::new(Plugged::Linked);
     let open = house.open().await;
     let mut session = open.session(HOST, 1).await;
-    let unreadable = house.path().join("journal/hist/202001.1.db");
+    let unreadable = house.path().join("journal/hist/202001.9.db");
     fs::write(&unreadable, "no database").unwrap();
     let refusal = refused(session.tell(announce(1, Direction::Send)).await);
     assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }), "it looks there");

@@ -6,12 +6,8 @@ use std::{fs, path::Path};
 use ferryway_core::{JobId, Outcome, Status};
 use ferryway_host::{
     control::api::Command,
-    journal::{
-        reader::Reader,
-        record::{Exits, Job},
-    },
+    journal::{reader::Reader, record::Job},
 };
-use ferryway_mocks::ftp_server::FtpServer;
 use ferryway_tests::{
     content::Content,
     host::{Install, Node},
@@ -127,6 +123,32 @@ fn both_sides_end_and_each_shows_the_other() {
     assert_eq!(listed["jobs"].as_array().unwrap().len(), 2);
 }
 
+/// What nobody can have announced before is taken without a look at the history, which grows. What
+/// a former owner may have announced is looked for there.
+#[test]
+fn only_what_may_be_known_is_looked_for_in_the_history() {
+    let mut peers = Peers::build(FAST);
+    peers.day.start(0);
+    // The first owner moves nothing.
+    peers.night.nodes[0].set_arguments(&["--services", "socket"]);
+    peers.night.start(0);
+    let (old, new) = (Content::new(207, 1000), Content::new(208, 1000));
+    let first = peers.send("old.bin", old);
+    peers.night.nodes[0].kill();
+    peers.night.nodes[0].set_arguments(&[]);
+    // Whoever looks there fails.
+    let unreadable = peers.day.install.path().join("journal/hist/209901.1.db");
+    fs::write(&unreadable, "no database").unwrap();
+    peers.night.start(0);
+    let second = peers.send("new.bin", new);
+    peers.delivered(&second, "new.bin", new);
+    peers.night.await_line("0318W", &[first.as_str(), "the journal does not answer"]);
+    assert_eq!(peers.night.lines("0318W").len(), 1, "the other one was not looked for");
+    fs::remove_file(unreadable).unwrap();
+    let job = peers.delivered(&first, "old.bin", old);
+    peers.both_complete(&job);
+}
+
 #[test]
 fn the_receiving_host_dies_while_it_receives() {
     let mut peers = Peers::start(SLOW);
@@ -211,49 +233,4 @@ fn a_cancelled_job_is_withdrawn() {
     assert_eq!(theirs.status, Status::ReceiverIdle(Outcome::Failed));
     let reason = theirs.state.last_error.unwrap();
     assert!(reason.contains("cancelled by an operator"), "{reason}");
-}
-
-/// The bytes go by FTP, the word by socket; the host that is told is out for a while.
-#[test]
-fn a_host_behind_an_ftp_server_is_told_of_what_comes() {
-    let mut peers = Peers::start(FAST);
-    let root = peers.day.install.path().join("ftp");
-    fs::create_dir(&root).unwrap();
-    let runtime = Runtime::new().unwrap();
-    let server = runtime.block_on(FtpServer::builder(&root).start()).unwrap();
-    let night = &peers.night.install;
-    let place = night.path().join("ferryway.toml");
-    let partner = format!(
-        "[partners.FTP]\ntransport = \"ftp\"\nhost = \"127.0.0.1\"\nport = {}\n\
-         user = \"ferry\"\npassword = \"any\"\ntls = \"off\"\nnotices = \"DAY\"\n\
-         [partners.FTP.retry]\nfirst_s = 1\nmax_s = 1\n",
-        server.addr().port()
-    );
-    let text = fs::read_to_string(&place).unwrap() + &partner;
-    night.write("ferryway.toml", &text).unwrap();
-    let definition = "[[definition]]\nid = \"FTP01\"\npartner = \"FTP\"\ndirection = \"send\"\n\
-                      remote = \"{name}\"\n";
-    night.write("definitions/ftp.toml", definition).unwrap();
-    reload(&peers.night.nodes[0]);
-    let table = "[[reception]]\nid = \"FTP01\"\nvisitor = \"NIGHT\"\nfiles = \"ftp\"\n";
-    receive(&peers.day, table);
-
-    peers.day.nodes[0].kill();
-    let content = Content::new(206, MIB);
-    let source = night.path().join("out/a.bin");
-    content.write_to(&source).unwrap();
-    let submit = ["submit", "FTP01", source.to_str().unwrap()];
-    let submitted = peers.night.nodes[0].ftprel_json(&submit).unwrap();
-    let job: JobId = submitted["jobs"][0]["id"].as_str().unwrap().parse().unwrap();
-    peers.night.await_line("0312W", &["DAY"]);
-    assert!(!root.join("a.bin").exists(), "nothing goes before its announcement");
-    peers.day.start(1);
-    let job = peers.completed(&job);
-    peers.both_complete(&job);
-    let theirs = recorded(&peers.day.install, &peer_of(&job));
-    assert_eq!(theirs.local(), root.join("a.bin"));
-    assert_eq!(theirs.spec.exits, Exits::default());
-    let entries = Reader::open(peers.day.install.path()).unwrap().entries(&theirs.id).unwrap();
-    let seen = |note: &str| note == "the file is as delivered";
-    assert!(entries.iter().any(|e| e.note.as_deref().is_some_and(seen)), "{entries:#?}");
 }
