@@ -351,7 +351,7 @@ async fn nobody_is_told_too_much() {
         assert_eq!(refused(zombie.tell(notice).await), (Kind::Fenced, Class::Permanent));
     }
     let there = open.journal.in_flight().await.unwrap();
-    assert_eq!(there.into_iter().map(|job| job.id).collect::<Vec<_>>(), [job.clone()]);
+    assert_eq!(there.iter().map(|job| &job.id).collect::<Vec<_>>(), [&job]);
     assert_eq!(status(&open, &job), Some(Status::ReceiverWaiting));
     // A job of another visitor is none of one's own.
     let mut other = open.session("sender.example", 1).await;
