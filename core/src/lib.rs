@@ -15,6 +15,7 @@ pub mod path;
 pub mod plugin;
 pub mod policy;
 pub mod reception;
+pub mod settings;
 pub mod status;
 pub mod transport;
 

@@ -2,8 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use ferryway_core::transport::ConfigFault;
-use serde::{Deserialize, de::DeserializeOwned};
+use ferryway_core::{settings::Keys, transport::ConfigFault};
+use serde::Deserialize;
 
 use crate::tls::{TlsSettings, Version};
 
@@ -78,6 +78,9 @@ enum Security {
     Explicit,
 }
 
+/// The longest time limit, in seconds.
+const LONGEST_S: u64 = 86_400;
+
 const KEYS: [&str; 14] = [
     "host",
     "port",
@@ -101,14 +104,13 @@ impl Settings {
     /// # Errors
     /// Every fault there is.
     pub(crate) fn parse(table: &toml::Table) -> Result<Self, Vec<ConfigFault>> {
-        let mut keys = Keys { table, faults: Vec::new() };
-        keys.refuse_unknown();
+        let mut keys = Keys::new(table, &KEYS);
         let host: Option<String> = keys.required("host", "the partner's host name or address");
         let user: Option<String> = keys.required("user", "the user to log in as");
         let password: Option<Password> = keys.required("password", "the user's password");
-        keys.refuse_line_ends("host", host.as_deref());
-        keys.refuse_line_ends("user", user.as_deref());
-        keys.refuse_line_ends("password", password.as_ref().map(|secret| secret.0.as_str()));
+        refuse_line_ends(&mut keys, "host", host.as_deref());
+        refuse_line_ends(&mut keys, "user", user.as_deref());
+        refuse_line_ends(&mut keys, "password", password.as_ref().map(|secret| secret.0.as_str()));
         let port = keys.optional("port").unwrap_or(21);
         if port == 0 {
             keys.fault("port", "0 is no port; FTP servers listen on 21");
@@ -116,113 +118,61 @@ impl Settings {
         if keys.optional("encoding").is_some_and(|name: String| name != "utf-8") {
             keys.fault("encoding", "only \"utf-8\" is supported");
         }
-        let tls = keys.tls();
+        let tls = tls(&mut keys);
         let mode = keys.optional("mode").unwrap_or_default();
         let passive_address = keys.optional("passive_address").unwrap_or_default();
         let limits = Limits {
-            connect: keys.seconds("connect_timeout_s", 10),
-            step: keys.seconds("timeout_s", 30),
+            connect: keys.seconds("connect_timeout_s", 10, LONGEST_S),
+            step: keys.seconds("timeout_s", 30, LONGEST_S),
         };
-        match (host, user, password) {
-            (Some(host), Some(user), Some(password)) if keys.faults.is_empty() => {
-                Ok(Self { host, port, user, password, tls, mode, passive_address, limits })
+        let read = match (host, user, password) {
+            (Some(host), Some(user), Some(password)) => {
+                Some(Self { host, port, user, password, tls, mode, passive_address, limits })
             }
-            _ => Err(keys.faults),
-        }
+            _ => None,
+        };
+        keys.finish(read)
     }
 }
 
-/// Takes values out of the table and gathers what is wrong with them.
-struct Keys<'a> {
-    table: &'a toml::Table,
-    faults: Vec<ConfigFault>,
+/// A line end would smuggle a second command into the control connection.
+fn refuse_line_ends(keys: &mut Keys<'_>, key: &str, text: Option<&str>) {
+    match text {
+        Some("") if key != "password" => keys.fault(key, "is empty"),
+        Some(text) if text.contains(['\r', '\n', '\0']) => {
+            keys.fault(key, "CR, LF and NUL are not allowed");
+        }
+        _ => {}
+    }
 }
 
-impl Keys<'_> {
-    fn fault(&mut self, key: &str, message: impl Into<String>) {
-        self.faults.push(ConfigFault { key: key.to_owned(), message: message.into() });
-    }
-
-    fn refuse_unknown(&mut self) {
-        for key in self.table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-            let nearest = KEYS
-                .into_iter()
-                .map(|known| (strsim::damerau_levenshtein(known, key), known))
-                .min()
-                .filter(|(distance, known)| *distance <= known.len() / 3 + 1);
-            let message = match nearest {
-                Some((_, known)) => format!("unknown key; did you mean `{known}`?"),
-                None => format!("unknown key; known are {}", KEYS.join(", ")),
-            };
-            self.faults.push(ConfigFault { key: key.clone(), message });
-        }
-    }
-
-    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let value = self.table.get(key)?.clone();
-        match value.try_into() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(key, error.message());
-                None
-            }
-        }
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, key: &str, what: &str) -> Option<T> {
-        if !self.table.contains_key(key) {
-            self.fault(key, format!("missing: {what}"));
-        }
-        self.optional(key)
-    }
-
-    /// A line end would smuggle a second command into the control connection.
-    fn refuse_line_ends(&mut self, key: &str, text: Option<&str>) {
-        match text {
-            Some("") if key != "password" => self.fault(key, "is empty"),
-            Some(text) if text.contains(['\r', '\n', '\0']) => {
-                self.fault(key, "CR, LF and NUL are not allowed");
-            }
-            _ => {}
-        }
-    }
-
-    fn seconds(&mut self, key: &str, default: u64) -> Duration {
-        let seconds = self.optional(key).unwrap_or(default);
-        if !(1..=86_400).contains(&seconds) {
-            self.fault(key, format!("{seconds} is not between 1 and 86400 seconds"));
-        }
-        Duration::from_secs(seconds)
-    }
-
-    fn tls(&mut self) -> Option<TlsSettings> {
-        let security = self.required("tls", "say \"explicit\" (FTPS) or \"off\"");
-        let ca_file: Option<PathBuf> = self.optional("tls_ca_file");
-        let verify = self.optional("tls_verify").unwrap_or(true);
-        let server_name: Option<String> = self.optional("tls_server_name");
-        let max = self.optional::<Version>("tls_max").unwrap_or_default();
-        match security? {
-            Security::Off => {
-                for key in ["tls_ca_file", "tls_verify", "tls_server_name", "tls_max"] {
-                    if self.table.contains_key(key) {
-                        self.fault(key, "has no effect with tls = \"off\"; remove it");
-                    }
+fn tls(keys: &mut Keys<'_>) -> Option<TlsSettings> {
+    let security = keys.required("tls", "say \"explicit\" (FTPS) or \"off\"");
+    let ca_file: Option<PathBuf> = keys.optional("tls_ca_file");
+    let verify = keys.optional("tls_verify").unwrap_or(true);
+    let server_name: Option<String> = keys.optional("tls_server_name");
+    let max = keys.optional::<Version>("tls_max").unwrap_or_default();
+    match security? {
+        Security::Off => {
+            for key in ["tls_ca_file", "tls_verify", "tls_server_name", "tls_max"] {
+                if keys.has(key) {
+                    keys.fault(key, "has no effect with tls = \"off\"; remove it");
                 }
-                None
             }
-            Security::Explicit => {
-                if verify && ca_file.is_none() {
-                    self.fault(
-                        "tls_ca_file",
-                        "missing: the PEM file with the certificates to trust \
-                         (tls_verify = false trusts any partner)",
-                    );
-                }
-                if !verify && ca_file.is_some() {
-                    self.fault("tls_ca_file", "has no effect with tls_verify = false; remove it");
-                }
-                Some(TlsSettings { ca_file, server_name, max })
+            None
+        }
+        Security::Explicit => {
+            if verify && ca_file.is_none() {
+                keys.fault(
+                    "tls_ca_file",
+                    "missing: the PEM file with the certificates to trust \
+                     (tls_verify = false trusts any partner)",
+                );
             }
+            if !verify && ca_file.is_some() {
+                keys.fault("tls_ca_file", "has no effect with tls_verify = false; remove it");
+            }
+            Some(TlsSettings { ca_file, server_name, max })
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::{fmt, time::Duration};
 
-use ferryway_core::transport::ConfigFault;
-use serde::{Deserialize, de::DeserializeOwned};
+use ferryway_core::{settings::Keys, transport::ConfigFault};
+use serde::Deserialize;
 
 use crate::tls::{Identity, Texts};
 
@@ -92,6 +92,9 @@ const PARTNER_KEYS: [&str; 11] = [
     "connect_timeout_s",
 ];
 
+/// The longest time limit, in seconds.
+const LONGEST_S: u64 = 3600;
+
 const DOOR_KEYS: [&str; 6] = ["security", "certificate", "key", "ca", "secret", "timeout_s"];
 
 impl PartnerSettings {
@@ -110,15 +113,15 @@ impl PartnerSettings {
             keys.fault("port", "0 is no port");
         }
         let server_name = keys.optional("server_name");
-        let security = keys.security();
+        let security = security(&mut keys);
         if matches!(security, Some(Security::Secret(_) | Security::Plain)) {
-            keys.refuse_without("server_name", "tls");
+            refuse_without(&mut keys, "server_name", "tls");
         }
         let packs = keys.optional("compress") == Some(Compress::Zstd);
-        let connect_limit = keys.seconds("connect_timeout_s", 10);
-        let limit = keys.seconds("timeout_s", 30);
-        match (host, port, security) {
-            (Some(host), Some(port), Some(security)) if keys.faults.is_empty() => Ok(Self {
+        let connect_limit = keys.seconds("connect_timeout_s", 10, LONGEST_S);
+        let limit = keys.seconds("timeout_s", 30, LONGEST_S);
+        let read = match (host, port, security) {
+            (Some(host), Some(port), Some(security)) => Some(Self {
                 server_name: server_name.unwrap_or_else(|| host.clone()),
                 host,
                 port,
@@ -127,8 +130,9 @@ impl PartnerSettings {
                 limit,
                 packs,
             }),
-            _ => Err(keys.faults),
-        }
+            _ => None,
+        };
+        keys.finish(read)
     }
 }
 
@@ -139,125 +143,67 @@ impl DoorSettings {
     /// Every fault there is.
     pub(crate) fn parse(table: &toml::Table) -> Result<Self, Vec<ConfigFault>> {
         let mut keys = Keys::new(table, &DOOR_KEYS);
-        let security = keys.security();
-        let limit = keys.seconds("timeout_s", 30);
-        match security {
-            Some(security) if keys.faults.is_empty() => Ok(Self { security, limit }),
-            _ => Err(keys.faults),
+        let security = security(&mut keys);
+        let limit = keys.seconds("timeout_s", 30, LONGEST_S);
+        keys.finish(security.map(|security| Self { security, limit }))
+    }
+}
+
+/// What is refused as it has an effect with another security only.
+fn refuse_without(keys: &mut Keys<'_>, key: &str, security: &str) {
+    if keys.has(key) {
+        let message = format!("has an effect with security = \"{security}\" only; remove it");
+        keys.fault(key, message);
+    }
+}
+
+fn security(keys: &mut Keys<'_>) -> Option<Security> {
+    let what = "say \"tls\", \"secret\" (a closed network, nothing is encrypted) or \
+                \"plain\" (no protection at all)";
+    let word = keys.required("security", what)?;
+    if word != Word::Tls {
+        for key in ["certificate", "key", "ca"] {
+            refuse_without(keys, key, "tls");
+        }
+    }
+    if word != Word::Secret {
+        refuse_without(keys, "secret", "secret");
+    }
+    match word {
+        Word::Tls => identity(keys).map(|identity| Security::Tls(Box::new(identity))),
+        Word::Secret => secret(keys).map(Security::Secret),
+        Word::Plain => Some(Security::Plain),
+    }
+}
+
+fn identity(keys: &mut Keys<'_>) -> Option<Identity> {
+    let certificate = keys.required(
+        "certificate",
+        "our own certificate and those that lead to its authority, as PEM text; \
+         { file = \"path\" } reads it from a file",
+    );
+    let key = keys.required("key", "the key of our certificate, as PEM text");
+    let ca = keys.required("ca", "the authorities whose certificates are trusted, as PEM text");
+    let texts = Texts { certificate: certificate?, key: key?, ca: ca? };
+    match Identity::parse(texts) {
+        Ok(identity) => Some(identity),
+        Err((key, message)) => {
+            keys.fault(key, message);
+            None
         }
     }
 }
 
-/// Takes values out of the table and gathers what is wrong with them.
-struct Keys<'a> {
-    table: &'a toml::Table,
-    faults: Vec<ConfigFault>,
-}
-
-impl<'a> Keys<'a> {
-    /// The table, with a fault for each key that is not among the known.
-    fn new(table: &'a toml::Table, known: &[&str]) -> Self {
-        let mut faults = Vec::new();
-        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-            let nearest = known
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(known, key), known))
-                .min()
-                .filter(|(distance, known)| *distance <= known.len() / 3 + 1);
-            let message = match nearest {
-                Some((_, known)) => format!("unknown key; did you mean `{known}`?"),
-                None => format!("unknown key; known are {}", known.join(", ")),
-            };
-            faults.push(ConfigFault { key: key.clone(), message });
-        }
-        Self { table, faults }
-    }
-
-    fn fault(&mut self, key: &str, message: impl Into<String>) {
-        self.faults.push(ConfigFault { key: key.to_owned(), message: message.into() });
-    }
-
-    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let value = self.table.get(key)?.clone();
-        match value.try_into() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fault(key, error.message());
-                None
-            }
-        }
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, key: &str, what: &str) -> Option<T> {
-        if !self.table.contains_key(key) {
-            self.fault(key, format!("missing: {what}"));
-        }
-        self.optional(key)
-    }
-
-    fn refuse_without(&mut self, key: &str, security: &str) {
-        if self.table.contains_key(key) {
-            let message = format!("has an effect with security = \"{security}\" only; remove it");
-            self.fault(key, message);
-        }
-    }
-
-    fn seconds(&mut self, key: &str, default: u64) -> Duration {
-        let seconds = self.optional(key).unwrap_or(default);
-        if !(1..=3600).contains(&seconds) {
-            self.fault(key, format!("{seconds} is not between 1 and 3600 seconds"));
-        }
-        Duration::from_secs(seconds)
-    }
-
-    fn security(&mut self) -> Option<Security> {
-        let what = "say \"tls\", \"secret\" (a closed network, nothing is encrypted) or \
-                    \"plain\" (no protection at all)";
-        let word = self.required("security", what)?;
-        if word != Word::Tls {
-            for key in ["certificate", "key", "ca"] {
-                self.refuse_without(key, "tls");
-            }
-        }
-        if word != Word::Secret {
-            self.refuse_without("secret", "secret");
-        }
-        match word {
-            Word::Tls => self.identity().map(|identity| Security::Tls(Box::new(identity))),
-            Word::Secret => self.secret().map(Security::Secret),
-            Word::Plain => Some(Security::Plain),
-        }
-    }
-
-    fn identity(&mut self) -> Option<Identity> {
-        let certificate = self.required(
-            "certificate",
-            "our own certificate and those that lead to its authority, as PEM text; \
-             { file = \"path\" } reads it from a file",
+fn secret(keys: &mut Keys<'_>) -> Option<Secret> {
+    let secret: String = keys.required("secret", "the text that both ends know")?;
+    if secret.len() < SECRET_BYTES {
+        let message = format!(
+            "is shorter than {SECRET_BYTES} characters; `openssl rand -hex 32` makes a good one"
         );
-        let key = self.required("key", "the key of our certificate, as PEM text");
-        let ca = self.required("ca", "the authorities whose certificates are trusted, as PEM text");
-        let texts = Texts { certificate: certificate?, key: key?, ca: ca? };
-        match Identity::parse(texts) {
-            Ok(identity) => Some(identity),
-            Err((key, message)) => {
-                self.fault(key, message);
-                None
-            }
-        }
+        keys.fault("secret", message);
+        return None;
     }
-
-    fn secret(&mut self) -> Option<Secret> {
-        let secret: String = self.required("secret", "the text that both ends know")?;
-        if secret.len() < SECRET_BYTES {
-            let message = format!(
-                "is shorter than {SECRET_BYTES} characters; `openssl rand -hex 32` makes a good one"
-            );
-            self.fault("secret", message);
-            return None;
-        }
-        Some(Secret(secret))
-    }
+    Some(Secret(secret))
 }
 
 #[cfg(test)]
