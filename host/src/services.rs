@@ -158,3 +158,51 @@ async fn stop_moving(desk: &Desk, limit: Duration) -> Result<(), Refusal> {
 fn unavailable(error: ServiceError) -> Refusal {
     Refusal::new(Reason::Unavailable, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDERS: [(Service, ServiceOrder); 4] = [
+        (Service::Socket, ServiceOrder::Start),
+        (Service::Socket, ServiceOrder::Stop),
+        (Service::Transfer, ServiceOrder::Start),
+        (Service::Transfer, ServiceOrder::Stop),
+    ];
+
+    /// Services of which these run.
+    fn with(running: &[Service]) -> Services {
+        let services = Services::default();
+        lock(&services.running).extend(running);
+        services
+    }
+
+    #[test]
+    fn an_order_is_refused_only_where_transfer_would_be_without_socket() {
+        let [socket, transfer] = [Service::Socket, Service::Transfer];
+        let refused = |running: &[Service]| {
+            let services = with(running);
+            let refused = |(service, order): &(_, _)| services.check(*service, *order).is_err();
+            ORDERS.into_iter().filter(refused).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(&[]), [(transfer, ServiceOrder::Start)]);
+        assert_eq!(refused(&[socket]), []);
+        assert_eq!(refused(&[socket, transfer]), [(socket, ServiceOrder::Stop)]);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_first() {
+        let start = with(&[]).check(Service::Transfer, ServiceOrder::Start).unwrap_err();
+        assert_eq!(start.reason, Reason::Conflict);
+        assert!(start.message.contains("`ferryway service start socket` first"), "{start:?}");
+        let running = with(&[Service::Socket, Service::Transfer]);
+        let stop = running.check(Service::Socket, ServiceOrder::Stop).unwrap_err();
+        assert!(stop.message.contains("`ferryway service stop transfer` first"), "{stop:?}");
+    }
+
+    #[test]
+    fn they_are_told_in_the_order_of_their_start() {
+        let services = with(&[Service::Transfer, Service::Socket]);
+        assert_eq!(services.running(), [Service::Socket, Service::Transfer]);
+    }
+}

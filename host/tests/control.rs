@@ -16,7 +16,10 @@ use ferryway_core::{Event, JobId, Outcome, Status};
 use ferryway_host::{
     control::{
         Operations,
-        api::{BATCH_LIMIT, BODY_LIMIT, Command, Reason, Refusal, SubmitRequest},
+        api::{
+            BATCH_LIMIT, BODY_LIMIT, Command, Reason, Refusal, Service, ServiceOrder, ServiceState,
+            SubmitRequest,
+        },
         client::{Client, ClientError},
         server::{self, CONNECTION_LIMIT},
         socket::{BindError, ControlSocket, PATH_LIMIT, socket_path},
@@ -118,6 +121,42 @@ async fn every_request_comes_through_and_back() {
     assert_eq!((health.in_flight, health.moving, health.node.as_str()), (1, 1, "node1"));
     assert_eq!(client.probe().await.unwrap().took_us, 2_500);
     assert_eq!(client.reload().await.unwrap().message, "2 definitions are in force");
+}
+
+#[tokio::test]
+async fn orders_for_services_come_through_and_back() {
+    let running = start().await;
+    let client = &running.client;
+    let runs = async || client.health().await.unwrap().services;
+    for (service, order, changed) in [
+        (Service::Socket, ServiceOrder::Start, true),
+        (Service::Transfer, ServiceOrder::Start, true),
+        (Service::Transfer, ServiceOrder::Start, false),
+        (Service::Transfer, ServiceOrder::Stop, true),
+    ] {
+        let state = client.service(service, order).await.unwrap();
+        let running = order == ServiceOrder::Start;
+        assert_eq!(state, ServiceState { service, running, changed });
+    }
+    assert_eq!(runs().await, [Service::Socket]);
+
+    let refusal = Refusal::new(Reason::Conflict, "`transfer` needs `socket`");
+    running.host.refuse(Some(refusal.clone()));
+    match client.service(Service::Transfer, ServiceOrder::Start).await {
+        Err(ClientError::Refused(said)) => assert_eq!(said, refusal),
+        other => panic!("not refused: {other:?}"),
+    }
+    running.host.refuse(None);
+    for (path, order) in [("mail", "\"start\""), ("socket", "\"restart\""), ("socket", "")] {
+        let request = format!(
+            "POST /v1/services/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{order}",
+            order.len()
+        );
+        let answer = raw(running.run_dir.path(), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 4"), "{path} {order}: {answer}");
+    }
+    assert_eq!(runs().await, [Service::Socket], "what is no order changes nothing");
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub struct Peers {
     pub night: Side,
     /// The one that serves them.
     pub day: Side,
+    /// Of the certificates, where they have some.
+    pub authority: Authority,
     runtime: Runtime,
 }
 
@@ -83,20 +85,28 @@ impl Peers {
         let line = || SlowLine::start(NOWHERE.parse().unwrap(), setup.rate).unwrap();
         let (to_night, to_day) = (line(), line());
         let (night_port, day_port) = (to_night.address().port(), to_day.address().port());
-        let [night_keys, day_keys] = setup.security.keys(["night.example", "day.example"]);
+        let authority = Authority::new();
+        let host_names = ["night.example", "day.example"];
+        let [night_keys, day_keys] = setup.security.keys(host_names, &authority);
         let names = ["night", "day"];
         let others = ["day", "night"];
         Self {
             night: Side::build(names, to_night, day_port, setup, &night_keys, None),
             day: Side::build(others, to_day, night_port, setup, &day_keys, day),
+            authority,
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
         }
     }
 
     /// Has night send a file of its own to day.
     pub fn send(&self, name: &str, content: Content) -> JobId {
+        self.send_by("SEND1", name, content)
+    }
+
+    /// The same by another definition, whose id begins with `SEND`.
+    pub fn send_by(&self, definition: &str, name: &str, content: Content) -> JobId {
         content.write_to(&self.night.install.path().join("out").join(name)).unwrap();
-        self.submit("SEND1", name)
+        self.submit(definition, name)
     }
 
     /// Has night fetch a file of day's.

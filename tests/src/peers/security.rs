@@ -27,14 +27,13 @@ pub struct Keys {
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Security {
-    /// The keys of two sides that are to trust each other.
-    pub fn keys(self, names: [&str; 2]) -> [Keys; 2] {
+    /// The keys of two sides that are to trust each other, their certificates of this authority.
+    pub(super) fn keys(self, names: [&str; 2], authority: &Authority) -> [Keys; 2] {
         let same = |keys: &str| Keys { door: keys.to_owned(), partner: keys.to_owned() };
         match self {
             Self::Plain => [(); 2].map(|()| same("security = \"plain\"\n")),
             Self::Secret => [(); 2].map(|()| same(&secret('0'))),
             Self::Tls => {
-                let authority = Authority::new();
                 let [one, other] = names;
                 [(one, other), (other, one)].map(|(own, partner)| {
                     let identity = authority.identity(own);

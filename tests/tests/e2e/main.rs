@@ -22,6 +22,7 @@ mod peers;
 mod receivers;
 mod service;
 mod services;
+mod strangers;
 mod takeover;
 mod trouble;
 mod volume;
