@@ -15,8 +15,9 @@ use crate::{
     },
 };
 
-/// Records the delivery, which `event` says. A job after which nothing comes ends with the same
-/// write.
+/// Puts the delivery, which `event` says, in line for the journal. A job after which nothing comes
+/// ends with the same write, and has ended when that is durable; for others what follows in line
+/// will do.
 pub(super) async fn delivered(
     run: &Run,
     event: Event,
@@ -67,6 +68,20 @@ pub(super) async fn finish(run: &Run) -> Result<Reached, Failure> {
     }
 }
 
+/// Waits until a delivery is durable, where the job has ended with it.
+///
+/// What another job does next, to tell of its delivery or to run its post-exit, is as well done by
+/// a successor that has settled the job by its token.
+///
+/// # Errors
+/// When the journal fails.
+pub(super) async fn recorded(run: &Run, receipt: Receipt<Job>) -> Result<(), Failure> {
+    if run.look(|job| is_last(&job.spec)) {
+        receipt.await?;
+    }
+    Ok(())
+}
+
 /// Whether a job ends with its delivery.
 fn is_last(spec: &JobSpec) -> bool {
     spec.told.is_none() && spec.exits.post.is_none()
@@ -74,7 +89,8 @@ fn is_last(spec: &JobSpec) -> bool {
 
 async fn complete(run: &Run, note: Option<&str>) -> Result<Reached, Failure> {
     let note = note.map(str::to_owned);
-    run.record(&[Event::Complete], note, |state| state.last_error = None).await?;
+    // Nobody waits for it, so that it may share a commit with others.
+    run.queue(&[Event::Complete], note, |state| state.last_error = None).await?.await?;
     Ok(Reached::End)
 }
 

@@ -13,7 +13,7 @@ use ferryway_core::{
 };
 
 use super::{
-    Failure, announce, publish,
+    Failure, announce, finish, publish,
     resume::{self, Start},
     run::{Run, conclude},
     settle,
@@ -52,8 +52,8 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     // The acknowledgement of the intent comes with a look at the ownership.
     intent?.await?;
     let lease = run.go_on(paused).await?;
-    publish::publish(run, lease, &partial, &target).await?.await?;
-    Ok(())
+    let receipt = publish::publish(run, lease, &partial, &target).await?;
+    finish::recorded(run, receipt).await
 }
 
 /// How long the job wants its session. Without an earlier attempt nothing is looked for, and a

@@ -26,7 +26,7 @@ use crate::{
 /// Bytes that are taken from the connection and written at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// The first bytes of a file, hashed: as they came in, or as they were read. The visitor asks
+/// The first bytes of a file, hashed and durable: as they came in, or as they were read. The visitor asks
 /// for the hash of what it has sent, and goes on after what it has asked about; neither is read
 /// again.
 pub(super) struct Hashed {
@@ -36,7 +36,7 @@ pub(super) struct Hashed {
     looks: Looks,
 }
 
-/// What was found of a whole file.
+/// What was found of a whole file, all of which is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Proof {
     digest: Digest,

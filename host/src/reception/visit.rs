@@ -249,14 +249,20 @@ impl Session for Visit {
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {
-        match self.job_of(&to, Direction::Send) {
+        let receiver = self.job_of(&to, Direction::Send);
+        match &receiver {
             None => self.ownership.now(Operation::Rename).await?,
-            Some(receiver) => self.intend(Operation::Rename, &receiver).await?,
+            Some(receiver) => self.intend(Operation::Rename, receiver).await?,
         }
+        // What was proved is durable.
+        let proof = receiver.and_then(|receiver| receiver.proof());
         self.change(Operation::Rename, move |tree| {
             let (from, to) = (tree.to_write(&from)?, tree.to_write(&to)?);
             if from.metadata()?.is_file() {
-                from.sync(&from.open_read()?)?;
+                let file = from.open_read()?;
+                if !proof.is_some_and(|proof| proof.is_of(&file)) {
+                    from.sync(&file)?;
+                }
             }
             from.rename_to(&to)?;
             Ok(vec![to, from])

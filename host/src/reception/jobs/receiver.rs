@@ -153,7 +153,7 @@ impl Receiver {
     }
 
     /// What was hashed of the file.
-    pub(super) fn proof(&self) -> Option<Proof> {
+    pub(in crate::reception) fn proof(&self) -> Option<Proof> {
         lock(&self.proof).clone()
     }
 }
