@@ -5,10 +5,10 @@ mod tool;
 
 use std::{fs, path::Path};
 
-use ferryway_core::{Direction, Event, Publish, ResumePolicy};
+use ferryway_core::{Direction, Event};
 use ferryway_host::journal::{
     JournalStore, NodeName, Options, SqliteJournal,
-    record::{Exits, Job, JobSpec},
+    record::{Job, JobSpec},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -31,21 +31,12 @@ async fn install() -> (TempDir, SqliteJournal) {
 }
 
 fn spec(definition: &str) -> JobSpec {
-    JobSpec {
-        definition: definition.parse().unwrap(),
-        partner: "bank".parse().unwrap(),
-        direction: Direction::Send,
-        local: "/data/{run}.csv".to_owned(),
-        remote: "in/{name}".to_owned(),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
-        exits: Exits::default(),
-    }
+    JobSpec::plain(
+        definition.parse().unwrap(),
+        "bank".parse().unwrap(),
+        Direction::Send,
+        ("/data/{run}.csv", "in/{name}"),
+    )
 }
 
 async fn ftprel(install: &Path, args: &[&str]) -> Run {

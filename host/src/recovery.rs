@@ -71,10 +71,7 @@ pub fn count(jobs: &[Job]) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use ferryway_core::{
-        Epoch, JobId, PartnerName, RunNumber,
-        policy::{Direction, Publish, ResumePolicy},
-    };
+    use ferryway_core::{Epoch, JobId, PartnerName, RunNumber, policy::Direction};
     use jiff::Timestamp;
 
     use super::*;
@@ -83,10 +80,7 @@ mod tests {
         install,
         journal::{
             JournalError, Receipt,
-            record::{
-                Checkpoint, Entry, Exits, Fence, HistoryQuery, JobSpec, JobState, Leftover,
-                Staging, Step,
-            },
+            record::{Checkpoint, Entry, Fence, HistoryQuery, JobSpec, Leftover, Staging, Step},
         },
     };
 
@@ -125,31 +119,14 @@ mod tests {
     fn job(run: u64, status: Status) -> Job {
         let definition = "PRDY01".parse().unwrap();
         Job {
-            id: JobId::new(&definition, RunNumber(run)),
-            run: RunNumber(run),
-            sequence: run,
-            spec: JobSpec {
-                definition,
-                partner: "BANK".parse().unwrap(),
-                direction: Direction::Send,
-                local: "/a".to_owned(),
-                remote: "a".to_owned(),
-                priority: 0,
-                publish: Publish::Atomic,
-                resume: ResumePolicy::Verified,
-                settle_delay_s: 0,
-                key: None,
-                told: None,
-                origin: None,
-                exits: Exits::default(),
-            },
             status,
             version: 3,
-            epoch: Epoch::FIRST,
-            accepted_at: Timestamp::UNIX_EPOCH,
-            updated_at: Timestamp::UNIX_EPOCH,
-            state: JobState::default(),
-            checkpoint: None,
+            ..Job::accepted(
+                JobSpec::plain(definition, "BANK".parse().unwrap(), Direction::Send, ("/a", "a")),
+                RunNumber(run),
+                run,
+                (Epoch::FIRST, Timestamp::UNIX_EPOCH),
+            )
         }
     }
 

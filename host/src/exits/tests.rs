@@ -1,9 +1,6 @@
 use std::{fs, path::Path, time::Instant};
 
-use ferryway_core::{
-    JobId, RunNumber, Status,
-    policy::{Direction, Publish, ResumePolicy},
-};
+use ferryway_core::{RunNumber, Status, policy::Direction};
 use jiff::Timestamp;
 
 use super::*;
@@ -47,36 +44,22 @@ fn job(script: &str, timeout_s: u64) -> (Job, Exit) {
     };
     let definition = "PRDY01".parse().unwrap();
     let spec = JobSpec {
-        definition,
-        partner: "BANK".parse().unwrap(),
-        direction: Direction::Send,
-        local: "/data/a.csv".to_owned(),
-        remote: "in/{name}".to_owned(),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
         exits: Exits { pre: Some(exit.clone()), post: Some(exit.clone()) },
+        ..JobSpec::plain(
+            definition,
+            "BANK".parse().unwrap(),
+            Direction::Send,
+            ("/data/a.csv", "in/{name}"),
+        )
     };
     let mut state = JobState { attempts: 3, size: Some(7), ..JobState::default() };
     When::Pre.begin(&mut state);
     When::Post.begin(&mut state);
     When::Post.begin(&mut state);
     let job = Job {
-        id: JobId::new(&spec.definition, RunNumber(4)),
-        run: RunNumber(4),
-        sequence: 4,
-        spec,
         status: Status::PostExit,
-        version: 1,
-        epoch: Epoch::FIRST,
-        accepted_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
         state,
-        checkpoint: None,
+        ..Job::accepted(spec, RunNumber(4), 4, (Epoch::FIRST, Timestamp::UNIX_EPOCH))
     };
     (job, exit)
 }

@@ -317,6 +317,30 @@ pub struct HistoryQuery {
 }
 
 impl JobSpec {
+    /// A transfer with the default policies, and nothing around it. The files are templates.
+    pub fn plain(
+        definition: DefinitionId,
+        partner: PartnerName,
+        direction: Direction,
+        (local, remote): (&str, &str),
+    ) -> Self {
+        Self {
+            definition,
+            partner,
+            direction,
+            local: local.to_owned(),
+            remote: remote.to_owned(),
+            priority: 0,
+            publish: Publish::Atomic,
+            resume: ResumePolicy::Verified,
+            settle_delay_s: 0,
+            key: None,
+            told: None,
+            origin: None,
+            exits: Exits::default(),
+        }
+    }
+
     /// The first status of a job, and the events that follow at once: a receiving job without a
     /// pre-exit waits for its data from the moment when it is on record.
     pub fn beginning(&self) -> (Status, &'static [Event]) {
@@ -375,6 +399,23 @@ impl JobState {
 }
 
 impl Job {
+    /// A run of a definition as it is accepted by an owner at a time: the journal's `sequence`th job.
+    pub fn accepted(spec: JobSpec, run: RunNumber, sequence: u64, by: (Epoch, Timestamp)) -> Self {
+        Self {
+            id: JobId::new(&spec.definition, run),
+            run,
+            sequence,
+            status: spec.beginning().0,
+            spec,
+            version: 1,
+            epoch: by.0,
+            accepted_at: by.1,
+            updated_at: by.1,
+            state: JobState::default(),
+            checkpoint: None,
+        }
+    }
+
     /// The next version of this job, and the write that makes it durable.
     ///
     /// # Errors

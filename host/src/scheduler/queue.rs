@@ -270,41 +270,25 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::record::{Exits, JobSpec, JobState};
-    use ferryway_core::{
-        Epoch, RunNumber, Status,
-        policy::{Publish, ResumePolicy},
-    };
+    use crate::journal::record::JobSpec;
+    use ferryway_core::{Epoch, RunNumber};
 
     fn job(run: u64, partner: &str, remote: &str, priority: i32) -> Job {
         let definition = "PRDY01".parse().unwrap();
-        Job {
-            id: JobId::new(&definition, RunNumber(run)),
-            run: RunNumber(run),
-            sequence: run,
-            spec: JobSpec {
-                definition,
-                partner: partner.parse().unwrap(),
-                direction: Direction::Send,
-                local: "/a".to_owned(),
-                remote: remote.to_owned(),
+        Job::accepted(
+            JobSpec {
                 priority,
-                publish: Publish::Atomic,
-                resume: ResumePolicy::Verified,
-                settle_delay_s: 0,
-                key: None,
-                told: None,
-                origin: None,
-                exits: Exits::default(),
+                ..JobSpec::plain(
+                    definition,
+                    partner.parse().unwrap(),
+                    Direction::Send,
+                    ("/a", remote),
+                )
             },
-            status: Status::Accepted,
-            version: 1,
-            epoch: Epoch::FIRST,
-            accepted_at: Timestamp::UNIX_EPOCH,
-            updated_at: Timestamp::UNIX_EPOCH,
-            state: JobState::default(),
-            checkpoint: None,
-        }
+            RunNumber(run),
+            run,
+            (Epoch::FIRST, Timestamp::UNIX_EPOCH),
+        )
     }
 
     fn at(second: i64) -> Timestamp {

@@ -7,7 +7,7 @@ use ferryway_host::{
     control::Operations,
     journal::{
         JournalStore,
-        record::{Exits, HistoryQuery, JobSpec},
+        record::{HistoryQuery, JobSpec},
     },
 };
 
@@ -75,19 +75,14 @@ async fn ten_thousand_jobs_in_flight_are_taken_over() {
     let lab = Lab::new(Setup { size: 100, ..Setup::default() });
     let first = lab.start_idle("n1").await;
     let spec = |n: usize| JobSpec {
-        definition: "PRDY01".parse().unwrap(),
-        partner: "BANK".parse().unwrap(),
-        direction: lab.setup.direction,
-        local: "report.csv".to_owned(),
-        remote: format!("in/{n}.csv"),
-        priority: 0,
         publish: lab.setup.publish,
         resume: lab.setup.resume,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
-        exits: Exits::default(),
+        ..JobSpec::plain(
+            "PRDY01".parse().unwrap(),
+            "BANK".parse().unwrap(),
+            lab.setup.direction,
+            ("report.csv", &format!("in/{n}.csv")),
+        )
     };
     for batch in 0..JOBS / 1000 {
         let specs = (0..1000).map(|n| spec(batch * 1000 + n)).collect();

@@ -7,9 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ferryway_core::{
-    Direction, Epoch, Event, JobId, Publish, ResumePolicy, RunNumber, Status, apply,
-};
+use ferryway_core::{Direction, Epoch, Event, JobId, RunNumber, Status, apply};
 use ferryway_host::{
     control::{
         Operations,
@@ -18,7 +16,7 @@ use ferryway_host::{
             ServiceState, SubmitRequest,
         },
     },
-    journal::record::{Entry, Exits, HistoryQuery, Job, JobSpec, JobState},
+    journal::record::{Entry, HistoryQuery, Job, JobSpec},
 };
 use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockWriteGuard, watch};
@@ -259,36 +257,20 @@ fn accept(state: &mut State, request: SubmitRequest) -> Job {
     }
     let of_definition = |view: &&JobView| view.job.spec.definition == request.definition;
     let run = RunNumber(1 + state.jobs.iter().filter(of_definition).count() as u64);
-    let job = Job {
-        id: JobId::new(&request.definition, run),
-        run,
-        sequence: 1 + state.jobs.len() as u64,
-        spec: JobSpec {
-            definition: request.definition,
-            partner: "bank".parse().expect("a valid name"),
-            direction: Direction::Send,
-            local: request.local.map_or_else(
-                || "/data/out.csv".to_owned(),
-                |local| local.to_str().expect("UTF-8").to_owned(),
-            ),
-            remote: request.remote.unwrap_or_else(|| "in/out.csv".to_owned()),
-            priority: 0,
-            publish: Publish::Atomic,
-            resume: ResumePolicy::Verified,
-            settle_delay_s: 0,
-            key: request.key,
-            told: None,
-            origin: None,
-            exits: Exits::default(),
-        },
-        status: Status::Accepted,
-        version: 1,
-        epoch: Epoch::FIRST,
-        accepted_at: start(),
-        updated_at: start(),
-        state: JobState::default(),
-        checkpoint: None,
+    let local = request.local.as_deref().map(|local| local.to_str().expect("UTF-8"));
+    let local = local.unwrap_or("/data/out.csv").to_owned();
+    let remote = request.remote.unwrap_or_else(|| "in/out.csv".to_owned());
+    let spec = JobSpec {
+        key: request.key,
+        ..JobSpec::plain(
+            request.definition,
+            "bank".parse().expect("a valid name"),
+            Direction::Send,
+            (&local, &remote),
+        )
     };
+    let sequence = 1 + state.jobs.len() as u64;
+    let job = Job::accepted(spec, run, sequence, (Epoch::FIRST, start()));
     state.entries.push((job.id.clone(), entry(&job, None, Some("accepted"))));
     let view = JobView { job: job.clone(), progress: None, waits_for: None, at_rest: false };
     state.jobs.push(view);

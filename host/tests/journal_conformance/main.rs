@@ -22,10 +22,10 @@ use std::{
     },
 };
 
-use ferryway_core::{Direction, Event, Publish, ResumePolicy};
+use ferryway_core::{Direction, Event};
 use ferryway_host::journal::{
     Clock, Durability, JournalStore, NodeName, Options, Result, SqliteJournal, Takeover,
-    record::{Exits, Job, JobSpec, Step},
+    record::{Job, JobSpec, Step},
 };
 use jiff::Timestamp;
 
@@ -90,21 +90,12 @@ fn quick_folder() -> tempfile::TempDir {
 }
 
 fn spec(definition: &str) -> JobSpec {
-    JobSpec {
-        definition: definition.parse().unwrap(),
-        partner: "osaka".parse().unwrap(),
-        direction: Direction::Send,
-        local: "out/data.csv".into(),
-        remote: "in/{job}.csv".into(),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
-        exits: Exits::default(),
-    }
+    JobSpec::plain(
+        definition.parse().unwrap(),
+        "osaka".parse().unwrap(),
+        Direction::Send,
+        ("out/data.csv", "in/{job}.csv"),
+    )
 }
 
 fn keyed(definition: &str, key: &str) -> JobSpec {

@@ -6,15 +6,11 @@ use std::fs;
 use ferryway_core::{
     Algorithm, Class, Digest, Direction, Event, JobId, Kind, Outcome, RunNumber, Status,
     notice::{Announcement, Delivery, Notice, Reference, Standing, Withdrawal},
-    policy::{Publish, ResumePolicy},
     transport::{Result, Session},
 };
 use ferryway_host::{
     control::{Operations, api::Command},
-    journal::{
-        JournalStore,
-        record::{Exits, JobSpec},
-    },
+    journal::{JournalStore, record::JobSpec},
 };
 
 use crate::house::{House, Open, Plugged, upload};
@@ -65,21 +61,7 @@ pub fn withdraw_start(start: u32, delivery: u32) -> Notice {
 
 /// A job of this host's own.
 pub fn own() -> JobSpec {
-    JobSpec {
-        definition: "OWN01".parse().unwrap(),
-        partner: "BOTH".parse().unwrap(),
-        direction: Direction::Send,
-        local: "b".to_owned(),
-        remote: "a".to_owned(),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
-        key: None,
-        told: None,
-        origin: None,
-        exits: Exits::default(),
-    }
+    JobSpec::plain("OWN01".parse().unwrap(), "BOTH".parse().unwrap(), Direction::Send, ("b", "a"))
 }
 
 pub async fn tell(session: &mut dyn Session, notice: Notice) -> Standing {

@@ -3,13 +3,10 @@
 
 use std::{fs, path::Path, process::Output};
 
-use ferryway_core::{
-    Event, JobId, Status,
-    policy::{Direction, Publish, ResumePolicy},
-};
+use ferryway_core::{Event, JobId, Status, policy::Direction};
 use ferryway_host::journal::{
     JournalStore, NodeName, Options, SqliteJournal,
-    record::{Exits, Job, JobSpec},
+    record::{Job, JobSpec},
 };
 use ferryway_tests::{
     content::Content,
@@ -154,21 +151,12 @@ fn dies_in_post_exit(world: &World) -> JobId {
         Options::new(world.install.path(), NodeName("gamma".to_owned()), "night".parse().unwrap());
     let (journal, _) = SqliteJournal::take_over(options).unwrap();
     let job = world.runtime.block_on(async {
-        let spec = JobSpec {
-            definition: "PRDY01".parse().unwrap(),
-            partner: "BANK".parse().unwrap(),
-            direction: Direction::Send,
-            local: world.install.path().join("out/a.bin").display().to_string(),
-            remote: "drop/{name}".to_owned(),
-            priority: 0,
-            publish: Publish::Atomic,
-            resume: ResumePolicy::Verified,
-            settle_delay_s: 0,
-            key: None,
-            told: None,
-            origin: None,
-            exits: Exits::default(),
-        };
+        let spec = JobSpec::plain(
+            "PRDY01".parse().unwrap(),
+            "BANK".parse().unwrap(),
+            Direction::Send,
+            (&world.install.path().join("out/a.bin").display().to_string(), "drop/{name}"),
+        );
         let mut jobs = journal.accept(vec![spec; 4]).await.unwrap();
         let job = jobs.pop().unwrap();
         for earlier in jobs {

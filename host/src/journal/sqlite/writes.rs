@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use crate::journal::{
     JournalError, Result,
     fault::refused,
-    record::{Checkpoint, Entry, Fence, Job, JobState, Leftover, Staging, Step},
+    record::{Checkpoint, Entry, Fence, Job, Leftover, Staging, Step},
 };
 
 use super::{
@@ -136,19 +136,9 @@ impl Batch<'_> {
             status = apply(status, event)?;
             statuses.push(Entered { event: Some(event), status });
         }
-        let job = Job {
-            id,
-            run,
-            sequence: sequence.cast_unsigned(),
-            spec,
-            status,
-            version: 1,
-            epoch: self.epoch,
-            accepted_at: self.now,
-            updated_at: self.now,
-            state: JobState::default(),
-            checkpoint: None,
-        };
+        let by = (self.epoch, self.now);
+        let accepted = Job::accepted(spec, run, sequence.cast_unsigned(), by);
+        let job = Job { id, status, ..accepted };
         self.sql(|c| {
             let texts = Texts { spec: &spec_text, state: &text(&job.state)? };
             let stored = Stored { job, ended_at: None };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ferryway_core::{
     Direction, Event, Outcome, Status,
     notice::{Announcement, Delivery, Reference, Standing, Withdrawal},
-    policy::{Publish, ResumePolicy},
 };
 use tokio::task::spawn_blocking;
 
@@ -423,20 +422,13 @@ fn spec(
     let remote = what.path.as_str();
     let local = place.as_ref().map(|place| place.file().path().display().to_string());
     let local = local.unwrap_or_default();
+    let (definition, partner) = (what.definition.clone(), from.who.visitor.clone());
+    let files = (&*Template::literal(&local), &*Template::literal(remote));
     let spec = JobSpec {
-        definition: what.definition.clone(),
-        partner: from.who.visitor.clone(),
-        direction: what.direction,
-        local: Template::literal(&local),
-        remote: Template::literal(remote),
-        priority: 0,
-        publish: Publish::Atomic,
-        resume: ResumePolicy::Verified,
-        settle_delay_s: 0,
         key: Some(origin.key()),
-        told: None,
         origin: Some(origin),
         exits: reception.map(|reception| reception.exits.clone()).unwrap_or_default(),
+        ..JobSpec::plain(definition, partner, what.direction, files)
     };
     Ok((spec, place))
 }
