@@ -7,7 +7,7 @@ use ferryway_core::{
     Epoch, InstanceName, RemotePath,
     bytes::{ByteSink, ByteSource, Meter, Sink, Source},
     notice::Notice,
-    reception::{Introduction, Reception, Visitor},
+    reception::{Cause, Introduction, Rebuff, Reception, Visitor},
     transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
 };
 use tokio::sync::mpsc;
@@ -35,6 +35,11 @@ pub(crate) async fn serve(
     proved: &Proved,
     reception: &dyn Reception,
 ) -> std::result::Result<(), Failure> {
+    if !proved.allows(&opening.host) {
+        // The door has let in whoever shows a certificate that it trusts.
+        let (cause, detail) = (Cause::Proof, other_name(&opening.host));
+        reception.turned_away(Rebuff { address, cause, detail });
+    }
     let admitted = match introduction(opening, proved) {
         Err(refusal) => Err(refusal),
         Ok(introduction) => {
@@ -80,7 +85,7 @@ fn introduction(opening: Opening, proved: &Proved) -> std::result::Result<Introd
     }
     let refuse = |message: String| Err(Refusal::of_ours(Ground::Login, Again::Never, message));
     if !proved.allows(&host) {
-        return refuse(format!("the certificate is not for the name `{}`", host.escape_debug()));
+        return refuse(other_name(&host));
     }
     let instance: InstanceName = match instance.parse() {
         Ok(instance) => instance,
@@ -91,6 +96,10 @@ fn introduction(opening: Opening, proved: &Proved) -> std::result::Result<Introd
         Some(epoch) => Ok(Introduction { host, instance, epoch }),
         None => refuse(format!("{epoch} is no epoch")),
     }
+}
+
+fn other_name(host: &str) -> String {
+    format!("the certificate is not for the name `{}`", host.escape_debug())
 }
 
 fn offer(session: &dyn Session) -> Offer {

@@ -52,7 +52,7 @@ fn a_client_certificate_of_another_authority() {
     let foreign = |trusted: &Authority| {
         Authority::new().identity_that_trusts("night.example", trusted) + SERVER_NAME
     };
-    refused(Security::Tls, foreign, "certificate");
+    refused(Security::Tls, foreign, "no secure channel");
 }
 
 #[test]
