@@ -1,6 +1,8 @@
 //! The command line of `ferryway`.
 
 mod service_order;
+#[cfg(windows)]
+mod windows;
 
 use std::{
     io::{self, Write},
@@ -74,6 +76,9 @@ enum Command {
     },
     /// Starts or stops a service of the running host, or tells whether it runs.
     Service(service_order::Args),
+    /// Makes the two services of an instance known to Windows, which then starts and stops them.
+    #[cfg(windows)]
+    Windows(windows::Args),
     /// Lists the plugins that load, and why the others do not.
     Plugins {
         #[command(flatten)]
@@ -99,7 +104,12 @@ struct Install {
 
 /// Runs the command and tells the process's exit code.
 pub async fn main(cli: Cli) -> ExitCode {
-    if let Err(error) = log::set_up(cli.log_format) {
+    let log = match &cli.command {
+        #[cfg(windows)]
+        Command::Windows(args) => args.set_up_log(cli.log_format),
+        _ => log::set_up(cli.log_format),
+    };
+    if let Err(error) = log {
         eprintln!("ferryway: {error}");
         return ExitCode::from(2);
     }
@@ -112,6 +122,8 @@ pub async fn main(cli: Cli) -> ExitCode {
             finish(service::run(options).await)
         }
         Command::Service(args) => service_order::run(args).await,
+        #[cfg(windows)]
+        Command::Windows(args) => windows::run(args).await,
         Command::Plugins { install, json } => plugins(&install.dir, json),
         #[cfg(all(unix, feature = "laboratory"))]
         Command::Demo(args) => crate::demo::run(args).await,

@@ -25,6 +25,8 @@ mod platform;
 pub mod reception;
 pub mod recovery;
 pub mod scheduler;
+#[cfg(windows)]
+mod scm;
 pub mod service;
 pub mod services;
 #[cfg(all(unix, feature = "laboratory"))]

@@ -14,6 +14,7 @@ use crate::config::LogSettings;
 /// unmounted under a running host, and after a takeover another host writes there.
 pub(super) struct LogFile {
     folder: PathBuf,
+    name: String,
     /// A write failed in mid-line, so the next line begins with a line end.
     torn: bool,
 }
@@ -27,11 +28,16 @@ pub(super) struct Unwritten {
 
 impl LogFile {
     pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), torn: false }
+        Self::named(folder, "ferryway.log")
+    }
+
+    /// Files of another name.
+    pub(super) fn named(folder: &Path, name: &str) -> Self {
+        Self { folder: folder.to_owned(), name: name.to_owned(), torn: false }
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        self.folder.join("ferryway.log")
+        self.folder.join(&self.name)
     }
 
     /// Appends the lines, each getting its line end.
@@ -69,7 +75,7 @@ impl LogFile {
 
     /// Moves each file one number up. The one beyond the last number is replaced.
     fn rotate(&self, files: usize) -> io::Result<()> {
-        let numbered = |number: usize| self.folder.join(format!("ferryway.log.{number}"));
+        let numbered = |number: usize| self.folder.join(format!("{}.{number}", self.name));
         for number in (1..files).rev() {
             ignore_absence(fs::rename(numbered(number), numbered(number + 1)))?;
         }

@@ -8,4 +8,6 @@ mod set_up;
 
 pub use operator::{Clock, OperatorLog, system_clock};
 pub use reference::reference;
+#[cfg(windows)]
+pub(crate) use set_up::set_up_file;
 pub use set_up::{FILTER_VARIABLE, LogFormat, SetUpError, set_up};

@@ -1,8 +1,23 @@
 //! Tracing, for those who look into the host itself.
 
 use std::{env, io};
+#[cfg(windows)]
+use std::{path::Path, sync::Mutex};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::ParseError,
+    fmt::{self, MakeWriter},
+    util::SubscriberInitExt,
+};
+
+#[cfg(windows)]
+use ferryway_core::message::Language;
+
+#[cfg(windows)]
+use super::file::LogFile;
+#[cfg(windows)]
+use crate::config::LogSettings;
 
 /// The environment variable that says which events are shown, such as
 /// `info,ferryway_host::journal=debug`.
@@ -42,16 +57,52 @@ pub enum SetUpError {
 /// # Errors
 /// When the filter is wrong or the process has tracing already.
 pub fn set_up(format: LogFormat) -> Result<(), SetUpError> {
+    begin(format, io::stderr, io::IsTerminal::is_terminal(&io::stderr()))
+}
+
+/// As [`set_up`], to a file in a folder, for a process that has no standard error output. The
+/// file and its predecessors are bounded in size; what cannot be written is lost.
+///
+/// # Errors
+/// As there.
+#[cfg(windows)]
+pub(crate) fn set_up_file(format: LogFormat, folder: &Path, name: &str) -> Result<(), SetUpError> {
+    begin(format, Mutex::new(Events(LogFile::named(folder, name))), false)
+}
+
+fn begin<W>(format: LogFormat, writer: W, colours: bool) -> Result<(), SetUpError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = filter(env::var(FILTER_VARIABLE).ok().as_deref())?;
-    let subscriber = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let subscriber = fmt::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        LogFormat::Text => {
-            let colours = io::IsTerminal::is_terminal(&io::stderr());
-            subscriber.with_ansi(colours).finish().try_init()?;
-        }
+        LogFormat::Text => subscriber.with_ansi(colours).finish().try_init()?,
         LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+/// Writes events, each of which comes in one piece, to files.
+#[cfg(windows)]
+struct Events(LogFile);
+
+/// How much of events is kept: no configuration has been read when they begin.
+#[cfg(windows)]
+const EVENTS: LogSettings =
+    LogSettings { language: Language::English, file_bytes: 4 << 20, files: 2 };
+
+#[cfg(windows)]
+impl io::Write for Events {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(event).trim_end().to_owned();
+        self.0.append(&[line], EVENTS).map_err(|unwritten| unwritten.error)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn filter(given: Option<&str>) -> Result<EnvFilter, SetUpError> {

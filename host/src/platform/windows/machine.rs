@@ -17,8 +17,15 @@ pub(crate) fn run_folder<'a>(
     _user: u32,
     variable: impl FnOnce(&str) -> Option<&'a OsStr>,
 ) -> PathBuf {
-    let data = variable("ProgramData").map_or_else(env::temp_dir, PathBuf::from);
-    data.join("Ferryway").join("run")
+    data_folder(variable).join("run")
+}
+
+/// Where this machine keeps what is no instance's: `%ProgramData%\Ferryway`. Not in a temporary
+/// folder where the variable is missing: a service has another one than an operator.
+pub(crate) fn data_folder<T: Into<PathBuf>>(variable: impl FnOnce(&str) -> Option<T>) -> PathBuf {
+    variable("ProgramData")
+        .map_or_else(|| PathBuf::from(r"C:\ProgramData"), Into::into)
+        .join("Ferryway")
 }
 
 /// Empty: the process that holds a lock tells by the lock that it is there.

@@ -1,14 +1,26 @@
-//! What whoever runs the host wants of it, by the keys and events of its console.
+//! What whoever runs the host wants of it: by the keys and events of its console, or by the
+//! service control manager.
 
 use std::io;
 
-use tokio::signal::windows::{
-    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+use tokio::{
+    signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+    },
+    sync::Notify,
 };
 
 use crate::platform::Order;
 
-/// Hears Ctrl-C and Ctrl-Break, the end of the console and that of the system.
+/// The manager wants the service to stop. Whoever comes later hears it, too.
+static STOP: Notify = Notify::const_new();
+
+/// Passes on that the manager wants the service to stop.
+pub(crate) fn stop() {
+    STOP.notify_one();
+}
+
+/// Hears Ctrl-C and Ctrl-Break, the end of the console and that of the system, and [`stop`].
 pub(crate) struct Orders {
     interrupt: CtrlC,
     break_key: CtrlBreak,
@@ -33,6 +45,7 @@ impl Orders {
     /// The next order. None of them is to reload: `ftprel reload` does that.
     pub(crate) async fn next(&mut self) -> Order {
         tokio::select! {
+            () = STOP.notified() => Order::Stop,
             _ = self.interrupt.recv() => Order::Stop,
             _ = self.break_key.recv() => Order::Stop,
             _ = self.close.recv() => Order::Stop,
