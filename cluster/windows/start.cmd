@@ -23,8 +23,10 @@ set tries=300
 :look
 sc query %1 | find "RUNNING" >nul
 if not errorlevel 1 exit /b 0
-sc query %1 | find "START_PENDING" >nul
+sc query %1 | find "STATE" >nul
 if errorlevel 1 goto :ended
+sc query %1 | find "STOPPED" >nul
+if not errorlevel 1 goto :ended
 set /a tries=tries-1
 if "%tries%"=="0" goto :ended
 ping -n 2 127.0.0.1 >nul
