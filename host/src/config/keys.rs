@@ -153,7 +153,7 @@ pub(super) static INSTANCE: Section = Section {
         key(
             "run_dir",
             Kind::OptionalText(
-                "`/run/ferryway/<name>` for root, else `$XDG_RUNTIME_DIR/ferryway/<name>`, else a folder of the user's in the temporary folder",
+                "`/run/ferryway/<name>` for root, else `$XDG_RUNTIME_DIR/ferryway/<name>`, else a folder of the user's in the temporary folder; on Windows `%ProgramData%\\Ferryway\\run\\<name>`",
             ),
             "Folder for the control socket, never on the shared disk. The environment variable `FERRYWAY_RUN_DIR` goes before it.",
         ),
