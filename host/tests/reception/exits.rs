@@ -213,6 +213,54 @@ async fn a_job_is_not_given_up_while_its_exit_runs() {
     assert_eq!(open.shared.receiving.count(), 0);
 }
 
+/// A visitor that knows of its delivery announces it to a host that knows nothing of it, and does not
+/// wait for the pre-exit: nothing starts beside that.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_post_exit_starts_while_the_pre_exit_runs() {
+    let house = house("until [ -e received/go ]; do sleep 0.02; done", "exit 0");
+    let open = house.open().await;
+    fs::write(house.received().join("a"), BYTES).unwrap();
+    let mut first = open.session(HOST, 1).await;
+    let first = tokio::spawn(async move { first.tell(announce(1, Direction::Send)).await });
+    await_runs(&house, "pre", 1).await;
+    let mut session = open.session(HOST, 1).await;
+    let refusal = refused(session.tell(delivered(1, BYTES)).await);
+    assert_eq!(refusal, (Kind::Refused, Class::Retryable { after: None }));
+    assert!(written(&house, "post").is_empty());
+    fs::write(house.received().join("go"), b"").unwrap();
+    let standing = first.await.unwrap().unwrap().expect("a job");
+    assert_eq!(standing.status, Status::ReceiverWaiting);
+    assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
+    assert_eq!((written(&house, "pre").len(), written(&house, "post").len()), (1, 1));
+}
+
+/// Whoever watches a job come to its post-exit sees that it runs, also while its start is still on
+/// its way to the disk: it waits for no operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_exit_that_starts_does_not_wait_for_an_operator() {
+    let house = house("exit 0", "exit 0");
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    open.settle(&job).await;
+    let held = house.disk.lock().await;
+    let told = tokio::spawn(async move { session.tell(delivered(1, BYTES)).await });
+    let started = Instant::now();
+    let view = loop {
+        let view = open.shared.receiving.view(&job).unwrap();
+        if view.job.status == Status::ReceiverPostExit {
+            break view;
+        }
+        assert!(started.elapsed() < LIMIT, "{view:?}");
+        sleep(Duration::from_millis(2)).await;
+    };
+    assert!(!view.at_rest, "{view:?}");
+    drop(held);
+    assert_eq!(told.await.unwrap().unwrap().expect("a job").status, DONE);
+}
+
 /// A failed pre-exit is on record: it runs again when an operator of either side says so, whether
 /// a withdrawal was heard or not, and not because it is asked about.
 #[tokio::test(flavor = "multi_thread")]

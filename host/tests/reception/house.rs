@@ -28,6 +28,7 @@ use ferryway_host::{
 use ferryway_mocks::streams;
 use ferryway_socket::Socket;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 pub const LIMIT: Duration = Duration::from_secs(20);
 
@@ -59,6 +60,8 @@ pub struct House {
     plugged: Plugged,
     /// Whether the disk of the journal takes no commit any more.
     pub broken: Arc<AtomicBool>,
+    /// Whoever holds it holds up every commit.
+    pub disk: Arc<Mutex<()>>,
 }
 
 /// The house, open.
@@ -95,7 +98,7 @@ impl House {
              sessions = {sessions}\nsecurity = \"plain\"\ntimeout_s = 20\n{VISITORS}"
         );
         fs::write(dir.path().join("ferryway.toml"), configuration).unwrap();
-        Self { dir, plugged, broken: Arc::default() }
+        Self { dir, plugged, broken: Arc::default(), disk: Arc::default() }
     }
 
     fn config(&self) -> Config {
@@ -109,8 +112,11 @@ impl House {
         let mut options =
             Options::new(self.dir.path(), NodeName("node".to_owned()), config.instance.clone());
         options.replace = true;
-        let broken = Arc::clone(&self.broken);
+        let (broken, disk) = (Arc::clone(&self.broken), Arc::clone(&self.disk));
         options.hook = Hook::new(move |point| {
+            if point == Point::Executed {
+                drop(disk.blocking_lock());
+            }
             match point == Point::Executed && broken.load(Ordering::Acquire) {
                 true => Err(io::Error::other("as planned")),
                 false => Ok(()),

@@ -321,6 +321,30 @@ async fn announced_jobs_are_bounded() {
     tell(&mut *session, more).await;
 }
 
+/// The limit may be lower than what was taken on before; whoever asks is told the same each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_nothing_new_while_jobs_end() {
+    let house = House::new(Plugged::Linked);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    let numbered = |run| {
+        let job = JobId::new(&"PRDY01".parse().unwrap(), RunNumber(run));
+        let Notice::Announce(what) = announce(1, Direction::Send) else { unreachable!() };
+        Notice::Announce(Announcement { of: Reference { job, delivery: 1 }, ..what })
+    };
+    for run in 4..7 {
+        tell(&mut *session, numbered(run)).await;
+    }
+    house.limit_jobs(1);
+    open.reload(&house);
+    let mut session = open.session(HOST, 1).await;
+    let before = session.tell(numbered(7)).await.unwrap_err().to_string();
+    tell(&mut *session, withdraw(1)).await;
+    let after = session.tell(numbered(7)).await.unwrap_err().to_string();
+    assert_eq!(before, after);
+    assert!(after.contains("no more than 1 "), "{after}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_too_much() {
     let house = House::new(Plugged::Linked);

@@ -20,13 +20,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Register {
-    /// A place for an exit.
+    /// A place for an exit, or for the file that is read before it starts.
     ///
     /// # Errors
-    /// When too many run already.
+    /// When all are taken.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        place.map_err(|_| Refusal::NotNow("too many exits run here at once".to_owned()))
+        let taken = "too many exits run here at once, or files are read for them";
+        place.map_err(|_| Refusal::NotNow(taken.to_owned()))
     }
 
     /// Puts the start of an exit on record, after `events` and with the reason for them, and lets
@@ -49,8 +50,12 @@ impl Register {
         };
         let starts =
             format!("{}the {when}-exit starts", why.map(|why| why + "; ").unwrap_or_default());
-        turn.record(events, Some(starts), change).await?;
+        // Before the change is shown: who sees the job at its exit is to see that it runs.
         receiver.set_busy(true);
+        if let Err(error) = turn.record(events, Some(starts), change).await {
+            receiver.set_busy(false);
+            return Err(error);
+        }
         let (register, receiver) = (Arc::clone(self), Arc::clone(receiver));
         tokio::spawn(async move {
             let _place = place;

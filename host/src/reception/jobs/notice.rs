@@ -224,6 +224,10 @@ impl Register {
         if is_delivered(status) {
             return Ok(false);
         }
+        if receiver.is_busy() {
+            // Its pre-exit: an end of that must not be taken for one of the post-exit.
+            return Err(exit_runs());
+        }
         // A file takes long to read: only where its exit can start then.
         let exit = receiver
             .look(|job| When::Post.exit(&job.spec).is_some() && job.state.post_exit.end.is_none());
@@ -276,7 +280,8 @@ impl Register {
         let limit = from.limit();
         let there = lock(&self.index).of_visitor.get(&origin.visitor).copied().unwrap_or_default();
         if there >= limit {
-            let text = format!("{there} announced jobs have not ended here; no more are taken now");
+            // The same words however many there are: each new reason is news to an operator.
+            let text = format!("no more than {limit} announced jobs are taken on here at once");
             return Err(Refusal::NotNow(text));
         }
         // A new job costs the same whatever has been received before.
@@ -367,7 +372,7 @@ impl Register {
             Status::ReceiverConfirming => &[Event::Complete],
             Status::ReceiverPostExit if receiver.look(|job| job.state.withdrawn) => return Ok(()),
             Status::ReceiverPostExit => &[],
-            _ if receiver.is_busy() => return Err(Refusal::NotNow("its exit runs".to_owned())),
+            _ if receiver.is_busy() => return Err(exit_runs()),
             Status::ReceiverPublishing => &[Event::Void, Event::Fail],
             _ => &[Event::Fail],
         };
@@ -439,6 +444,10 @@ async fn whole<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
     tokio::spawn(work).await.map_err(broke)?
+}
+
+fn exit_runs() -> Refusal {
+    Refusal::NotNow("its exit runs".to_owned())
 }
 
 fn broke(error: tokio::task::JoinError) -> Refusal {
