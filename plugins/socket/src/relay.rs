@@ -10,7 +10,7 @@ use ferryway_core::{
     reception::{Cause, Introduction, Rebuff, Reception, Visitor},
     transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     failure::Failure,
@@ -125,7 +125,7 @@ async fn carry_out(
             if refused.has_data {
                 stream.begin_transfer();
                 let (nowhere, _) = mpsc::channel(IN_HAND);
-                feed(stream, nowhere).await?;
+                feed(stream, nowhere, None).await?;
             }
             return Ok(None);
         }
@@ -231,28 +231,28 @@ async fn store(
     let (pieces, inflow) = mpsc::channel(IN_HAND);
     let source = Source::new(Inflow { pieces: inflow, piece: Vec::new(), at: 0 });
     let store = session.store(Upload { path, offset, length, source, meter: Meter::new() });
-    tokio::pin!(store);
-    let voice = stream.voice();
-    {
-        let feed = feed(stream, pieces);
-        tokio::pin!(feed);
-        let early = tokio::select! {
-            biased;
-            stored = &mut store => Some(stored),
-            fed = &mut feed => {
-                fed?;
-                None
-            }
-        };
-        if let Some(stored) = early {
-            // The host is through before the visitor is: it says so, and hears the rest.
-            voice.say(reply(stored.map(Answer::Bytes))).await?;
-            feed.await?;
-            return Ok(None);
+    take_in(stream, pieces, store).await
+}
+
+/// Feeds a store until both it and the visitor are through.
+async fn take_in(
+    stream: &mut Stream,
+    pieces: mpsc::Sender<Piece>,
+    store: impl Future<Output = Result<u64>>,
+) -> std::result::Result<Reply, Failure> {
+    let (end, ends) = oneshot::channel();
+    let store = async {
+        // Nobody hears of it only when the stream is over.
+        let _heard = end.send(reply(store.await.map(Answer::Bytes)));
+        Ok(())
+    };
+    let fed = async {
+        match feed(stream, pieces, Some(ends)).await? {
+            Some(ends) => Ok(stream.attended(ends).await?.ok()),
+            None => Ok(None),
         }
-    }
-    let stored = stream.attended(&mut store).await?;
-    Ok(Some(reply(stored.map(Answer::Bytes))))
+    };
+    tokio::try_join!(store, fed).map(|((), reply)| reply)
 }
 
 /// What is in the queue of a file that comes in.
@@ -262,14 +262,31 @@ enum Piece {
 }
 
 /// Moves what comes in into the queue, until the visitor says that it was all, or breaks off:
-/// then the queue just ends. A queue that nobody empties any more swallows the rest.
+/// then the queue just ends. A queue that nobody empties any more swallows the rest. When the
+/// host is through before the visitor is, its reply is said between two words; it is given back
+/// otherwise.
 async fn feed(
     stream: &mut Stream,
     pieces: mpsc::Sender<Piece>,
-) -> std::result::Result<(), Failure> {
+    mut reply: Option<oneshot::Receiver<Message>>,
+) -> std::result::Result<Option<oneshot::Receiver<Message>>, Failure> {
     let mut bytes = 0;
     loop {
-        match stream.hear().await? {
+        let body = match &mut reply {
+            // Said from here, it overtakes no room that is being granted: behind it, that would
+            // be a late word of the next transfer.
+            Some(ends) => tokio::select! {
+                biased;
+                said = ends => {
+                    stream.say(said.map_err(|_| Failure::Closed)?).await?;
+                    reply = None;
+                    continue;
+                }
+                body = stream.hear() => body?,
+            },
+            None => stream.hear().await?,
+        };
+        match body {
             Body::Data(data) => {
                 bytes += data.len() as u64;
                 // Nothing more is wanted of a file that was refused: what was granted before
@@ -281,11 +298,11 @@ async fn feed(
             Body::Message(Message::End { bytes: told }) if told == bytes => {
                 stream.end_transfer();
                 let _swallowed = stream.busy(pieces.send(Piece::End)).await?;
-                return Ok(());
+                return Ok(reply);
             }
             Body::Message(Message::Abort) => {
                 stream.end_transfer();
-                return Ok(());
+                return Ok(reply);
             }
             Body::Message(Message::Working) => {}
             other => return Err(Failure::out_of_place(&other)),
@@ -399,3 +416,6 @@ impl ByteSink for Outflow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

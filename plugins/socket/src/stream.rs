@@ -27,7 +27,8 @@ const TURN_BYTES: u64 = 256 * CHUNK_BYTES as u64;
 
 /// One end of a stream. Dropped, the stream is over, and the other end is told.
 pub(crate) struct Stream {
-    voice: Voice,
+    number: u32,
+    shared: Arc<Shared>,
     inbound: mpsc::Receiver<Body>,
     /// Frames that the other end takes now.
     credit: u32,
@@ -49,13 +50,6 @@ pub(crate) enum Hold {
     Place(OwnedSemaphorePermit),
 }
 
-/// The speaking half of a stream, for whoever has to speak while another listens.
-#[derive(Clone)]
-pub(crate) struct Voice {
-    number: u32,
-    shared: Arc<Shared>,
-}
-
 impl Stream {
     pub(crate) fn new(
         number: u32,
@@ -64,13 +58,8 @@ impl Stream {
         window: Window,
         hold: Hold,
     ) -> Self {
-        let (voice, granted) = (Voice { number, shared }, Instant::now());
-        Self { voice, inbound, credit: WINDOW, window, owed: 0, granted, hold: Some(hold) }
-    }
-
-    /// The speaking half.
-    pub(crate) fn voice(&self) -> Voice {
-        self.voice.clone()
+        let (granted, hold) = (Instant::now(), Some(hold));
+        Self { number, shared, inbound, credit: WINDOW, window, owed: 0, granted, hold }
     }
 
     /// Does a piece of work, and says meanwhile that it goes on. What comes in waits.
@@ -84,7 +73,7 @@ impl Stream {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                () = sleep(self.voice.shared.pause) => self.still_busy(begun).await?,
+                () = sleep(self.shared.pause) => self.still_busy(begun).await?,
             }
         }
     }
@@ -99,7 +88,7 @@ impl Stream {
         work: impl Future<Output = T>,
     ) -> Result<T, Failure> {
         tokio::pin!(work);
-        let (begun, pause) = (Instant::now(), self.voice.shared.pause);
+        let (begun, pause) = (Instant::now(), self.shared.pause);
         loop {
             tokio::select! {
                 biased;
@@ -126,7 +115,7 @@ impl Stream {
     /// # Errors
     /// The stream is over.
     pub(crate) async fn say(&self, message: Message) -> Result<(), Failure> {
-        self.voice.say(message).await
+        self.shared.send(self.number, Body::Message(message)).await
     }
 
     /// Says that the stream is open. Data that comes before that breaks the connection.
@@ -135,7 +124,7 @@ impl Stream {
     /// The stream is over.
     pub(crate) async fn say_opened(&self, offer: Offer) -> Result<(), Failure> {
         let opened = Message::Done(Answer::Opened(offer));
-        self.voice.shared.send_opened(self.voice.number, opened).await
+        self.shared.send_opened(self.number, opened).await
     }
 
     /// A transfer begins: both windows are whole.
@@ -155,11 +144,11 @@ impl Stream {
     /// # Errors
     /// The stream is over, or nothing came in time.
     pub(crate) async fn hear(&mut self) -> Result<Body, Failure> {
-        let mut patience = Patience::new(self.voice.shared.carried());
+        let mut patience = Patience::new(self.shared.carried());
         loop {
-            match timeout(self.voice.shared.limit, self.inbound.recv()).await {
+            match timeout(self.shared.limit, self.inbound.recv()).await {
                 Ok(next) => return self.heard(next),
-                Err(_) if patience.lasts(self.voice.shared.carried()) => {}
+                Err(_) if patience.lasts(self.shared.carried()) => {}
                 Err(_) => return Err(Failure::Silent("in the middle of an operation")),
             }
         }
@@ -196,7 +185,7 @@ impl Stream {
             }
         }
         self.credit -= 1;
-        self.voice.shared.send(self.voice.number, piece).await?;
+        self.shared.send(self.number, piece).await?;
         Ok(None)
     }
 
@@ -209,13 +198,11 @@ impl Stream {
         self.window.use_up();
         // Half a window at a time: the other end never stands still for want of a word. Who is
         // slow to use frames up grants each.
-        if self.owed < self.window.frames() / 2
-            && self.granted.elapsed() < self.voice.shared.pause / 2
-        {
+        if self.owed < self.window.frames() / 2 && self.granted.elapsed() < self.shared.pause / 2 {
             return Ok(());
         }
         self.granted = Instant::now();
-        let more = self.window.grow(self.voice.shared.round_trip(), !self.inbound.is_empty());
+        let more = self.window.grow(self.shared.round_trip(), !self.inbound.is_empty());
         let frames = std::mem::take(&mut self.owed) + more;
         self.say(Message::Credit { frames }).await
     }
@@ -224,7 +211,7 @@ impl Stream {
         match body {
             Some(Body::Packed(packed)) => Ok(Body::Data(unpack(&packed)?)),
             Some(body) => Ok(body),
-            None => Err(self.voice.shared.cause().unwrap_or(Failure::Closed)),
+            None => Err(self.shared.cause().unwrap_or(Failure::Closed)),
         }
     }
 }
@@ -249,22 +236,12 @@ impl Patience {
     }
 }
 
-impl Voice {
-    /// Says something.
-    ///
-    /// # Errors
-    /// The stream is over.
-    pub(crate) async fn say(&self, message: Message) -> Result<(), Failure> {
-        self.shared.send(self.number, Body::Message(message)).await
-    }
-}
-
 impl Drop for Stream {
     fn drop(&mut self) {
         // What is queued goes at once; the good-bye may have to wait.
         self.inbound.close();
         while self.inbound.try_recv().is_ok() {}
-        self.voice.shared.forget(self.voice.number, self.hold.take());
+        self.shared.forget(self.number, self.hold.take());
     }
 }
 
