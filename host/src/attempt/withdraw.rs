@@ -1,6 +1,7 @@
 //! The word to the partner's host that a job it was told of ends before its own.
 
 use ferryway_core::{
+    Class, TransportError,
     notice::{Notice, Standing, Withdrawal},
     status::Outcome,
     transport::Session,
@@ -36,10 +37,17 @@ async fn say(
         match told::tell(run, told, session, confirm::delivery(run)?).await {
             Ok(Some(standing)) if !standing.status.in_flight() => return Ok(Some(standing)),
             Ok(_) => {}
-            Err(Failure::Untold { source, .. }) if source.reply().is_some() => {}
+            // It has no job for the file, or does not take that, at any time. What it cannot take
+            // now it may take later, and what it has then is not to fail.
+            Err(Failure::Untold { source, .. }) if is_final(&source) => {}
             Err(failure) => return Err(failure),
         }
     }
     let (of, start) = run.look(|job| (job.reference(), job.state.starts));
     told::tell(run, told, session, Notice::Withdraw(Withdrawal { of, start, reason })).await
+}
+
+/// Whether the partner itself has said no, for good.
+fn is_final(error: &TransportError) -> bool {
+    error.class() == Class::Permanent && error.reply().is_some()
 }

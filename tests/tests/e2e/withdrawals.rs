@@ -1,5 +1,7 @@
 //! Jobs that end before their partner's own: it hears of that, whoever stops, dies or is out.
 
+use std::fs;
+
 use ferryway_core::{JobId, Outcome, Status};
 use ferryway_host::{control::api::Command, journal::record::Job};
 use ferryway_tests::{
@@ -99,4 +101,35 @@ fn a_job_that_is_cancelled_in_08_lets_its_partners_end() {
     let theirs = await_job(&peers.day.install, &peer_of(&waits), "ends", |job| job.status == DONE);
     assert!(theirs.state.withdrawn);
     assert_eq!(gate.runs().len(), 1);
+}
+
+/// What a partner cannot take now it is asked to take again: it has the file, so its job does not fail
+/// because the sender's operator waits no longer.
+#[test]
+fn a_job_that_is_cancelled_in_08_does_not_fail_where_its_file_is() {
+    let mut peers = Peers::build(FAST);
+    let (table, gate) = gate(&peers.day);
+    peers.day.install.write("definitions/received.toml", &table).unwrap();
+    let file = peers.day.install.path().join("ferryway.toml");
+    let configuration = fs::read_to_string(file).unwrap() + "[limits]\njobs = 1\n";
+    peers.day.install.write("ferryway.toml", &configuration).unwrap();
+    peers.day.start(0);
+    peers.night.start(0);
+    peers.send("first.bin", Content::new(223, 1000));
+    gate.await_runs(1);
+    let waits_in_08 = |name, seed| {
+        let job = peers.send(name, Content::new(seed, 1000));
+        await_job(&peers.night.install, &job, "is told that there is no place", |job| {
+            job.status == Status::Confirming && job.state.waits > 0
+        })
+    };
+    let job = waits_in_08("a.bin", 224);
+    assert_eq!(cancel(&peers.night.nodes[0], &job.id), Status::Idle(Outcome::Completed));
+    // What comes after that is told so, too: the cancelled one has been.
+    waits_in_08("next.bin", 225);
+    gate.open();
+    let theirs = peer_of(&job);
+    let theirs = await_job(&peers.day.install, &theirs, "ends", |job| !job.status.in_flight());
+    assert_eq!(theirs.status, DONE, "{:?}", theirs.state.last_error);
+    assert_eq!(gate.runs().iter().filter(|run| run.ends_with("a.bin")).count(), 1);
 }
