@@ -13,7 +13,7 @@ pub mod exits;
 pub mod install;
 pub mod journal;
 #[cfg(all(unix, feature = "laboratory"))]
-mod judged;
+pub mod judged;
 #[cfg(all(unix, feature = "laboratory"))]
 mod laboratory;
 pub mod loader;

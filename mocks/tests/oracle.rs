@@ -28,7 +28,12 @@ fn job(run: u32, byte: u8) -> Job {
 
 /// The job of the receiving side.
 fn receiving(run: u32) -> Receiving {
-    Receiving { id: id(run + 10), of: id(run), status: Status::ReceiverIdle(Outcome::Completed) }
+    Receiving {
+        id: id(run + 10),
+        of: id(run),
+        status: Status::ReceiverIdle(Outcome::Completed),
+        delivered: job(run, u8::try_from(run).unwrap()).delivered,
+    }
 }
 
 /// An exit that ran once, as it may.
@@ -126,6 +131,7 @@ fn each_violation_is_found() {
     let (here, there) = (Status::Idle(Outcome::Completed), Status::ReceiverPublishing);
     let disagree = Violation::Disagree(id(1), here, there);
     plant(&|seen| pairs(seen)[0].status = there, disagree);
+    plant(&|seen| pairs(seen)[0].delivered = Some(content(2)), Violation::OtherFile(id(1)));
     let late = || "wrote to in/a".to_owned();
     plant(&|seen| seen.late_effects.push(late()), Violation::LateEffect(late()));
 }

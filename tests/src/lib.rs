@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod cluster_tools;
+pub mod container;
 pub mod content;
 pub mod disk;
 pub mod host;

@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use std::{
 use ferryway_tests::{
     Unavailable, cluster_tools,
     host::{Install, Node, Programs},
+    process::through,
     wait::{LIMIT, wait_until},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,12 +38,13 @@ fn the_scripts_and_the_metadata_pass_the_checkers() {
         "generic/start",
         "generic/stop",
         "generic/status",
+        "generic/on-host",
         "keepalived/notify",
         "keepalived/works",
     ];
     for script in scripts.map(cluster_file) {
         for checker in [&["sh", "-n"][..], &["shellcheck"], &["checkbashisms"]] {
-            check(Command::new(checker[0]).args(&checker[1..]).arg(&script));
+            check(&mut limited(Command::new(checker[0]).args(&checker[1..]).arg(&script)));
         }
     }
     let metadata = resource.call("meta-data");
@@ -51,7 +54,7 @@ fn the_scripts_and_the_metadata_pass_the_checkers() {
         // The document type is named without a folder, so it is looked for in the current one.
         let mut command = Command::new("xmllint");
         command.arg("--noout").args(schema).arg("-").current_dir("/usr/share/resource-agents");
-        check(command.stdin(File::open(&file).unwrap()));
+        check(limited(&command).stdin(File::open(&file).unwrap()));
     }
 }
 
@@ -63,12 +66,14 @@ fn ocf_tester_finds_no_fault() {
     for (name, value) in resource.parameters() {
         command.arg("-o").arg(format!("{name}={value}"));
     }
-    check(resource.environment(&mut command).arg(agent()));
+    check(&mut limited(resource.environment(&mut command).arg(agent())));
 }
 
 #[test]
-fn a_host_that_hangs_is_found_by_depth_10_and_stopped_by_force() {
-    let Some(resource) = Resource::new() else { return };
+fn a_host_that_is_stopped_where_it_is_is_found_by_depth_10_and_killed_at_once() {
+    let Some(mut resource) = Resource::new() else { return };
+    // Whoever waited for any of it would take too long.
+    resource.timeout = LIMIT;
     resource.expect("start", SUCCESS);
     for depth in ["0", "10", "20"] {
         resource.expect_monitor(depth, SUCCESS);
@@ -77,7 +82,7 @@ fn a_host_that_hangs_is_found_by_depth_10_and_stopped_by_force() {
     resource.expect_monitor("0", SUCCESS);
     for depth in ["10", "20"] {
         let seen = resource.expect_monitor(depth, GENERIC);
-        assert!(seen.reason().contains("did not answer within 2 s"), "{seen:?}");
+        assert!(seen.reason().contains("is stopped (SIGSTOP)"), "{seen:?}");
     }
     let refused = resource.expect("start", GENERIC);
     assert!(refused.reason().contains("runs already"), "{refused:?}");
@@ -86,8 +91,26 @@ fn a_host_that_hangs_is_found_by_depth_10_and_stopped_by_force() {
     let stopped = resource.expect("stop", SUCCESS);
     let took = began.elapsed();
     assert!(stopped.output.contains("SIGKILL"), "{stopped:?}");
-    assert!(took < resource.timeout, "a stop within {:?} took {took:?}", resource.timeout);
+    assert!(took < resource.timeout / 2, "a stop within {:?} took {took:?}", resource.timeout);
     resource.expect_monitor("0", NOT_RUNNING);
+}
+
+/// Nobody answers at its control socket, and the host is well.
+#[test]
+fn a_host_that_does_not_answer_is_found_by_depth_10_and_may_end_by_itself() {
+    let Some(mut resource) = Resource::new() else { return };
+    resource.expect("start", SUCCESS);
+    let socket = resource.folder.path().join("run/control.sock");
+    fs::rename(&socket, socket.with_extension("away")).unwrap();
+    let silent = UnixListener::bind(&socket).unwrap();
+    let seen = resource.expect_monitor("10", GENERIC);
+    assert!(seen.reason().contains("did not answer within 2 s"), "{seen:?}");
+    resource.timeout = LIMIT;
+    let stopped = resource.expect("stop", SUCCESS);
+    assert!(stopped.output.contains("did not answer"), "{stopped:?}");
+    assert!(!stopped.output.contains("SIGKILL"), "{stopped:?}");
+    resource.expect_monitor("0", NOT_RUNNING);
+    drop(silent);
 }
 
 #[test]
@@ -269,7 +292,7 @@ impl Resource {
         for (name, value) in self.parameters() {
             command.env(format!("OCF_RESKEY_{name}"), value);
         }
-        let output = command.envs(also.iter().copied()).output().unwrap();
+        let output = limited(command.envs(also.iter().copied())).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let output_text = String::from_utf8_lossy(&said).into_owned();
         Ended { code: output.status.code().unwrap(), output: output_text }
@@ -337,6 +360,13 @@ fn cluster_file(name: &str) -> PathBuf {
 fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The same command, which is killed with all that it started when it takes far too long.
+fn limited(command: &Command) -> Command {
+    let mut limit = Command::new("timeout");
+    limit.args(["--signal=KILL", &(2 * LIMIT).as_secs().to_string()]);
+    through(limit, command)
 }
 
 /// Runs a checker that has to be content.

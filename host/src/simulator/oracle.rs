@@ -114,20 +114,15 @@ fn observation(evidence: &Evidence) -> Observation {
     Observation {
         acknowledged: evidence.acknowledged.clone(),
         jobs: evidence.jobs.iter().cloned().map(oracle::Job::from).collect(),
-        receiving: evidence.receiving.as_ref().map(|jobs| receiving(jobs)),
+        receiving: evidence
+            .receiving
+            .as_ref()
+            .map(|jobs| jobs.iter().map(oracle::Receiving::from).collect()),
         targets: vec![target],
         strays: evidence.strays.clone(),
         late_effects: Vec::new(),
         exits: Vec::new(),
     }
-}
-
-/// The jobs of the receiving side; what is nobody's job there is told as its own.
-fn receiving(jobs: &[Job]) -> Vec<oracle::Receiving> {
-    let of = |job: &Job| job.spec.origin.as_ref().map_or(&job.id, |origin| &origin.of.job).clone();
-    let receiving =
-        |job: &Job| oracle::Receiving { id: job.id.clone(), of: of(job), status: job.status };
-    jobs.iter().map(receiving).collect()
 }
 
 /// Which outcome of the note this is.

@@ -3,12 +3,12 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use ferryway_core::{Event, policy::OnTakeover};
 use ferryway_host::{
     exits::When,
-    journal::record::{self, Entry, Job},
+    journal::record::{Entry, Job},
+    judged,
 };
-use ferryway_mocks::oracle::{Exit, Moment, Promise, Run};
+use ferryway_mocks::oracle::{Exit, Run};
 use tempfile::TempDir;
 
 use crate::disk::in_memory;
@@ -99,23 +99,9 @@ impl Effects {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The exits of a job, for the judge. Without its pre-exit's success no job goes on, so that
-    /// is run again.
+    /// The exits of a job, for the judge.
     pub fn of(&self, job: &Job, entries: &[Entry]) -> Vec<Exit> {
-        let promise = |when: When, exit: &record::Exit| match (when, exit.on_takeover) {
-            (When::Pre, _) | (_, OnTakeover::Rerun) => Promise::AtLeastOnce,
-            _ => Promise::AtMostOnce,
-        };
-        let exit = |&when: &When| {
-            Some(Exit {
-                job: job.id.clone(),
-                name: when.to_string(),
-                promise: promise(when, when.exit(&job.spec)?),
-                record: moments(when, entries),
-                runs: self.runs(when),
-            })
-        };
-        When::EACH.iter().filter_map(exit).collect()
+        judged::exits(job, entries, |when| self.runs(when))
     }
 
     fn runs(&self, when: When) -> Vec<Run> {
@@ -130,21 +116,4 @@ impl Effects {
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
-}
-
-/// What a job's record says of an exit.
-fn moments(when: When, entries: &[Entry]) -> Vec<Moment> {
-    let moment = |entry: &Entry| {
-        let note = entry.note.as_deref().unwrap_or_default();
-        if entry.event == Some(Event::Restart) {
-            Some(Moment::Restart)
-        } else if note.starts_with(&format!("the {when}-exit starts")) {
-            Some(Moment::Start)
-        } else if note.starts_with(&format!("the {when}-exit ended")) {
-            Some(Moment::End)
-        } else {
-            None
-        }
-    };
-    entries.iter().filter_map(moment).collect()
 }

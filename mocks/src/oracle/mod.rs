@@ -59,6 +59,8 @@ pub struct Receiving {
     pub of: JobId,
     /// Where it stands.
     pub status: Status,
+    /// What it received, as it says; `None` where it does not know.
+    pub delivered: Option<Content>,
 }
 
 /// The content of a file.
@@ -117,6 +119,8 @@ pub enum Violation {
     Unpaired(JobId, usize),
     /// A job has completed and the receiving side's job has not, or the other way round.
     Disagree(JobId, Status, Status),
+    /// Both sides have another file on record as delivered.
+    OtherFile(JobId),
     /// A target is not there.
     Absent(String),
     /// A target is something else than it must be: its path, its size and the size it must have.
@@ -210,6 +214,10 @@ fn judge_pairs(jobs: &[Job], receiving: &[Receiving]) -> Vec<Violation> {
         if completed(job.status) != completed(other.status) {
             found.push(Violation::Disagree(job.id.clone(), job.status, other.status));
         }
+        if other.delivered.is_some() && job.delivered.is_some() && other.delivered != job.delivered
+        {
+            found.push(Violation::OtherFile(job.id.clone()));
+        }
     }
     let strange = |other: &&Receiving| jobs.iter().all(|job| job.id != other.of);
     found
@@ -257,6 +265,7 @@ impl fmt::Display for Violation {
             Self::Unpaired(job, count) => {
                 write!(f, "job {job} has {count} jobs at the receiving side, not one")
             }
+            Self::OtherFile(job) => write!(f, "both sides of job {job} tell of different files"),
             Self::Disagree(job, here, there) => {
                 write!(f, "job {job} is {here}, and the receiving side's is {there}")
             }

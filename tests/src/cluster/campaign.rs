@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::JobId;
-use ferryway_host::control::{api::Health, client::Client};
+use ferryway_core::{Epoch, JobId};
+use ferryway_host::control::client::Client;
 
-use super::{Damage, Fault, Lab, Transfers, Watch, lab::DOOR};
+use super::{Damage, Fault, Lab, Past, Transfers, Watch, furnish::DOOR};
 use crate::{net::Lan, scene::MIB, wait::holds_within};
 
 /// How long the cluster may take to serve again.
@@ -21,16 +21,16 @@ const SERVICE_LIMIT: Duration = Duration::from_secs(120);
 /// Between two small files that are asked for while the fault lasts.
 const TRICKLE: Duration = Duration::from_millis(150);
 
-/// The large files that move through the active machine, which a fault has to meet on their way:
-/// by FTP to and from the partner. The one by socket may be through.
-const MET: usize = 2;
+/// The large files that the cluster was asked for, which a fault has to meet on their way: in both
+/// directions, by FTP and by socket.
+const MET: usize = 4;
 
 /// A campaign in progress.
 #[derive(Debug)]
 pub struct Campaign<'lab> {
     lab: &'lab Lab,
     watch: Watch,
-    known: Vec<JobId>,
+    past: Past,
     struck: usize,
 }
 
@@ -52,19 +52,44 @@ pub struct Row {
 }
 
 /// What was seen while waiting for the service.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Sighting {
-    /// How far the large files were at the last word of the former owner.
+    /// The newest ownership, and how far the large files are by its word.
+    owner: Epoch,
+    progress: Vec<(JobId, u64)>,
+    /// The one before it, and its last word.
+    former: Epoch,
     before: Vec<(JobId, u64)>,
     host_started: Option<Instant>,
     first_byte: Option<Instant>,
+}
+
+impl Sighting {
+    /// Takes note of what a host says of the large files.
+    fn hear(&mut self, epoch: Epoch, progress: Vec<(JobId, u64)>) {
+        if epoch > self.owner {
+            self.former = std::mem::replace(&mut self.owner, epoch);
+            self.before = std::mem::take(&mut self.progress);
+            (self.host_started, self.first_byte) = (None, None);
+        }
+        let known = if epoch == self.owner {
+            &mut self.progress
+        } else if epoch == self.former {
+            // As long as it goes on beside its successor.
+            &mut self.before
+        } else {
+            return;
+        };
+        known.retain(|(job, _)| progress.iter().all(|(other, _)| other != job));
+        known.extend(progress);
+    }
 }
 
 impl<'lab> Campaign<'lab> {
     /// Begins to look at the cluster's door.
     pub fn new(lab: &'lab Lab) -> Self {
         let door = SocketAddr::from((Lan::VIRTUAL, DOOR));
-        Self { lab, watch: Watch::start(door), known: Vec::new(), struck: 0 }
+        Self { lab, watch: Watch::start(door), past: Past::default(), struck: 0 }
     }
 
     /// Lets one fault happen to a cluster that is well, and leaves it well.
@@ -78,18 +103,24 @@ impl<'lab> Campaign<'lab> {
         self.struck += 1;
         let tag = format!("{}-{fault}", self.struck);
         let mut transfers = Transfers::start(lab, active, &tag)?;
-        let hosts: Vec<Client> =
-            [active, 3 - active].iter().filter_map(|&n| lab.client(n)).collect();
-        let old = transfers.ask(hosts[0].health()).ok_or_else(|| io::Error::other("no host"))?;
+        let host = lab.client(active).ok_or_else(|| io::Error::other("no host"))?;
+        let old = transfers.ask(host.health()).ok_or_else(|| io::Error::other("no host"))?;
         let orders = lab.power.orders().len();
-        let before = transfers.progress(&hosts[0]);
+        let before = transfers.progress(&host);
         if before.len() < MET {
             return Err(io::Error::other("no fault, since a large file was through before it"));
         }
         let (struck, seen) = thread::scope(|scope| {
             let striking = scope.spawn(|| fault.strike(lab, active, old.pid));
-            let seen = self
-                .observe(fault, &mut transfers, &hosts, &old, before, || striking.is_finished());
+            let first = Sighting {
+                owner: old.epoch,
+                progress: before,
+                former: old.epoch,
+                before: Vec::new(),
+                host_started: None,
+                first_byte: None,
+            };
+            let seen = self.observe(fault, &mut transfers, first, || striking.is_finished());
             (striking.join(), seen)
         });
         let struck = struck.map_err(|_| io::Error::other("the fault broke"))??;
@@ -98,7 +129,7 @@ impl<'lab> Campaign<'lab> {
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let answered = self.answered(struck, seen.host_started)?;
         self.check(fault, active, now, orders)?;
-        let damage = transfers.judge(now, old.epoch, &seen.before, &mut self.known)?;
+        let damage = transfers.judge(now, seen.former, &seen.before, &mut self.past)?;
         fault.repair(lab, active);
         let after = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(struck));
         Ok(Row {
@@ -117,31 +148,34 @@ impl<'lab> Campaign<'lab> {
         &self,
         fault: Fault,
         transfers: &mut Transfers<'_>,
-        hosts: &[Client],
-        old: &Health,
-        before: Vec<(JobId, u64)>,
+        mut seen: Sighting,
         is_struck: impl Fn() -> bool,
     ) -> io::Result<Sighting> {
+        let first = seen.owner;
         let deadline = Instant::now() + SERVICE_LIMIT;
-        let mut seen = Sighting { before, ..Sighting::default() };
         let mut next = Instant::now();
+        let mut renewed = false;
         while Instant::now() < deadline {
+            // A machine that was off is another one to look into.
+            let hosts: Vec<Client> =
+                [1, 2].into_iter().filter_map(|n| self.lab.client(n)).collect();
             if Instant::now() >= next {
-                transfers.trickle(hosts);
+                transfers.trickle(&hosts);
                 next = Instant::now() + TRICKLE;
             }
-            if is_struck() && !fault.expected().takeover {
+            // Who answers from now on has outlived the fault.
+            let struck = is_struck();
+            if struck && !fault.expected().takeover {
                 return Ok(seen);
             }
             for (index, host) in hosts.iter().enumerate() {
                 let Some(health) = transfers.ask(host.health()) else { continue };
-                if health.epoch <= old.epoch {
-                    // Before the fault, and as long after it as the old owner goes on.
-                    for (id, done) in transfers.progress(host) {
-                        seen.before.retain(|(job, _)| *job != id);
-                        seen.before.push((id, done));
-                    }
+                seen.hear(health.epoch, transfers.progress(host));
+                if health.epoch == first || health.epoch != seen.owner {
                     continue;
+                }
+                if !struck && fault.strikes_twice() && !renewed {
+                    renewed = transfers.renew(host);
                 }
                 if seen.host_started.is_none() {
                     seen.host_started = started(host, health.pid);
@@ -150,9 +184,9 @@ impl<'lab> Campaign<'lab> {
                     view.progress.is_some_and(|progress| progress.done > progress.resumed_at)
                 });
                 if moved || health.in_flight == 0 {
-                    seen.first_byte = Some(Instant::now());
+                    seen.first_byte.get_or_insert_with(Instant::now);
                     transfers.trickle(&hosts[index..=index]);
-                    if is_struck() {
+                    if struck {
                         return Ok(seen);
                     }
                 }
@@ -182,16 +216,13 @@ impl<'lab> Campaign<'lab> {
     fn check(&self, fault: Fault, before: u8, now: u8, orders: usize) -> io::Result<()> {
         let expected = fault.expected();
         let orders = self.lab.power.orders().split_off(orders);
-        let fenced = !orders.is_empty();
-        let victim = if expected.takeover { before } else { 3 - before };
-        if let Some(order) = orders.iter().find(|order| order.machine != victim) {
-            return Err(io::Error::other(format!("the healthy node{} was fenced", order.machine)));
-        }
-        if expected.moves != (before != now) || expected.fencing != fenced {
+        let fenced = |machine| orders.iter().any(|order| order.machine == machine);
+        let (active, standby) = (fenced(before), fenced(3 - before));
+        let moved = expected.moves.is_none_or(|moves| moves == (before != now));
+        if !moved || !expected.fenced.fits(active, standby) {
             return Err(io::Error::other(format!(
-                "expected {expected:?}, but the service went from node{before} to node{now}, and \
-                 fencing was {}asked for",
-                if fenced { "" } else { "not " }
+                "expected {expected:?}, but the service went from node{before} to node{now}; the \
+                 end of the active machine was asked for: {active}, of the other one: {standby}"
             )));
         }
         Ok(())
@@ -201,8 +232,8 @@ impl<'lab> Campaign<'lab> {
 impl Row {
     /// The head of the table, as Markdown.
     pub const HEAD: &str = "\
-| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | lost | doubled | damaged | load |\n\
-|---|---|---|---|---|---|---|---|---|---|";
+| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | exits cut | lost | doubled | damaged | load |\n\
+|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// Whether every promise was kept.
     pub const fn is_good(&self) -> bool {
@@ -216,13 +247,14 @@ impl Row {
         };
         let damage = &self.damage;
         let mut line = format!(
-            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} | {} |",
             self.fault,
             seconds(self.service),
             seconds(self.manager),
             seconds(self.first_byte),
             damage.again as f64 / MIB as f64,
             damage.jobs,
+            damage.exits_cut,
             damage.lost,
             damage.doubled,
             damage.damaged,

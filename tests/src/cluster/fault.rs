@@ -39,6 +39,10 @@ pub enum Fault {
     StandbyLost,
     /// The active machine loses power, and the fencing device does not say so for a while.
     FencingRefused,
+    /// The active machine loses power; once it is back, and the other one serves, that one does.
+    BothInTurn,
+    /// The same while the first one is still on its way back.
+    BothAtOnce,
 }
 
 /// What has to be seen of a fault, so that it counts as having happened.
@@ -46,15 +50,43 @@ pub enum Fault {
 pub struct Expected {
     /// Whether another ownership serves afterwards.
     pub takeover: bool,
-    /// Whether it is on the other machine.
-    pub moves: bool,
-    /// Whether a machine is fenced.
-    pub fencing: bool,
+    /// Whether it is on the other machine; `None` where it may be on either.
+    pub moves: Option<bool>,
+    /// Who is fenced.
+    pub fenced: Fenced,
+}
+
+/// Which machines are fenced, by what they were at the time of the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// None.
+    Nobody,
+    /// The active one.
+    Active,
+    /// The other one.
+    Standby,
+    /// Each in its turn.
+    Both,
+    /// The active one, and perhaps the other one.
+    AtLeastActive,
+}
+
+impl Fenced {
+    /// Whether the orders that came to the fencing device are of this kind.
+    pub fn fits(self, active: bool, standby: bool) -> bool {
+        match self {
+            Self::Nobody => !active && !standby,
+            Self::Active => active && !standby,
+            Self::Standby => !active && standby,
+            Self::Both => active && standby,
+            Self::AtLeastActive => active,
+        }
+    }
 }
 
 impl Fault {
     /// Every fault, the most telling first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::HostKilled,
         Self::PowerOff,
         Self::NodeThawed,
@@ -67,6 +99,8 @@ impl Fault {
         Self::FailingStop,
         Self::StandbyLost,
         Self::FencingRefused,
+        Self::BothInTurn,
+        Self::BothAtOnce,
     ];
 
     /// Those that take little time and tell most.
@@ -88,18 +122,28 @@ impl Fault {
             Self::PlannedMove => "planned-move",
             Self::StandbyLost => "standby-lost",
             Self::FencingRefused => "fencing-refused",
+            Self::BothInTurn => "both-in-turn",
+            Self::BothAtOnce => "both-at-once",
         }
     }
 
     /// What has to be seen of it.
     pub const fn expected(self) -> Expected {
-        let (takeover, moves, fencing) = match self {
-            Self::HostKilled | Self::HostFrozen => (true, false, false),
-            Self::PlannedMove | Self::StorageError => (true, true, false),
-            Self::StandbyLost => (false, false, true),
-            _ => (true, true, true),
+        let (takeover, moves, fenced) = match self {
+            Self::HostKilled | Self::HostFrozen => (true, Some(false), Fenced::Nobody),
+            Self::PlannedMove | Self::StorageError => (true, Some(true), Fenced::Nobody),
+            Self::StandbyLost => (false, Some(false), Fenced::Standby),
+            Self::BothInTurn => (true, Some(false), Fenced::Both),
+            // Whoever comes first may take the other one for lost.
+            Self::BothAtOnce => (true, None, Fenced::AtLeastActive),
+            _ => (true, Some(true), Fenced::Active),
         };
-        Expected { takeover, moves, fencing }
+        Expected { takeover, moves, fenced }
+    }
+
+    /// Whether it strikes an owner and then its successor.
+    pub const fn strikes_twice(self) -> bool {
+        matches!(self, Self::BothInTurn | Self::BothAtOnce)
     }
 
     /// Lets it happen to the machine `active`, on which the host has the process id `host`, and
@@ -131,6 +175,8 @@ impl Fault {
                 await_order(lab, before)?;
             }
             Self::FencingRefused => return refuse_for_a_while(lab, active),
+            Self::BothInTurn => return both_in_turn(lab, active),
+            Self::BothAtOnce => return both_at_once(lab, active),
         }
         Ok(now)
     }
@@ -200,6 +246,35 @@ fn refuse_for_a_while(lab: &Lab, active: u8) -> io::Result<Instant> {
     }
     lab.power.refuse(false);
     Ok(Instant::now())
+}
+
+fn both_in_turn(lab: &Lab, active: u8) -> io::Result<Instant> {
+    lose_active(lab, active)?;
+    lab.machine(active).power_on(&lab.lan)?;
+    // A member with both fencing devices known to it can do what is asked of it next.
+    lab.settle()?;
+    let now = Instant::now();
+    lab.machine(3 - active).power_off(&lab.lan)?;
+    Ok(now)
+}
+
+/// A machine that starts alone waits for the other one: both have to be there once.
+fn both_at_once(lab: &Lab, active: u8) -> io::Result<Instant> {
+    lose_active(lab, active)?;
+    lab.machine(active).power_on(&lab.lan)?;
+    let now = Instant::now();
+    lab.machine(3 - active).power_off(&lab.lan)?;
+    lab.machine(3 - active).power_on(&lab.lan)?;
+    Ok(now)
+}
+
+/// Takes the active machine's power away, and waits until the other one serves.
+fn lose_active(lab: &Lab, active: u8) -> io::Result<()> {
+    lab.machine(active).power_off(&lab.lan)?;
+    match holds_within(LIMIT * 2, || lab.serves(3 - active)) {
+        true => Ok(()),
+        false => Err(io::Error::other("the other machine does not take over")),
+    }
 }
 
 fn await_order(lab: &Lab, before: usize) -> io::Result<()> {

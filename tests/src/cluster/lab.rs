@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,46 +10,30 @@ use std::{
 };
 
 use ferryway_host::control::client::Client;
+use tokio::time::timeout;
 
-use super::{MOUNT, Machine, Machines, Power};
+use super::{
+    MOUNT, Machine, Machines, Power,
+    furnish::{furnish_branch, furnish_night, make_image, offer_agent, start_bank},
+};
 use crate::{
     Unavailable,
     cluster_tools::installed_by,
-    content::Content,
     host::{Install, Node, Programs},
     net::Lan,
-    process::{said, system},
-    scene::{Kind, MIB, Server},
-    servers::{ServerKind, Site},
+    process::system,
+    scene::Server,
     wait::holds_within,
 };
 
 /// How long the cluster may take until it is as it was, with everything started again.
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Bytes of the shared disk; the file behind it has holes.
-const DISK: u64 = 1024 * MIB;
-
-/// Bytes per second of each transfer by FTP, so that there is a middle to meet it in.
-const RATE: u64 = 6 * MIB;
-
-/// The port of the partner's door and of the cluster's.
-pub(super) const DOOR: u16 = 7045;
-
-const SECRET: &str = "security = \"secret\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
-
-/// The agent for the cluster manager.
-const AGENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster/ocf/ferryway");
+/// How long a host may take for an answer.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// The cluster's configuration, but for the service itself.
 const CLUSTER: &str = include_str!("../../cluster/cluster.crm");
-
-/// The sizes of the files that move.
-pub(super) const BIG: Content = Content::new(90, 36 * MIB);
-/// See [`BIG`].
-pub(super) const SMALL: Content = Content::new(91, 20_000);
-/// See [`BIG`]: for the socket, which nothing slows down.
-pub(super) const BULKY: Content = Content::new(92, 96 * MIB);
 
 /// The laboratory while it is up. Dropping it takes everything down.
 #[derive(Debug)]
@@ -91,7 +74,10 @@ impl Lab {
         let bank = start_bank(&folder.join("bank"))?;
         let (branch_install, mut branch) = furnish_branch(&folder.join("branch"), &lan)?;
         branch.start()?;
-        furnish_disk(folder, &bank)?;
+        let content = folder.join("disk");
+        furnish_night(&content.join("night"), &bank)?;
+        make_image(&folder.join("disk.img"), &content)?;
+        fs::remove_dir_all(&content)?;
         offer_agent(&folder.join("ocf/ferryway"))?;
         let machine = |number| Mutex::new(Machine::new(number, folder));
         let machines = Arc::new([machine(1), machine(2)]);
@@ -125,6 +111,14 @@ impl Lab {
     /// The control API of the cluster's host, if it runs on this machine.
     pub fn client(&self, machine: u8) -> Option<Client> {
         Some(Client::new(&self.machine(machine).root()?.join("run/ferryway/night")))
+    }
+
+    /// Whether the cluster's host on this machine answers.
+    pub fn serves(&self, machine: u8) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let (Ok(runtime), Some(client)) = (runtime, self.client(machine)) else { return false };
+        let asked = runtime.block_on(async { timeout(ANSWER, client.health()).await });
+        matches!(asked, Ok(Ok(_)))
     }
 
     /// Its folder.
@@ -196,118 +190,9 @@ fn service() -> io::Result<String> {
         "ocf:ferryway:ferryway \\\n    params binary={} dir=/srv/ferryway/night user=root \\\n    \
          op start timeout=60s interval=0 \
          op stop timeout=20s interval=0 \\\n    op monitor interval=1s timeout=10s \
-         op monitor interval=5s timeout=10s OCF_CHECK_LEVEL=10",
+         op monitor interval=5s timeout=8s OCF_CHECK_LEVEL=10",
         program.display()
     ))
-}
-
-fn start_bank(root: &Path) -> io::Result<Server> {
-    for folder in ["drop", "pick"] {
-        fs::create_dir_all(root.join(folder))?;
-    }
-    for (name, content) in [("big", BIG), ("small", SMALL)] {
-        content.write_to(&root.join("pick").join(name))?;
-    }
-    let site = Site { address: Lan::HUB, ..Site::default() };
-    let runtime = tokio::runtime::Runtime::new()?;
-    let kind = Kind::Real(ServerKind::Proftpd);
-    Server::start(kind, root, site, Some(RATE), runtime.handle()).map_err(io::Error::other)
-}
-
-/// Makes the partner with a host of its own, which visits the cluster and is visited.
-fn furnish_branch(folder: &Path, lan: &Lan) -> io::Result<(Install, Node)> {
-    fs::create_dir_all(folder)?;
-    let install = Install::at(
-        folder,
-        &format!(
-            "[instance]\nname = \"branch\"\nhost_name = \"branch.example\"\n\
-             [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
-             [listen]\ntransport = \"socket\"\naddress = \"{}\"\nport = {DOOR}\ntimeout_s = 5\n\
-             {SECRET}\
-             [listen.visitors.NIGHT]\nhost_name = \"night.example\"\ninstance = \"night\"\n\
-             may = [\"send\", \"fetch\"]\n\
-             [partners.NIGHT]\ntransport = \"socket\"\nhost = \"{}\"\nport = {DOOR}\n\
-             timeout_s = 5\n{SECRET}\
-             [partners.NIGHT.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n",
-            Lan::HUB,
-            Lan::VIRTUAL
-        ),
-    )
-    .map_err(io::Error::other)?;
-    for folder in ["out", "in"] {
-        fs::create_dir_all(install.path().join(folder))?;
-    }
-    BULKY.write_to(&install.path().join("out/bulky"))?;
-    install.write("definitions/all.toml", &definition("VISIT1", "NIGHT", "send"))?;
-    let mut node = Node::new(&install, "branch").map_err(io::Error::other)?;
-    node.set_variable("HOSTNM", "branch.example");
-    node.put_at(lan.hub());
-    Ok((install, node))
-}
-
-/// Makes the shared disk with the cluster's installation on it.
-fn furnish_disk(folder: &Path, bank: &Server) -> io::Result<()> {
-    let content = folder.join("disk");
-    let night = content.join("night");
-    fs::create_dir_all(&night)?;
-    let install = Install::at(
-        &night,
-        &format!(
-            "[instance]\nname = \"night\"\nhost_name = \"night.example\"\n\
-             [roots]\nsend = [\"out\"]\nreceive = [\"in\"]\n\
-             [listen]\ntransport = \"socket\"\naddress = \"{}\"\nport = {DOOR}\ntimeout_s = 5\n\
-             {SECRET}\
-             [listen.visitors.BRANCH]\nhost_name = \"branch.example\"\ninstance = \"branch\"\n\
-             may = [\"send\", \"fetch\"]\n\
-             [partners.BANK]\ntransport = \"ftp\"\nsessions = 8\ntimeout_s = 5\n{}\
-             [partners.BANK.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n\
-             [partners.BRANCH]\ntransport = \"socket\"\nhost = \"{}\"\nport = {DOOR}\n\
-             timeout_s = 5\n{SECRET}\
-             [partners.BRANCH.retry]\nattempts = 200\nfirst_s = 1\nmax_s = 1\n",
-            Lan::VIRTUAL,
-            bank.keys(),
-            Lan::HUB
-        ),
-    )
-    .map_err(io::Error::other)?;
-    for folder in ["out", "in"] {
-        fs::create_dir_all(night.join(folder))?;
-    }
-    for (name, content) in [("big", BIG), ("small", SMALL), ("bulky", BULKY)] {
-        content.write_to(&night.join("out").join(name))?;
-    }
-    let definitions = [
-        definition("SEND1", "BANK", "send"),
-        definition("FETCH1", "BANK", "fetch"),
-        definition("SOCK1", "BRANCH", "send"),
-    ];
-    install.write("definitions/all.toml", &definitions.concat())?;
-    // The host finds those beside its program.
-    for library in fs::read_dir(night.join("plugins"))? {
-        fs::remove_file(library?.path())?;
-    }
-    let image = folder.join("disk.img");
-    fs::File::create(&image)?.set_len(DISK)?;
-    let mut make = system("mkfs.ext4");
-    make.args(["-q", "-F", "-m", "0", "-E", "root_owner=0:0", "-d"]).arg(&content).arg(&image);
-    said(&mut make)?;
-    fs::remove_dir_all(&content)
-}
-
-/// A definition whose jobs say which files they are about.
-fn definition(id: &str, partner: &str, direction: &str) -> String {
-    format!(
-        "[[definition]]\nid = \"{id}\"\npartner = \"{partner}\"\ndirection = \"{direction}\"\n\
-         remote = \"{{job}}\"\n"
-    )
-}
-
-/// Puts the agent where the cluster manager looks for those of a provider.
-fn offer_agent(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let agent = folder.join("ferryway");
-    fs::copy(AGENT, &agent)?;
-    fs::set_permissions(agent, fs::Permissions::from_mode(0o755))
 }
 
 /// The command that runs a shell script in a machine, for faults that are made inside.

@@ -7,9 +7,10 @@ use std::{
 };
 
 use crate::{
+    container::Container,
     disk::shut_down,
     net::{Lan, Namespace},
-    process::{ProcessTree, said, system, through},
+    process::{said, system},
     wait::{LIMIT, holds_within},
 };
 
@@ -30,9 +31,7 @@ pub struct Machine {
 // The processes end before their network goes.
 #[derive(Debug)]
 struct Running {
-    tree: ProcessTree,
-    /// The machine's first process, as seen from outside.
-    init: u32,
+    container: Container,
     /// Its way to the shared disk, such as `loop7`.
     device: String,
     /// Its network, which nothing else may hold.
@@ -63,7 +62,7 @@ impl Machine {
 
     /// Its root folder as seen from outside; `None` while it is off.
     pub fn root(&self) -> Option<PathBuf> {
-        self.running.as_ref().map(|running| format!("/proc/{}/root", running.init).into())
+        self.running.as_ref().map(|running| running.container.root())
     }
 
     /// Whether it has the shared disk mounted. The disk's superblock tells, so that it is also
@@ -95,9 +94,10 @@ impl Machine {
         let started = self.start(&network, &device);
         // The machine holds it open; from now on it goes with the machine.
         said(system("losetup").args(["--detach", &device]))?;
-        let (tree, init) = started?;
+        let container = started?;
+        let init = container.init();
         let device = device.trim_start_matches("/dev/").to_owned();
-        self.running = Some(Running { tree, init, device, _network: network });
+        self.running = Some(Running { container, device, _network: network });
         // For whoever wants to have a look inside.
         fs::write(home.join("pid"), init.to_string())
     }
@@ -111,7 +111,7 @@ impl Machine {
         let root = self.root();
         let (Some(running), Some(root)) = (self.running.take(), root) else { return Ok(()) };
         fs::remove_file(self.home().join("pid")).ok();
-        running.tree.freeze()?;
+        running.container.tree().freeze()?;
         lan.leave(self.number)?;
         if is_mounted(&running.device) {
             // The end of a machine's first process alone would unmount the disk in good order.
@@ -132,13 +132,13 @@ impl Machine {
     /// # Errors
     /// It is off, or does not stop.
     pub fn freeze(&self) -> io::Result<()> {
-        self.on()?.tree.freeze()
+        self.on()?.container.tree().freeze()
     }
 
     /// Lets it go on, if it is on.
     pub fn thaw(&self) {
         if let Some(running) = &self.running {
-            running.tree.thaw();
+            running.container.tree().thaw();
         }
     }
 
@@ -147,8 +147,7 @@ impl Machine {
     /// # Errors
     /// It is off, or does not have the disk.
     pub fn break_disk(&self) -> io::Result<()> {
-        let running = self.on()?;
-        shut_down(&Path::new(&format!("/proc/{}/root", running.init)).join(MOUNT))
+        shut_down(&self.on()?.container.root().join(MOUNT))
     }
 
     /// The command that runs `command` on it, for a limited time.
@@ -156,10 +155,7 @@ impl Machine {
     /// # Errors
     /// It is off.
     pub fn inside(&self, command: &Command) -> io::Result<Command> {
-        let mut wrapper = system("nsenter");
-        wrapper.args(["--target", &self.on()?.init.to_string()]);
-        wrapper.args(["--mount", "--uts", "--ipc", "--net", "--pid", "timeout", "30"]);
-        Ok(through(wrapper, command))
+        Ok(self.on()?.container.inside(command))
     }
 
     /// Runs a program on it and gives what it printed.
@@ -167,42 +163,22 @@ impl Machine {
     /// # Errors
     /// The machine is off, or the program failed.
     pub fn run(&self, program: &str, arguments: &[&str]) -> io::Result<String> {
-        said(&mut self.inside(system(program).args(arguments))?)
+        self.on()?.container.run(program, arguments)
     }
 
-    fn start(&self, network: &Namespace, device: &str) -> io::Result<(ProcessTree, u32)> {
+    fn start(&self, network: &Namespace, device: &str) -> io::Result<Container> {
         let home = self.home();
-        let mut command = system("unshare");
-        command.args(["--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]);
-        command.args(["--mount-proc", "--propagation", "private", NODE]);
-        command.arg(self.number.to_string()).arg(&home).arg(device).arg(&self.lab);
-        let console = home.join("console.log");
-        let mut tree = ProcessTree::spawn(&network.place().inside(&command), &console)?;
-        let ready = home.join("ready");
-        holds_within(LIMIT, || ready.exists() || !matches!(tree.ended(), Ok(None)));
-        match (ready.exists(), first_process(tree.id())) {
-            (true, Some(init)) => Ok((tree, init)),
-            _ => {
-                let said = fs::read_to_string(console).unwrap_or_default();
-                Err(io::Error::other(format!("{} does not start\n{said}", self.name())))
-            }
-        }
+        let mut node = system(NODE);
+        node.arg(self.number.to_string()).arg(&home).arg(device).arg(&self.lab);
+        let (console, ready) = (home.join("console.log"), home.join("ready"));
+        let started = Container::start(network.place(), &node, &console, |_| ready.exists());
+        started.map_err(|error| io::Error::other(format!("{}: {error}", self.name())))
     }
 
     fn on(&self) -> io::Result<&Running> {
         let off = || io::Error::other(format!("{} is off", self.name()));
         self.running.as_ref().ok_or_else(off)
     }
-}
-
-/// The child of `unshare` that is in other namespaces.
-fn first_process(unshare: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
-    let own = fs::read_link("/proc/self/ns/pid").ok()?;
-    let mut children = children.split_whitespace().filter_map(|id| id.parse().ok());
-    children.find(|id: &u32| {
-        fs::read_link(format!("/proc/{id}/ns/pid")).is_ok_and(|namespace| namespace != own)
-    })
 }
 
 fn is_mounted(device: &str) -> bool {

@@ -8,16 +8,20 @@
 
 mod campaign;
 mod fault;
+mod furnish;
 mod lab;
 mod machine;
 mod power;
 mod transfers;
+mod verdict;
 mod watch;
+mod way;
 
 pub use campaign::{Campaign, Row};
-pub use fault::{Expected, Fault};
+pub use fault::{Expected, Fault, Fenced};
 pub use lab::Lab;
 pub use machine::{MOUNT, Machine};
 pub use power::{Machines, Order, Power};
-pub use transfers::{Damage, Transfers};
+pub use transfers::Transfers;
+pub use verdict::{Damage, Past};
 pub use watch::Watch;
