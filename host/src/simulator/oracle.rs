@@ -11,7 +11,6 @@ use super::{
     rows::Outcome,
     settings::TARGET,
 };
-use crate::journal::record::Job;
 
 /// How a run ended, and what about it is not as it must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        journal::record::{Exits, JobSpec, JobState},
+        journal::record::{Exits, Job, JobSpec, JobState},
         simulator::{plan::tests::by_ftp, rows::RowId},
     };
 
