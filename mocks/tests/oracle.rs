@@ -105,7 +105,11 @@ fn each_violation_is_found() {
     plant(&|seen| seen.jobs[0].published = 0, Violation::Miscounted(id(1), 0));
     plant(&|seen| seen.jobs[0].unfinished = true, Violation::Unfinished(id(1)));
     plant(&|seen| seen.jobs[0].delivered = None, Violation::WrongProof(id(1)));
-    plant(&|seen| seen.jobs[1].delivered = Some(content(1)), Violation::WrongProof(id(2)));
+    let both_wrong = |seen: &mut Observation| {
+        seen.jobs[1].delivered = Some(content(1));
+        pairs(seen)[1].delivered = Some(content(1));
+    };
+    plant(&both_wrong, Violation::WrongProof(id(2)));
     plant(&|seen| seen.targets[0].found = None, Violation::Absent(path()));
     let differs = Violation::Differs(path(), 3, 3);
     plant(&|seen| seen.targets[0].found = Some(content(1)), differs);

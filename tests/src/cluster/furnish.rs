@@ -22,7 +22,7 @@ pub(super) const BIG: Content = Content::new(90, 36 * MIB);
 pub(super) const SMALL: Content = Content::new(91, 20_000);
 
 /// Bytes per second of each transfer by FTP.
-const RATE: u64 = 6 * MIB;
+const RATE: u64 = 4 * MIB;
 
 /// Bytes per second of all transfers by socket that a host asks for.
 const SOCKET_RATE: u64 = 2 * RATE;

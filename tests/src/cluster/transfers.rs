@@ -36,8 +36,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a host may take for an answer before the fault.
 const EASE: Duration = Duration::from_secs(20);
 
-/// How long exits are waited for that a fault is to meet. They may be through by then.
-const EXIT_LIMIT: Duration = Duration::from_secs(5);
+/// How long exits are waited for that a fault is to meet. They may be through by then, and the large
+/// files must not be.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The jobs of one fault.
 #[derive(Debug)]
