@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use ferryway_core::{
-    DefinitionId, Digest, Epoch, Event, IllegalTransition, InstanceName, JobId, PartnerName,
-    RunNumber, Status, apply,
+    DefinitionId, Digest, Epoch, Event, IllegalTransition, JobId, PartnerName, RunNumber, Status,
+    apply,
     notice::{Reference, Standing},
     policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy},
 };
@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Template, TemplateValues};
 
 mod elsewhere;
+mod origin;
 
 pub use elsewhere::{Fence, Leftover, Staging, StagingState};
+pub use origin::Origin;
 
 /// A job: one run of a transfer definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,17 +85,6 @@ pub struct JobSpec {
     /// The user's programs around the transfer.
     #[serde(default, skip_serializing_if = "Exits::is_none")]
     pub exits: Exits,
-}
-
-/// Where a job of the receiving side comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The visitor that announced it, as the configuration names it.
-    pub visitor: PartnerName,
-    /// The visitor's instance.
-    pub instance: InstanceName,
-    /// The visitor's own job, and which delivery of it.
-    pub of: Reference,
 }
 
 /// The user's programs around a transfer.
@@ -349,17 +340,6 @@ impl JobSpec {
             (Some(_), Some(_)) => (Status::ReceiverAnnounced, &[]),
             (Some(_), None) => (Status::ReceiverAnnounced, &[Event::Prepare, Event::Connect]),
         }
-    }
-}
-
-impl Origin {
-    /// What the keys of receiving jobs begin with, and no other key.
-    pub const KEYS: &str = "visitor/";
-
-    /// The key of the receiving job: told again, the same job is meant.
-    pub fn key(&self) -> String {
-        let Self { visitor, instance, of } = self;
-        format!("{}{visitor}/{instance}/{}/{}", Self::KEYS, of.job, of.delivery)
     }
 }
 

@@ -10,7 +10,10 @@ use ferryway_core::{
 };
 use ferryway_host::{
     control::{Operations, api::Command},
-    journal::{JournalStore, record::JobSpec},
+    journal::{
+        JournalStore,
+        record::{JobSpec, Origin},
+    },
 };
 
 use crate::house::{House, Open, Plugged, upload};
@@ -126,6 +129,33 @@ async fn a_send_walks_the_receivers_table() {
     assert_eq!((origin.visitor.as_str(), origin.of), ("BOTH", of(1)));
     house.log_line(" 0507I ").await;
     house.log_line(" 0203I ").await;
+}
+
+/// As before format 4 of the journal, whose keys had no mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_former_release_is_the_one_that_is_meant() {
+    let house = House::new(Plugged::Loaded);
+    let first = house.open().await;
+    let visitor = "BOTH".parse().unwrap();
+    let origin = Origin { visitor, instance: "suite".parse().unwrap(), of: of(1) };
+    let key = format!("BOTH/suite/{}/1", of(1).job);
+    let definition = "PRDY01".parse().unwrap();
+    let files = ("", "a");
+    let plain = JobSpec::plain(definition, "BOTH".parse().unwrap(), Direction::Send, files);
+    let spec = JobSpec { key: Some(key), origin: Some(origin), ..plain };
+    let known = first.journal.accept(vec![spec]).await.unwrap().remove(0);
+    let open = house.open().await;
+    let mut session = open.session(HOST, 1).await;
+    assert_eq!(tell(&mut *session, announce(1, Direction::Send)).await.job, known.id);
+    store(&mut *session).await;
+    publish(&mut *session).await;
+    // Once it waits for its file, and twice it has ended.
+    for _ in 0..3 {
+        let standing = tell(&mut *session, delivered(1, BYTES)).await;
+        assert_eq!((standing.job, standing.status), (known.id.clone(), DONE));
+    }
+    let standing = tell(&mut *session, announce(1, Direction::Send)).await;
+    assert_eq!((standing.job, standing.status), (known.id, DONE));
 }
 
 #[tokio::test(flavor = "multi_thread")]

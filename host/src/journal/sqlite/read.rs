@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql};
 use crate::journal::{
     Result,
     fault::refused,
-    record::{Entry, Fence, HistoryQuery, Job, Leftover, Staging},
+    record::{Entry, Fence, HistoryQuery, Job, Leftover, Origin, Staging},
 };
 
 use super::{
@@ -47,7 +47,14 @@ impl View<'_> {
         let read = |c: &Connection, keys: &[&str]| {
             let mut found = Vec::new();
             for &key in keys {
-                found.extend(rows::find(c, BY_KEY, [key])?.map(|s| (key.to_owned(), s.job)));
+                let mut stored = rows::find(c, BY_KEY, [key])?;
+                if stored.is_none()
+                    && let Some(former) = Origin::former_key(key)
+                {
+                    let received = |stored: &Stored| stored.job.spec.origin.is_some();
+                    stored = rows::find(c, BY_KEY, [former])?.filter(received);
+                }
+                found.extend(stored.map(|stored| (key.to_owned(), stored.job)));
             }
             Ok(found)
         };

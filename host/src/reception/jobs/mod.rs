@@ -198,8 +198,8 @@ impl std::fmt::Debug for Register {
 impl Index {
     fn enter(&mut self, receiver: &Arc<Receiver>) {
         let job = receiver.job();
-        if let Some(key) = job.spec.key.clone() {
-            self.by_key.insert(key, Arc::clone(receiver));
+        if let Some(origin) = &job.spec.origin {
+            self.by_key.insert(origin.key(), Arc::clone(receiver));
         }
         *self.of_visitor.entry(job.spec.partner.clone()).or_default() += 1;
         if job.status.in_flight() {
@@ -220,8 +220,8 @@ impl Index {
             return;
         }
         self.by_id.remove(&job.id);
-        if let Some(key) = &job.spec.key {
-            self.by_key.remove(key);
+        if let Some(origin) = &job.spec.origin {
+            self.by_key.remove(&origin.key());
         }
         if let Some(count) = self.of_visitor.get_mut(&job.spec.partner) {
             *count -= 1;
