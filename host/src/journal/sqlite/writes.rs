@@ -3,9 +3,9 @@
 
 use std::{collections::HashMap, path::Path};
 
-use ferryway_core::{Epoch, Event, JobId, RunNumber, Status, apply};
+use ferryway_core::{DefinitionId, Epoch, Event, JobId, RunNumber, Status, apply};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::journal::{
     JournalError, Result,
@@ -16,7 +16,7 @@ use crate::journal::{
 use super::{
     history::{Archive, Mover, copy_job},
     line::{Answer, Request, Write},
-    rows::{self, BY_ID, BY_KEY, Stored, Texts, name, nanoseconds, text},
+    rows::{self, BY_ID, BY_KEY, Stored, Texts, nanoseconds, text},
 };
 
 pub(super) struct Batch<'a> {
@@ -285,35 +285,44 @@ impl Batch<'_> {
 /// the history, is passed over: `PRDY0` has no run 17 after run 7 of `PRDY01`.
 fn next_run(
     connection: &Connection,
-    definition: &ferryway_core::DefinitionId,
+    definition: &DefinitionId,
 ) -> rusqlite::Result<(RunNumber, JobId)> {
-    let mut others = Vec::new();
-    let mut rows = connection.prepare_cached("SELECT definition, last FROM runs")?;
-    let mut rows = rows.query([])?;
-    let mut last = 0;
-    while let Some(row) = rows.next()? {
-        let (other, its_last) = (name::<ferryway_core::DefinitionId>(row, 0)?, run(row, 1)?);
-        if other == *definition {
-            last = its_last.0;
-        } else if other.collides_with(definition) {
-            others.push((other, its_last));
+    let mut next = last_run(connection, definition)?.unwrap_or(RunNumber(0));
+    loop {
+        next.0 += 1;
+        let id = JobId::new(definition, next);
+        if !is_taken(connection, &id)? {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO runs VALUES (?, ?)")?
+                .execute(params![definition.as_str(), next.0.cast_signed()])?;
+            return Ok((next, id));
         }
     }
-    let taken = |id: &JobId| {
-        others.iter().any(|(other, last)| id.run_of(other).is_some_and(|run| run <= *last))
-    };
-    let mut next = RunNumber(last + 1);
-    while taken(&JobId::new(definition, next)) {
-        next.0 += 1;
-    }
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO runs VALUES (?, ?)")?
-        .execute(params![definition.as_str(), next.0.cast_signed()])?;
-    Ok((next, JobId::new(definition, next)))
 }
 
-fn run(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<RunNumber> {
-    Ok(RunNumber(row.get::<_, i64>(column)?.cast_unsigned()))
+/// Whether a run of any definition has got an id. Only those are looked at whose run it could be:
+/// there are few, however many definitions there have been.
+fn is_taken(connection: &Connection, id: &JobId) -> rusqlite::Result<bool> {
+    for length in 1..=DefinitionId::LIMIT {
+        let Some(Ok(definition)) = id.as_str().get(..length).map(str::parse) else { continue };
+        if let Some(run) = id.run_of(&definition)
+            && last_run(connection, &definition)?.is_some_and(|last| run <= last)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn last_run(
+    connection: &Connection,
+    definition: &DefinitionId,
+) -> rusqlite::Result<Option<RunNumber>> {
+    connection
+        .prepare_cached("SELECT last FROM runs WHERE definition = ?")?
+        .query_row([definition.as_str()], |row| row.get(0))
+        .optional()
+        .map(|last| last.map(|last: i64| RunNumber(last.cast_unsigned())))
 }
 
 fn update(connection: &Connection, job: &Job, state: &str) -> rusqlite::Result<()> {
@@ -379,4 +388,28 @@ fn leftover_row(connection: &Connection, sql: &str, leftover: &Leftover) -> rusq
         .prepare_cached(sql)?
         .execute([leftover.partner.as_str(), leftover.path.as_str(), leftover.job.as_str()])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Durability, sqlite::schema};
+
+    #[test]
+    fn the_next_run_takes_no_look_at_other_definitions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        schema::prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        let connection = schema::open_writer(&path, Durability::Rollback).unwrap();
+        // Whoever reads the second row fails.
+        connection.execute("INSERT INTO runs VALUES ('A1', 7), ('no id', 1)", []).unwrap();
+        let ids = ["A", "A1", "A", "B"].map(|definition| {
+            let (_, id) = next_run(&connection, &definition.parse().unwrap()).unwrap();
+            id.as_str().to_owned()
+        });
+        assert_eq!(ids, ["A1", "A18", "A2", "B1"]);
+        connection.execute("UPDATE runs SET last = 10 WHERE definition = 'A'", []).unwrap();
+        let (run, _) = next_run(&connection, &"A".parse().unwrap()).unwrap();
+        assert_eq!(run, RunNumber(19), "11 to 18 are those of `A1`");
+    }
 }
