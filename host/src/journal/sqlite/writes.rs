@@ -39,21 +39,6 @@ pub(super) struct Change {
     pub(super) pruned: u64,
 }
 
-/// What decides where a job is kept.
-struct At {
-    /// It may go to the history.
-    finished: bool,
-    /// A partner has not heard of its end: it stays.
-    unheard: bool,
-}
-
-impl At {
-    fn of(job: &Job) -> Self {
-        let unheard = job.is_unheard();
-        Self { finished: !job.status.in_flight() && !unheard, unheard }
-    }
-}
-
 /// A status that a job came to, and by what: `None` for a job that is new, or stays as it is.
 struct Entered {
     event: Option<Event>,
@@ -157,7 +142,6 @@ impl Batch<'_> {
         };
         let Some(stored) = found else { return Err(JournalError::Unknown(step.job)) };
         let Stored { mut job, ended_at } = stored;
-        let before = At::of(&job);
         if job.version != step.version {
             let (expected, found) = (step.version, job.version);
             return Err(JournalError::Stale { job: step.job, expected, found });
@@ -188,22 +172,29 @@ impl Batch<'_> {
             update(c, &job, state)?;
             self.append(c, &job, statuses, step.note)
         })?;
-        let now = At::of(&job);
-        self.note_unheard(&job, before.unheard, now.unheard)?;
+        let unheard = job.is_unheard();
+        let was_unheard = self.note_unheard(&job, unheard)?;
         self.end_or_revive(&job, ended_at)?;
-        self.change.ended += u64::from(!before.finished && now.finished);
-        self.change.revived += u64::from(before.finished && !now.finished);
+        let before = ended_at.is_some() && !was_unheard;
+        let now = !job.status.in_flight() && !unheard;
+        self.change.ended += u64::from(!before && now);
+        self.change.revived += u64::from(before && !now);
         Ok(job)
     }
 
-    /// Keeps the list of those whose partners have not heard of their end.
-    fn note_unheard(&self, job: &Job, before: bool, now: bool) -> Result<()> {
-        let sql = match (before, now) {
-            (false, true) => "INSERT OR IGNORE INTO unheard VALUES (?)",
-            (true, false) => "DELETE FROM unheard WHERE sequence = ?",
-            _ => return Ok(()),
+    /// Keeps the list of those whose partners have not heard of their end: whether the job was
+    /// there before.
+    fn note_unheard(&self, job: &Job, now: bool) -> Result<bool> {
+        if job.spec.told.is_none() {
+            return Ok(false);
+        }
+        let sql = match now {
+            true => "INSERT OR IGNORE INTO unheard VALUES (?)",
+            false => "DELETE FROM unheard WHERE sequence = ?",
         };
-        self.sql(|c| c.prepare_cached(sql)?.execute([job.sequence.cast_signed()]).map(drop))
+        let changed =
+            self.sql(|c| c.prepare_cached(sql)?.execute([job.sequence.cast_signed()]))? == 1;
+        Ok(changed != now)
     }
 
     /// Keeps the time of a job's end in step with its status.
