@@ -60,6 +60,8 @@ impl Lock {
             Locked::Ours(file) => Some(file),
             Locked::Taken(mut file) => {
                 let other = read_patiently(&mut file);
+                // Closed later, it would take the lock with it (POSIX, `fcntl`).
+                drop(file);
                 let here = other.as_ref().filter(|other| {
                     other.node == holder.node
                         && other.boot_id == holder.boot_id
