@@ -7,6 +7,7 @@ use ferryway_core::{
     apply,
     notice::{Reference, Standing},
     policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy},
+    status::Outcome,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -360,6 +361,15 @@ impl JobState {
         self.peer = None;
     }
 
+    /// Lets the job go on because an operator says so.
+    pub fn start_again(&mut self) {
+        self.starts += 1;
+        self.withdrawn = false;
+        // The partner's own job may begin anew with the next announcement, unless it has its file.
+        let done = Status::ReceiverIdle(Outcome::Completed);
+        self.peer = self.peer.take().filter(|peer| peer.status == done);
+    }
+
     /// Makes `attempt` the newest one; the one before it is kept with its own names.
     pub fn begin_attempt(&mut self, attempt: Attempt) {
         self.attempts = attempt.number;
@@ -437,9 +447,10 @@ impl Job {
         // One that is completed before its partner's own job an operator has ended.
         let ends = matches!(self.status, Status::Suspended | Status::Idle(_));
         let over = self.state.peer.as_ref().is_some_and(|peer| !peer.status.in_flight());
-        // What may have been published is no end.
+        // What is held, or may have been published, is no end.
         ends && self.spec.told.is_some()
             && !over
+            && !self.state.held
             && !self.state.withdrawn
             && self.state.intent.is_none()
     }

@@ -251,8 +251,7 @@ impl Scheduler {
         let starts = matches!(command, Command::Restart { .. } | Command::Release);
         let change = |state: &mut JobState| {
             if starts {
-                state.starts += 1;
-                state.withdrawn = false;
+                state.start_again();
             }
             (state.failures, state.waits) = (0, 0);
             state.not_before = None;

@@ -40,7 +40,7 @@ pub use operations::Desk;
 use orders::Order;
 use partners::Tidied;
 use queue::Queue;
-use withdrawals::Withdrawn;
+use withdrawals::{UnderWay, Withdrawn};
 
 /// Orders that may wait for the scheduler.
 const ORDERS: usize = 1024;
@@ -82,7 +82,7 @@ pub struct Scheduler {
     /// Partners on the way to hear that a job is withdrawn.
     withdrawals: JoinSet<Withdrawn>,
     /// The jobs that they are about.
-    withdrawing: HashMap<JobId, Job>,
+    withdrawing: BTreeMap<PartnerName, HashMap<JobId, UnderWay>>,
     chores: JoinSet<Tidied>,
     /// Partners that were tidied since their last job.
     tidy: HashSet<PartnerName>,
@@ -162,7 +162,7 @@ impl Scheduler {
             tasks: JoinSet::new(),
             of_task: HashMap::new(),
             withdrawals: JoinSet::new(),
-            withdrawing: HashMap::new(),
+            withdrawing: BTreeMap::new(),
             chores: JoinSet::new(),
             tidy: HashSet::new(),
             untidy: HashMap::new(),

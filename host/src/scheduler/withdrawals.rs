@@ -3,11 +3,13 @@
 //! the next start of a host and the next reload.
 
 use std::{
+    collections::BTreeMap,
+    mem,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use ferryway_core::{JobId, Status, notice::Standing, status::Outcome};
+use ferryway_core::{JobId, PartnerName, Status, notice::Standing, status::Outcome};
 
 use super::{End, Scheduler};
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     partner::{PartnerState, backoff},
 };
 
-/// Withdrawals that may be under way.
+/// Withdrawals that may be under way to a partner.
 const LIMIT: usize = 1000;
 
 /// How often one is told who does not answer: for about ten minutes.
@@ -28,6 +30,13 @@ const RETRY: RetryPolicy = RetryPolicy {
     max: Duration::from_secs(60),
     factor: 2.0,
 };
+
+/// A withdrawal under way.
+pub(super) struct UnderWay {
+    job: Job,
+    /// The operator has heard that nobody could be told of it by then.
+    said: bool,
+}
 
 /// What became of a withdrawal.
 #[derive(Debug)]
@@ -51,39 +60,60 @@ impl Scheduler {
     /// Tells of the jobs whose partners have not heard of their end, those of former owners
     /// among them.
     pub(super) async fn withdraw_unheard(&mut self) -> End {
+        let mut left: BTreeMap<_, Vec<Job>> = BTreeMap::new();
         for job in self.shared.journal.unheard().await? {
-            self.withdraw(&job);
+            if let Err(why) = self.begin_withdrawal(&job) {
+                left.entry(why).or_default().push(job);
+            }
+        }
+        for ((told, reason), jobs) in left {
+            if let [job, others @ ..] = &*jobs {
+                self.untold(job, others.len(), &told, reason);
+            }
         }
         Ok(())
     }
 
     /// Tells whoever was told of the job that it is withdrawn, if that is so.
     pub(super) fn withdraw(&mut self, job: &Job) {
-        let Some(told) = job.spec.told.clone().filter(|_| job.is_unheard()) else { return };
-        if self.withdrawing.contains_key(&job.id) {
-            return;
+        if let Err((told, reason)) = self.begin_withdrawal(job) {
+            self.untold(job, 0, &told, reason);
+        }
+    }
+
+    /// Begins to tell of a job, if there is something to tell; else who is not told, and why.
+    fn begin_withdrawal(&mut self, job: &Job) -> Result<(), (PartnerName, &'static str)> {
+        let Some(told) = job.spec.told.clone().filter(|_| job.is_unheard()) else { return Ok(()) };
+        let under_way = self.withdrawing.entry(told.clone()).or_default();
+        if under_way.contains_key(&job.id) {
+            return Ok(());
         }
         let Some(partner) = self.partners.get(&told).cloned() else {
-            let reason = "it is not configured, or its transport is not loaded";
-            self.shared.notices.withdrawal_untold(job, &told, reason);
-            return;
+            return Err((told, "it is not configured, or its transport is not loaded"));
         };
-        if self.withdrawals.len() >= LIMIT {
-            self.shared.notices.withdrawal_untold(job, &told, "too many wait to be told");
-            return;
+        if under_way.len() >= LIMIT {
+            return Err((told, "too many wait to be told"));
         }
-        self.withdrawing.insert(job.id.clone(), job.clone());
+        under_way.insert(job.id.clone(), UnderWay { job: job.clone(), said: false });
         self.withdrawals.spawn(until_told(Arc::clone(&self.context), partner, job.clone()));
+        Ok(())
     }
 
     /// Hears of the end of a withdrawal, and puts it on record unless the job goes on meanwhile.
     pub(super) async fn withdrawn(&mut self, Withdrawn { job, told }: Withdrawn) -> End {
-        self.withdrawing.remove(&job.id);
+        let Some(partner) = job.spec.told.clone() else { return Ok(()) };
+        let under_way = self.withdrawing.entry(partner.clone()).or_default();
+        let said = under_way.remove(&job.id).is_some_and(|withdrawal| withdrawal.said);
         let standing = match told {
             Told::Heard(standing) => standing,
             Told::GoesOn => return Ok(()),
+            Told::Unheard(_) if said => return Ok(()),
             Told::Unheard(reason) => {
-                self.untold(&job, &reason);
+                // One line for all of them: the reason is the partner's as a rule.
+                let others = under_way.values_mut();
+                let said = others.map(|other| mem::replace(&mut other.said, true));
+                let others = said.filter(|said| !said).count();
+                self.untold(&job, others, &partner, &reason);
                 return Ok(());
             }
         };
@@ -106,25 +136,37 @@ impl Scheduler {
                 state.peer = standing;
             }
         })?;
-        self.shared.journal.queue(step).await?.await?;
-        if let Some(in_flight) = self.jobs.get(&job.id) {
-            *lock(&in_flight.job) = next;
+        match self.shared.journal.queue(step).await?.await {
+            Ok(_) => {
+                if let Some(in_flight) = self.jobs.get(&job.id) {
+                    *lock(&in_flight.job) = next;
+                }
+                Ok(())
+            }
+            Err(error) if error.is_fatal() => Err(error),
+            // A job that ended long ago may be forgotten while its partner is told.
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 
-    /// Says of each withdrawal under way that the partner has not heard of it.
+    /// Says of the withdrawals under way that their partners have not heard of them.
     pub(super) fn leave_withdrawals(&mut self) {
         self.withdrawals.abort_all();
-        for job in std::mem::take(&mut self.withdrawing).into_values() {
-            self.untold(&job, "this host stops");
+        for (told, under_way) in mem::take(&mut self.withdrawing) {
+            let others = under_way.len().saturating_sub(1);
+            if let Some(UnderWay { job, .. }) = under_way.into_values().next() {
+                self.untold(&job, others, &told, "this host stops");
+            }
         }
     }
 
-    fn untold(&self, job: &Job, reason: &str) {
-        if let Some(told) = &job.spec.told {
-            self.shared.notices.withdrawal_untold(job, told, reason);
-        }
+    /// One line for a job, and so many others of which the same partner has not heard.
+    fn untold(&self, job: &Job, others: usize, told: &PartnerName, reason: &str) {
+        let reason = match others {
+            0 => reason.to_owned(),
+            _ => format!("{reason}; it has not heard of {others} other jobs, either"),
+        };
+        self.shared.notices.withdrawal_untold(job, told, &reason);
     }
 }
 
@@ -161,3 +203,6 @@ fn reason(job: &Job) -> String {
         _ => job.state.last_error.clone().unwrap_or_else(|| "suspended".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;
