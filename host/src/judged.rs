@@ -1,4 +1,4 @@
-//! What the judge of deliveries is told of a job on record.
+//! What the judge of deliveries is told of a job on record, and of its exits.
 
 use ferryway_core::{Event, policy::OnTakeover};
 use ferryway_mocks::oracle::{self, Moment, Promise, Run};
@@ -7,6 +7,9 @@ use crate::{
     exits::When,
     journal::record::{self, Entry, Job},
 };
+
+/// How a record says that an operator took a post-exit for done.
+const RELEASED: &str = "released by an operator";
 
 impl From<Job> for oracle::Job {
     fn from(job: Job) -> Self {
@@ -40,38 +43,40 @@ fn delivered(job: &Job) -> Option<oracle::Content> {
 }
 
 /// The exits of a job by its own record, `entries`, with what they themselves noted of their
-/// `runs`.
+/// `runs`. Nobody has looked for questions to the operator.
 pub fn exits(job: &Job, entries: &[Entry], runs: impl Fn(When) -> Vec<Run>) -> Vec<oracle::Exit> {
-    // Without its pre-exit's success no job goes on, so that is run again.
-    let promise = |when: When, exit: &record::Exit| match (when, exit.on_takeover) {
-        (When::Pre, _) | (_, OnTakeover::Rerun) => Promise::AtLeastOnce,
-        _ => Promise::AtMostOnce,
-    };
     let exit = |&when: &When| {
         Some(oracle::Exit {
             job: job.id.clone(),
             name: when.to_string(),
             promise: promise(when, when.exit(&job.spec)?),
-            record: moments(when, entries),
+            record: entries.iter().flat_map(|entry| moments(when, entry)).collect(),
             runs: runs(when),
+            asked: None,
         })
     };
     When::EACH.iter().filter_map(exit).collect()
 }
 
-fn moments(when: When, entries: &[Entry]) -> Vec<Moment> {
-    let moment = |entry: &Entry| {
-        let note = entry.note.as_deref().unwrap_or_default();
-        // A receiving job's record may say first why.
-        if entry.event == Some(Event::Restart) {
-            Some(Moment::Restart)
-        } else if note.contains(&format!("the {when}-exit starts")) {
-            Some(Moment::Start)
-        } else if note.contains(&format!("the {when}-exit ended")) {
-            Some(Moment::End)
-        } else {
-            None
-        }
-    };
-    entries.iter().filter_map(moment).collect()
+/// Without its pre-exit's success no job goes on, so that is run again.
+fn promise(when: When, exit: &record::Exit) -> Promise {
+    match (when, exit.on_takeover) {
+        (When::Pre, _) | (When::Post, OnTakeover::Rerun) => Promise::AtLeastOnce,
+        (When::Post, OnTakeover::Skip) => Promise::AtMostOnce,
+        (When::Post, OnTakeover::Ask) => Promise::OnceOrAsk,
+    }
+}
+
+/// What an entry of a job's record says of an exit, in this order. A receiving job's may say
+/// first why.
+fn moments(when: When, entry: &Entry) -> Vec<Moment> {
+    let note = entry.note.as_deref().unwrap_or_default();
+    let says = |what: &str| note.contains(&format!("the {when}-exit {what}"));
+    let found = [
+        (entry.event == Some(Event::Restart), Moment::Restart),
+        (note.starts_with(RELEASED), Moment::Release),
+        (says("starts"), Moment::Start),
+        (says("ended"), Moment::End),
+    ];
+    found.into_iter().filter_map(|(is_it, moment)| is_it.then_some(moment)).collect()
 }

@@ -17,4 +17,5 @@ pub mod conformance;
 pub mod ftp_server;
 pub mod memory_transport;
 pub mod oracle;
+pub mod program;
 pub mod streams;

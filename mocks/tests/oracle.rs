@@ -44,6 +44,7 @@ fn exit() -> Exit {
         promise: Promise::AtMostOnce,
         record: vec![Moment::Start, Moment::End],
         runs: vec![run("k", false)],
+        asked: Some(0),
     }
 }
 
@@ -165,6 +166,32 @@ fn each_broken_promise_about_an_exit_is_found() {
     check(least, &[Start, End, Restart, Start], warned(), &[]);
     check(least, &[Start, Start], twice(run("k", false)), &[Broken::Unwarned]);
     check(least, &[Start, Start], twice(run("l", true)), &[Broken::OtherKey]);
+}
+
+#[test]
+fn an_operator_is_asked_when_an_end_is_not_known_and_only_then() {
+    use Moment::{End, Release, Restart, Start};
+    let check = |promise, record: &[Moment], asked, expected: &[Broken]| {
+        let asked = Some(asked);
+        let starts = record.iter().filter(|moment| **moment == Start).count();
+        let runs = (0..starts).map(|number| run("k", number > 0)).collect();
+        let exit = Exit { promise, record: record.to_vec(), runs, asked, ..exit() };
+        let expected: Vec<_> =
+            expected.iter().map(|how| Violation::Exit(id(1), "post".to_owned(), *how)).collect();
+        let seen = Observation { exits: vec![exit.clone()], ..Observation::default() };
+        assert_eq!(judge(&seen), expected, "{exit:?}");
+    };
+    let asks = Promise::OnceOrAsk;
+    check(asks, &[Start, End], 0, &[]);
+    check(asks, &[Start, Restart, Start, End], 1, &[]);
+    check(asks, &[Start, Release], 1, &[]);
+    check(asks, &[Start, Release], 0, &[Broken::NotAsked]);
+    check(asks, &[Start, End], 1, &[Broken::AskedTimes(1)]);
+    check(asks, &[Start], 1, &[Broken::Unanswered]);
+    check(asks, &[Start, Start, End], 1, &[Broken::RanTimes(2, 1), Broken::Unanswered]);
+    check(Promise::AtMostOnce, &[Start], 0, &[]);
+    check(Promise::AtMostOnce, &[Start], 1, &[Broken::AskedTimes(1)]);
+    check(Promise::AtLeastOnce, &[Start, Start, End], 1, &[Broken::AskedTimes(1)]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ async fn a_job_without_exits_ends_with_the_write_of_its_delivery() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_byte_moves_before_the_pre_exit_lets_it() {
     let lab = lab(BOTH);
-    lab.effects.will_end_with("pre", &[75, 75, 3]);
+    lab.effects.will_end_with("pre", &[75, 75, 3]).unwrap();
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();
     let job = node.rest(&job.id).await;
@@ -107,7 +107,7 @@ async fn a_retry_of_the_transfer_runs_no_exit_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_post_exit_ends_the_job_or_asks() {
     let goes_on = lab(BOTH);
-    goes_on.effects.will_end_with("post", &[9]);
+    goes_on.effects.will_end_with("post", &[9]).unwrap();
     let node = goes_on.start("n1").await;
     let job = node.submit().await.unwrap();
     let job = node.rest(&job.id).await;
@@ -117,7 +117,7 @@ async fn a_failed_post_exit_ends_the_job_or_asks() {
     node.stop().await;
 
     let lab = lab(ASKS);
-    lab.effects.will_end_with("post", &[9, 8]);
+    lab.effects.will_end_with("post", &[9, 8]).unwrap();
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();
     let rested = node.rest(&job.id).await;
@@ -147,7 +147,7 @@ async fn held(lab: &Lab) {
 
 /// A job that waits in 09 because its post-exit may have run, on a node of its own.
 async fn unknown(lab: &Lab) -> (Node, Job) {
-    lab.effects.hold(At::After, 1);
+    lab.effects.hold(At::After, 1).unwrap();
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();
     held(lab).await;
@@ -183,7 +183,7 @@ async fn an_operator_takes_an_exit_for_done_or_delivers_once_more() {
     node.stop().await;
 
     let forced = lab(BOTH);
-    forced.effects.hold(At::After, 2);
+    forced.effects.hold(At::After, 2).unwrap();
     let node = forced.start("n1").await;
     let job = node.submit().await.unwrap();
     held(&forced).await;
@@ -227,7 +227,7 @@ async fn a_pre_exit_runs_again_when_its_node_died() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_waits_for_an_exit_and_puts_its_end_on_record() {
     let lab = lab(ASKS);
-    lab.effects.hold(At::After, 1);
+    lab.effects.hold(At::After, 1).unwrap();
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();
     held(&lab).await;
@@ -246,7 +246,7 @@ async fn a_stop_waits_for_an_exit_and_puts_its_end_on_record() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_ends_a_pre_exit_and_not_a_post_exit() {
     let cancelled = lab(BOTH);
-    cancelled.effects.hold(At::Before, 1);
+    cancelled.effects.hold(At::Before, 1).unwrap();
     let node = cancelled.start("n1").await;
     let job = node.submit().await.unwrap();
     held(&cancelled).await;
@@ -255,7 +255,7 @@ async fn an_operator_ends_a_pre_exit_and_not_a_post_exit() {
     node.stop().await;
 
     let lab = lab(ASKS);
-    lab.effects.hold(At::Before, 1);
+    lab.effects.hold(At::Before, 1).unwrap();
     let node = lab.start("n1").await;
     let job = node.submit().await.unwrap();
     held(&lab).await;

@@ -115,7 +115,7 @@ impl Trap {
             }
             Kind::Data(verb, at) => stall(verb, When::DataByte(at)),
             Kind::Exit(at) => {
-                lab.effects.hold(at, nth);
+                lab.effects.hold(at, nth).unwrap();
                 return trap;
             }
             Kind::Journal(_) | Kind::Torn | Kind::HalfCopied => return trap,

@@ -17,6 +17,8 @@ pub struct Exit {
     pub record: Vec<Moment>,
     /// Its runs, as the program noted them when it began.
     pub runs: Vec<Run>,
+    /// How often the operator was asked about it (0215E); `None` when nobody looked.
+    pub asked: Option<usize>,
 }
 
 /// How often an exit may run when no operator has a say.
@@ -24,6 +26,8 @@ pub struct Exit {
 pub enum Promise {
     /// Once or not at all.
     AtMostOnce,
+    /// The same, and when its end is not known the operator is asked.
+    OnceOrAsk,
     /// Once or more.
     AtLeastOnce,
 }
@@ -37,6 +41,8 @@ pub enum Moment {
     End,
     /// An operator had it run again.
     Restart,
+    /// An operator took it for done.
+    Release,
 }
 
 /// A run of an exit.
@@ -63,11 +69,19 @@ pub enum Broken {
     OtherKey,
     /// A later run was not told of the earlier one.
     Unwarned,
+    /// The operator was asked about it so often, although all was known, or it could go on.
+    AskedTimes(usize),
+    /// Its end is not known, and nobody asked the operator.
+    NotAsked,
+    /// Its end is not known, and the job went on before an operator said how.
+    Unanswered,
 }
 
 pub(super) fn judge(exit: &Exit) -> Vec<Broken> {
     let count = |moment| exit.record.iter().filter(|found| **found == moment).count();
     let (runs, allowed) = (exit.runs.len(), 1 + count(Moment::Restart));
+    let once = exit.promise != Promise::AtLeastOnce;
+    let asks = exit.promise == Promise::OnceOrAsk;
     let must_run = exit.promise == Promise::AtLeastOnce || count(Moment::End) > 0;
     let mut ended = false;
     let again = exit.record.iter().any(|moment| {
@@ -77,15 +91,35 @@ pub(super) fn judge(exit: &Exit) -> Vec<Broken> {
     });
     let other = exit.runs.iter().any(|run| run.key != exit.runs[0].key);
     let unwarned = exit.runs.iter().skip(1).any(|run| !run.may_have_run);
+    let asked = exit.asked.unwrap_or_default();
+    let unknown = starts_without_end(&exit.record) > 0;
     let rules = [
-        (exit.promise == Promise::AtMostOnce && runs > allowed, Broken::RanTimes(runs, allowed)),
+        (once && runs > allowed, Broken::RanTimes(runs, allowed)),
         (must_run && runs == 0, Broken::NeverRan),
         (runs > count(Moment::Start), Broken::Unrecorded),
         (again, Broken::RanAgain),
         (other, Broken::OtherKey),
         (unwarned, Broken::Unwarned),
+        (asked > 0 && !(asks && unknown), Broken::AskedTimes(asked)),
+        (exit.asked == Some(0) && asks && unknown, Broken::NotAsked),
+        (asks && is_unanswered(&exit.record), Broken::Unanswered),
     ];
     rules.into_iter().filter_map(|(broken, how)| broken.then_some(how)).collect()
+}
+
+/// The starts after which nobody knows of an end.
+fn starts_without_end(record: &[Moment]) -> usize {
+    let behind = record.iter().skip(1).map(Some).chain([None]);
+    let ends = |moment: Option<&Moment>| moment == Some(&Moment::End);
+    let pairs = record.iter().zip(behind);
+    pairs.filter(|(moment, behind)| **moment == Moment::Start && !ends(*behind)).count()
+}
+
+/// Whether the last start has no end and no operator has said what it is taken for.
+fn is_unanswered(record: &[Moment]) -> bool {
+    let is_start = |moment: &Moment| *moment == Moment::Start;
+    // Whoever runs it again without a word has started it twice in a row.
+    record.last().is_some_and(is_start) || record.windows(2).any(|two| two.iter().all(is_start))
 }
 
 impl fmt::Display for Broken {
@@ -97,6 +131,9 @@ impl fmt::Display for Broken {
             Self::RanAgain => write!(f, "was started again after its end was on record"),
             Self::OtherKey => write!(f, "was given different keys"),
             Self::Unwarned => write!(f, "was not told that it may have run before"),
+            Self::AskedTimes(times) => write!(f, "was asked about {times} times for nothing"),
+            Self::NotAsked => write!(f, "has no known end, and nobody asked about it"),
+            Self::Unanswered => write!(f, "has no known end, and the job went on unasked"),
         }
     }
 }
