@@ -214,6 +214,12 @@ pub(crate) fn told(install: &Path, code: &str, word: &str) -> bool {
     lines(&text, code).any(|line| line.contains(word))
 }
 
+/// What an install directory's operator was told under a code, a line each.
+pub(crate) fn messages(install: &Path, code: &str) -> Vec<String> {
+    let text = fs::read_to_string(operators_log(install)).unwrap_or_default();
+    lines(&text, code).map(str::to_owned).collect()
+}
+
 fn operators_log(install: &Path) -> PathBuf {
     install.join("logs/ferryway.log")
 }

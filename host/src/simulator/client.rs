@@ -14,6 +14,7 @@ use tokio::time::{Duration, sleep};
 use super::{
     deaths::FirstNode,
     evidence::{self, Evidence, Version},
+    exits::{self, Side},
     held::Held,
     moment::Moment,
     plan::{Plan, Revival},
@@ -100,7 +101,7 @@ pub(super) async fn play(
     let Begun { versions, mut first, job, second_relay } = begin(plan, stage, partner).await?;
     let lines = [(NODES[0], first.relay.dialogue()), (NODES[1], second_relay.dialogue())];
     first.held.reached(LIMIT).await?;
-    stage.trace.event("partner", format!("holds alpha's session {}", plan.moment));
+    stage.trace.event(NODES[0], format!("is held {}", plan.moment));
     first.strike(stage).await?;
     let handed = stage.disks.hand_over(NODES[0], NODES[1]);
     handed.map_err(|error| Failure(format!("the shared disk does not move: {error}")))?;
@@ -109,6 +110,7 @@ pub(super) async fn play(
     let meeting = meet_again(plan, partner, &second_relay)?;
     let began = Instant::now();
     let mut beta = stage.start_sender(NODES[1], ADDRESSES[1]).await?;
+    exits::answer(plan, Side::Sender, stage, &beta).await?;
     let at_partner = AtPartner { partner, lines: &lines };
     let mut found = succeed(stage, &at_partner, &beta, &job, meeting, &mut first).await?;
     let mut seen = Evidence { acknowledged: vec![job.clone()], ..Evidence::default() };
@@ -170,6 +172,7 @@ async fn begin(plan: &Plan, stage: &Stage, partner: &dyn Partner) -> Result<Begu
         source: plan.disk,
         port: first_relay.addr().port(),
         retries: RETRIES,
+        post_exit: plan.exits.sender,
     };
     stage.install_sender(NODES[0], settings)?;
     let versions = match plan.disk {
@@ -184,7 +187,10 @@ async fn begin(plan: &Plan, stage: &Stage, partner: &dyn Partner) -> Result<Begu
             (NODES[1], stage.make_source(NODES[1], Disk::Local, 2 * plan.seed + 1)?),
         ],
     };
-    let held = partner.hold(&plan.moment, &first_relay)?;
+    let held = match plan.moment.exit() {
+        Some(side) => stage.hold_exit(side)?,
+        None => partner.hold(&plan.moment, &first_relay)?,
+    };
     let host = stage.start_sender(NODES[0], ADDRESSES[0]).await?;
     let job = stage::submit(&host).await?;
     stage.trace.event(NODES[0], format!("job {job} is acknowledged"));
@@ -266,7 +272,9 @@ async fn close(
     while untidy() && !deadline.left().is_zero() {
         sleep(POLL).await;
     }
-    seen.jobs = stage::record(stage, beta).await?;
+    let record = stage::record(stage, beta).await?;
+    seen.jobs = record.jobs;
+    seen.exits.extend(record.exits);
     beta.stop(LIMIT).await?;
     stage.trace.event(NODES[1], "its host has stopped");
     Ok(())

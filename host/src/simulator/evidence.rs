@@ -31,6 +31,8 @@ pub(super) struct Evidence {
     pub(super) jobs: Vec<Job>,
     /// Every job on the record of the receiving side's last owner, where that is a host.
     pub(super) receiving: Option<Vec<Job>>,
+    /// The post-exits of both sides.
+    pub(super) exits: Vec<oracle::Exit>,
     /// The job came to rest without being delivered, with this reason.
     pub(super) refused: Option<String>,
     /// An operator was needed.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ferryway_mocks::ftp_server::Fault;
+use ferryway_mocks::{ftp_server::Fault, program::Program};
+use tokio::time::timeout;
 
 use crate::laboratory::{Failure, relay::Gate};
 
@@ -13,6 +14,8 @@ pub(super) enum Held {
     Session(Fault),
     /// A connection of two hosts.
     Connection(Gate),
+    /// A user's program.
+    Exit(Program),
 }
 
 impl Held {
@@ -26,6 +29,10 @@ impl Held {
                 fault.wait(limit).await.map_err(|error| Failure(error.to_string()))
             }
             Self::Connection(gate) => gate.reached(limit).await,
+            Self::Exit(program) => {
+                let late = |_| Failure(format!("no post-exit runs after {limit:?}"));
+                timeout(limit, program.held()).await.map_err(late)
+            }
         }
         .map_err(|error| Failure(format!("the moment never came: {error}")))
     }
@@ -35,6 +42,7 @@ impl Held {
         match self {
             Self::Session(fault) => fault.release(),
             Self::Connection(gate) => gate.release(),
+            Self::Exit(program) => program.let_go(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `client`, `server` | how a run goes: the cluster sends, the cluster serves |
 //! | `ftp`, `socket` | who is at the other end: FTP servers, hosts of this program |
 //! | `stage`, `settings`, `disks`, `deaths`, `held` | the world: folders, install directories, disks, nodes that die |
+//! | `exits` | the user's programs, and the operator who is asked about them |
 //! | `evidence`, `oracle` | what a run shows, and the one judge of it |
 //! | `traffic`, `trace`, `table`, `picture` | how it is told |
 
@@ -14,6 +15,7 @@ mod client;
 mod deaths;
 mod disks;
 mod evidence;
+mod exits;
 mod ftp;
 mod held;
 mod moment;
@@ -52,6 +54,10 @@ use socket::{HostCluster, HostPartner};
 use stage::Stage;
 use trace::Trace;
 
+/// Runs of each cell: more than it takes to show all that the note lists, and few enough for every
+/// change.
+const DEFAULT_RUNS: u64 = 12;
+
 /// The time for one run, whatever happens.
 const RUN_LIMIT: Duration = Duration::from_secs(150);
 
@@ -71,7 +77,7 @@ pub struct SimulateArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Runs of each row, transport and policy.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = DEFAULT_RUNS, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Runs side by side.
     #[arg(long, value_name = "N", default_value_t = 10,
@@ -226,7 +232,7 @@ async fn play_on(plan: &Plan, stage: &Stage) -> Result<Evidence, Failure> {
             client::play(plan, stage, &mut FtpPartner::start(plan, stage).await?).await
         }
         (false, Transport::Socket) => {
-            client::play(plan, stage, &mut HostPartner::start(stage).await?).await
+            client::play(plan, stage, &mut HostPartner::start(plan, stage).await?).await
         }
         (true, Transport::Ftp) => {
             server::play(plan, stage, &mut FtpCluster::start(plan, stage).await?).await

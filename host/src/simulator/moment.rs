@@ -1,10 +1,12 @@
-//! Points on the wire: where the first transfer is when the failover comes.
+//! Where the first transfer is when the failover comes: at a point on the wire, or in a user's
+//! program.
 
 use ferryway_core::Publish;
 use ferryway_mocks::ftp_server::{Action, Rule, When};
 use serde::Serialize;
 
 use super::{
+    exits::{Exits, Side},
     plan::Cell,
     rows::{Death, Disk, Phase},
     settings::TARGET,
@@ -16,9 +18,19 @@ use crate::laboratory::{
     wire::{self, Point},
 };
 
+/// Where the first transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Moment {
+    /// In the dialogue.
+    Wire(Place),
+    /// The post-exit of a side has done its work, and has not ended.
+    Exit { exit: Side },
+}
+
 /// A point on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Moment {
+pub(super) struct Place {
     request: Request,
     on: On,
     point: Point,
@@ -52,7 +64,15 @@ impl Moment {
             Publish::Atomic => On::Partial,
             Publish::Direct => On::Target,
         };
-        Self { request: Request::store(cell.transport), on, point: Point::Byte(byte) }
+        Self::Wire(Place { request: Request::store(cell.transport), on, point: Point::Byte(byte) })
+    }
+
+    /// The side whose post-exit is meant; `None` for a point on the wire.
+    pub(super) fn exit(&self) -> Option<Side> {
+        match self {
+            Self::Wire(_) => None,
+            Self::Exit { exit } => Some(*exit),
+        }
     }
 
     /// Where the failover of a row may come. The transfer itself has several chances.
@@ -62,11 +82,17 @@ impl Moment {
     pub(super) fn draw(
         cell: Cell,
         (disk, death): (Disk, Death),
+        exits: Exits,
         random: &mut fastrand::Rng,
     ) -> Self {
         let stays = cell.row.cluster_serves() && disk == Disk::Local;
         let confirms = cell.row.cluster_serves() && death.lets_answers_pass();
         let phase = cell.row.row().phase;
+        let side = if cell.row.cluster_serves() { Side::Receiver } else { Side::Sender };
+        let may_be_in_exit = cell.policy == Publish::Atomic && phase != Phase::Sending && !stays;
+        if may_be_in_exit && exits.of(side).is_some() && random.bool() {
+            return Self::Exit { exit: side };
+        }
         let mut moments = match (cell.policy, cell.transport) {
             (Publish::Direct, _) => direct(cell, phase, random),
             (Publish::Atomic, Transport::Ftp) => atomic_by_ftp(cell, phase, random),
@@ -75,30 +101,22 @@ impl Moment {
         if cell.transport == Transport::Socket && confirms {
             moments.retain(|moment| !moment.is_last_answer(stays));
         }
-        moments[random.usize(..moments.len())]
-    }
-
-    /// Whether the answer that is held ends what a cluster of hosts has to do; `stays`: with the
-    /// file on a disk of one node.
-    fn is_last_answer(&self, stays: bool) -> bool {
-        let ends = match self.request {
-            Request::Socket(Ask::Delivered) => true,
-            _ => stays && self.on == On::Target,
-        };
-        ends && self.point == Point::After
+        Self::Wire(moments[random.usize(..moments.len())])
     }
 
     /// What holds an FTP server's session there; `None` for a point in another dialogue.
     pub(super) fn rule(&self) -> Option<Rule> {
-        let Request::Ftp(command) = self.request else { return None };
-        let when = match self.point {
+        let Self::Wire(Place { request: Request::Ftp(command), on, point }) = *self else {
+            return None;
+        };
+        let when = match point {
             Point::Before => When::Before,
             Point::After => When::After,
             Point::Answered => When::Reply,
             Point::Byte(byte) => When::DataByte(byte),
         };
         let rule = Rule::new(command, when, Action::Stall);
-        Some(match self.on {
+        Some(match on {
             On::Any => rule,
             On::Partial => rule.on_path("*.part"),
             On::Target => rule.on_path(TARGET),
@@ -107,13 +125,27 @@ impl Moment {
 
     /// What holds a connection of two hosts there; `None` for a point in another dialogue.
     pub(super) fn stop(&self) -> Option<Stop> {
-        let Request::Socket(ask) = self.request else { return None };
-        let on: fn(&str) -> bool = match self.on {
+        let Self::Wire(Place { request: Request::Socket(ask), on, point }) = *self else {
+            return None;
+        };
+        let on: fn(&str) -> bool = match on {
             On::Any => |_| true,
             On::Partial => wire::is_partial,
             On::Target => |path| wire::below_root(path) == TARGET,
         };
-        Some(Stop { ask, on, point: self.point })
+        Some(Stop { ask, on, point })
+    }
+}
+
+impl Place {
+    /// Whether the answer that is held ends what a cluster of hosts has to do; `stays`: with the
+    /// file on a disk of one node.
+    fn is_last_answer(&self, stays: bool) -> bool {
+        let ends = match self.request {
+            Request::Socket(Ask::Delivered) => true,
+            _ => stays && self.on == On::Target,
+        };
+        ends && self.point == Point::After
     }
 }
 
@@ -134,9 +166,9 @@ impl Request {
     }
 }
 
-fn direct(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Moment> {
+fn direct(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Place> {
     let (store, verify) = (Request::store(cell.transport), Request::verify(cell.transport));
-    let at = |request, point| Moment { request, on: On::Target, point };
+    let at = |request, point| Place { request, on: On::Target, point };
     let mut byte = || at(store, some_byte(random));
     if phase == Phase::Finished {
         return vec![at(store, Point::After), at(verify, Point::Before), at(verify, Point::After)];
@@ -150,8 +182,8 @@ fn direct(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Moment> {
     moments
 }
 
-fn atomic_by_ftp(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Moment> {
-    let at = |command, on, point| Moment { request: Request::Ftp(command), on, point };
+fn atomic_by_ftp(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Place> {
+    let at = |command, on, point| Place { request: Request::Ftp(command), on, point };
     let mut moments = Vec::new();
     if phase != Phase::Finished {
         moments.extend((0..4).map(|_| at("STOR", On::Partial, some_byte(random))));
@@ -180,8 +212,8 @@ fn atomic_by_ftp(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Mo
 }
 
 /// `moves`: whether what is in place moves to the other node.
-fn atomic_by_socket(phase: Phase, moves: bool, random: &mut fastrand::Rng) -> Vec<Moment> {
-    let at = |ask, on, point| Moment { request: Request::Socket(ask), on, point };
+fn atomic_by_socket(phase: Phase, moves: bool, random: &mut fastrand::Rng) -> Vec<Place> {
+    let at = |ask, on, point| Place { request: Request::Socket(ask), on, point };
     let mut moments = Vec::new();
     if phase != Phase::Finished {
         moments.extend((0..4).map(|_| at(Ask::Store, On::Partial, some_byte(random))));
@@ -228,8 +260,11 @@ impl std::fmt::Display for Request {
 
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let request = self.request;
-        match self.point {
+        let Place { request, point, .. } = match self {
+            Self::Wire(place) => place,
+            Self::Exit { exit } => return write!(f, "in the {exit}'s post-exit"),
+        };
+        match point {
             Point::Before => write!(f, "before {request}"),
             Point::After => write!(f, "before the answer to {request}"),
             Point::Answered => write!(f, "after the answer to {request}"),

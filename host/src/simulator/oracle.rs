@@ -3,7 +3,7 @@
 //! `direct` had is decided here.
 
 use ferryway_core::{Algorithm, Digest, JobId, Outcome as JobOutcome, Publish, Status};
-use ferryway_mocks::oracle::{self, Content, Observation, Publishes, Violation};
+use ferryway_mocks::oracle::{self, Broken, Content, Observation, Publishes, Violation};
 
 use super::{
     evidence::{Evidence, Target},
@@ -67,18 +67,23 @@ fn lost(evidence: &Evidence) -> Vec<String> {
     evidence.acknowledged.iter().filter(unknown).map(|id| format!("job {id} is lost")).collect()
 }
 
-/// Jobs about which both sides do not agree.
+/// What both sides do not agree about, and exits that did not run as promised.
 fn at_odds(evidence: &Evidence) -> Vec<String> {
     let seen = observation(evidence);
     let pairs = Observation {
         acknowledged: seen.acknowledged,
         jobs: seen.jobs,
         receiving: seen.receiving,
+        exits: seen.exits,
         ..Observation::default()
     };
     let violations = oracle::judge(&pairs).into_iter();
-    let is_odd = |violation: &Violation| {
-        matches!(violation, Violation::Unpaired(..) | Violation::Disagree(..))
+    let is_odd = |violation: &Violation| match violation {
+        Violation::Unpaired(..) | Violation::Disagree(..) | Violation::OtherFile(_) => true,
+        // What is not delivered has no post-exit.
+        Violation::Exit(_, _, Broken::NeverRan) => completed(evidence),
+        Violation::Exit(..) => true,
+        _ => false,
     };
     violations.filter(is_odd).map(|violation| violation.to_string()).collect()
 }
@@ -120,15 +125,13 @@ fn observation(evidence: &Evidence) -> Observation {
         targets: vec![target],
         strays: evidence.strays.clone(),
         late_effects: Vec::new(),
-        exits: Vec::new(),
+        exits: evidence.exits.clone(),
     }
 }
 
 /// Which outcome of the note this is.
 fn direct(plan: &Plan, evidence: &Evidence) -> Option<Outcome> {
-    let completed =
-        evidence.jobs.iter().all(|job| job.status == Status::Idle(JobOutcome::Completed));
-    if !completed {
+    if !completed(evidence) {
         return evidence.refused.is_some().then_some(Outcome::Refused);
     }
     // The last owner's version; on a shared disk there is only one.
@@ -141,6 +144,10 @@ fn direct(plan: &Plan, evidence: &Evidence) -> Option<Outcome> {
         (false, true) => evidence.forced.then_some(Outcome::RefusedThenForced),
         (false, false) => Some(Outcome::Overwritten),
     }
+}
+
+fn completed(evidence: &Evidence) -> bool {
+    evidence.jobs.iter().all(|job| job.status == Status::Idle(JobOutcome::Completed))
 }
 
 fn describe(evidence: &Evidence) -> String {

@@ -4,6 +4,7 @@ use ferryway_core::Publish;
 use serde::Serialize;
 
 use super::{
+    exits::Exits,
     moment::Moment,
     rows::{Death, Disk, LockMode, RowId, Variant},
     stage::SIZE,
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     pub(super) death: Death,
     pub(super) moment: Moment,
     pub(super) revival: Revival,
+    pub(super) exits: Exits,
 }
 
 /// When a node that is not dead goes on.
@@ -60,7 +62,8 @@ impl Plan {
         let death = turn(variant.deaths, &mut rest);
         let lock = turn(variant.locks, &mut rest);
         let disk = turn(variant.disks, &mut rest);
-        let moment = Moment::draw(cell, (disk, death), &mut random);
+        let exits = Exits::draw(cell.transport, seed, &mut random);
+        let moment = Moment::draw(cell, (disk, death), exits, &mut random);
         let revival = match death {
             Death::Frozen | Death::CutOff | Death::LeftRunning if random.u8(..3) > 0 => {
                 Revival::During(random.u64(SIZE / 8..SIZE / 2))
@@ -68,7 +71,7 @@ impl Plan {
             Death::Frozen | Death::CutOff | Death::LeftRunning => Revival::After,
             _ => Revival::Never,
         };
-        Some(Self { cell, seed, lock, disk, death, moment, revival })
+        Some(Self { cell, seed, lock, disk, death, moment, revival, exits })
     }
 
     /// The command line that repeats this run.
@@ -93,6 +96,9 @@ impl Plan {
             Revival::After => words.push("goes on after the successor".to_owned()),
             Revival::Never => {}
         }
+        for (side, exit) in [("sender", self.exits.sender), ("receiver", self.exits.receiver)] {
+            words.extend(exit.map(|exit| format!("{side}'s post-exit: {exit}")));
+        }
         words.join("; ")
     }
 }
@@ -116,7 +122,10 @@ fn turn<T: Copy>(choices: &[T], rest: &mut u64) -> T {
 pub(super) mod tests {
     use std::collections::HashSet;
 
+    use ferryway_core::policy::OnTakeover;
+
     use super::*;
+    use crate::simulator::{DEFAULT_RUNS, exits::Side};
 
     /// Every cell of a policy in which something is played.
     fn cells(policy: Publish) -> Vec<Cell> {
@@ -136,6 +145,21 @@ pub(super) mod tests {
         for cell in cells(Publish::Atomic) {
             let draw = || format!("{:?}", Plan::draw(cell, 11));
             assert_eq!(draw(), draw());
+        }
+    }
+
+    #[test]
+    fn each_side_dies_in_a_post_exit_of_each_kind() {
+        for side in [Side::Sender, Side::Receiver] {
+            for &kind in OnTakeover::EACH {
+                let plans = cells(Publish::Atomic).into_iter().flat_map(|cell| {
+                    (1..=DEFAULT_RUNS).filter_map(move |seed| Plan::draw(cell, seed))
+                });
+                let fits = |plan: &Plan| {
+                    plan.moment == Moment::Exit { exit: side } && plan.exits.of(side) == Some(kind)
+                };
+                assert!(plans.filter(fits).count() > 0, "{side} {kind}");
+            }
         }
     }
 

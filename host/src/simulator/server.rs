@@ -76,15 +76,19 @@ pub(super) async fn play(
         source: Disk::Shared,
         port: cluster.address().addr().port(),
         retries: RETRIES,
+        post_exit: plan.exits.sender,
     };
     stage.install_sender(CLIENT, settings)?;
     let source = stage.make_source(CLIENT, Disk::Shared, plan.seed)?;
-    let held = cluster.hold(&plan.moment)?;
+    let held = match plan.moment.exit() {
+        Some(side) => stage.hold_exit(side)?,
+        None => cluster.hold(&plan.moment)?,
+    };
     let mut host = stage.start_sender(CLIENT, ADDRESS).await?;
     let job = stage::submit(&host).await?;
     stage.trace.event(CLIENT, format!("job {job} is acknowledged"));
     held.reached(LIMIT).await?;
-    stage.trace.event("alpha", format!("its service holds the session {}", plan.moment));
+    stage.trace.event("alpha", format!("is held {}", plan.moment));
     let began = Instant::now();
     cluster.fail_over(plan, stage, &held).await?;
 
@@ -96,7 +100,9 @@ pub(super) async fn play(
         seen.refused = Some(found.state.last_error.clone().unwrap_or_default());
     }
     seen.error_seen = stage::met_an_error(&host, &job).await?;
-    seen.jobs = stage::record(stage, &host).await?;
+    let record = stage::record(stage, &host).await?;
+    seen.jobs = record.jobs;
+    seen.exits.extend(record.exits);
     host.stop(LIMIT).await?;
     cluster.close(stage, &mut seen).await?;
     let traffic = cluster.traffic();

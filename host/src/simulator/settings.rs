@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ferryway_core::Publish;
+use ferryway_core::{Publish, policy::OnTakeover};
+use ferryway_mocks::program::Program;
 
 use super::rows::Disk;
 use crate::laboratory::Transport;
@@ -23,6 +24,10 @@ pub(super) const DATA: &str = "data";
 pub(super) const RECEIVED: &str = "received";
 
 const PARTNER: &str = "bank";
+/// What the receiving side calls the sending one.
+const VISITOR: &str = "shop";
+/// A program that is held does not hold up the end of its host for long.
+const LIMITS: &str = "[limits]\nstop_timeout_s = 1\n";
 
 /// A cluster that sends.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,7 @@ pub(super) struct Sending {
     pub(super) port: u16,
     /// Retries before the job is suspended.
     pub(super) retries: u32,
+    pub(super) post_exit: Option<OnTakeover>,
 }
 
 /// A cluster that receives.
@@ -42,6 +48,7 @@ pub(super) struct Sending {
 pub(super) struct Receiving {
     /// The disk of what comes in.
     pub(super) files: Disk,
+    pub(super) post_exit: Option<OnTakeover>,
 }
 
 impl Sending {
@@ -63,14 +70,17 @@ impl Sending {
              [partners.{PARTNER}]\ntransport = \"{transport}\"\n\
              host = {{ env = \"PARTNER_ADDRESS\" }}\nport = {port}\n{how}\
              timeout_s = 1\nconnect_timeout_s = 2\nresume_min_bytes = 65536\n\n\
-             [partners.{PARTNER}.retry]\nattempts = {retries}\nfirst_s = 1\nmax_s = 1\n"
+             [partners.{PARTNER}.retry]\nattempts = {retries}\nfirst_s = 1\nmax_s = 1\n\n{LIMITS}"
         )
     }
 
-    pub(super) fn definition(self) -> String {
+    /// With the program that is the post-exit, if there is one.
+    pub(super) fn definition(self, program: &Program) -> String {
+        let post_exit = post_exit("definition", self.post_exit, program);
         format!(
             "[[definition]]\nid = \"{DEFINITION}\"\npartner = \"{PARTNER}\"\n\
-             direction = \"send\"\nlocal = \"{FILE}\"\nremote = \"{TARGET}\"\npublish = \"{}\"\n",
+             direction = \"send\"\nlocal = \"{FILE}\"\nremote = \"{TARGET}\"\npublish = \"{}\"\n\
+             {post_exit}",
             self.policy
         )
     }
@@ -89,8 +99,22 @@ impl Receiving {
              [roots]\nreceive = [\"{root}\"]\n\n\
              [listen]\ntransport = \"socket\"\naddress = \"127.0.0.1\"\nport = 0\n\
              security = \"plain\"\ntimeout_s = 2\n\n\
-             [listen.visitors.shop]\nhost_name = \"{SENDER}\"\ninstance = \"{INSTANCE}\"\n\
-             may = [\"send\"]\n"
+             [listen.visitors.{VISITOR}]\nhost_name = \"{SENDER}\"\ninstance = \"{INSTANCE}\"\n\
+             may = [\"send\"]\n\n{LIMITS}"
         )
     }
+
+    /// What it does for the sender's jobs, with the program that is the post-exit, if there is one.
+    pub(super) fn reception(self, program: &Program) -> String {
+        let post_exit = post_exit("reception", self.post_exit, program);
+        format!("[[reception]]\nid = \"{DEFINITION}\"\nvisitor = \"{VISITOR}\"\n{post_exit}")
+    }
+}
+
+fn post_exit(table: &str, exit: Option<OnTakeover>, program: &Program) -> String {
+    let Some(on_takeover) = exit else { return String::new() };
+    format!(
+        "\n[{table}.post_exit]\ncommand = {}\non_takeover = \"{on_takeover}\"\n",
+        program.command()
+    )
 }

@@ -9,17 +9,25 @@ use std::{
 };
 
 use ferryway_core::{DefinitionId, Event, JobId, Status};
+use ferryway_mocks::{
+    oracle::Exit,
+    program::{At, Program},
+};
 use tempfile::TempDir;
 
 use super::{
     disks::Disks,
+    exits::Side,
+    held::Held,
     rows::Disk,
     settings::{DATA, DEFINITION, FILE, RECEIVED, Receiving, SENDER, Sending},
     trace::Trace,
 };
 use crate::{
     control::api::SubmitRequest,
+    exits::When,
     journal::record::{HistoryQuery, Job},
+    judged,
     laboratory::{
         Deadline, Failure,
         hosts::{self, HostProcess, Place},
@@ -38,6 +46,8 @@ pub(super) struct Stage {
     folder: TempDir,
     pub(super) disks: Disks,
     pub(super) trace: Trace,
+    /// The post-exits of sender and receiver, which lie outside of all nodes.
+    programs: [Program; 2],
 }
 
 impl Stage {
@@ -59,7 +69,28 @@ impl Stage {
         for node in clusters.iter().copied().flatten() {
             make_folder(&folder.path().join("run").join(node))?;
         }
-        Ok(Self { folder, disks, trace: Trace::new() })
+        let program = |side: Side| {
+            let place = folder.path().join("exits").join(side.as_str());
+            make_folder(&place)?;
+            Program::new(&place).map_err(|error| Failure::io("write a program in", &place, error))
+        };
+        let programs = [program(Side::Sender)?, program(Side::Receiver)?];
+        Ok(Self { folder, disks, trace: Trace::new(), programs })
+    }
+
+    /// Has the next run of a side's post-exit held when it has done its work.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn hold_exit(&self, side: Side) -> Result<Held, Failure> {
+        let program = self.program(side);
+        let held = program.hold(At::After, 1);
+        held.map_err(|error| Failure(format!("the {side}'s post-exit is not held: {error}")))?;
+        Ok(Held::Exit(program.clone()))
+    }
+
+    fn program(&self, side: Side) -> &Program {
+        &self.programs[side as usize]
     }
 
     /// Makes the folder that an FTP server serves, with the target's folder in it.
@@ -82,7 +113,8 @@ impl Stage {
     /// # Errors
     /// When the system refuses.
     pub(super) fn install_sender(&self, owner: &str, settings: Sending) -> Result<(), Failure> {
-        self.install(owner, &settings.configuration(), &settings.definition())
+        let definition = settings.definition(self.program(Side::Sender));
+        self.install(owner, &settings.configuration(), &definition)
     }
 
     /// Makes the install directory of a cluster that receives, on the shared disk of its owner.
@@ -90,7 +122,9 @@ impl Stage {
     /// # Errors
     /// When the system refuses.
     pub(super) fn install_receiver(&self, owner: &str, settings: Receiving) -> Result<(), Failure> {
-        self.install(owner, &settings.configuration(&self.received(owner, settings.files)), "")
+        let configuration = settings.configuration(&self.received(owner, settings.files));
+        let reception = settings.reception(self.program(Side::Receiver));
+        self.install(owner, &configuration, &reception)
     }
 
     /// Lets the next owner of a cluster that receives find its own disk.
@@ -194,6 +228,14 @@ impl Stage {
         hosts::tail(&self.log(node))
     }
 
+    /// The jobs about which the log of a node's instance asks the operator (0215E), each as often
+    /// as it does.
+    pub(super) fn questions(&self, node: &str) -> Vec<JobId> {
+        let lines = hosts::messages(&self.install_dir(node), "0215E");
+        let job = |line: &String| line.rsplit_once("Job(")?.1.strip_suffix(')')?.parse().ok();
+        lines.iter().filter_map(job).collect()
+    }
+
     fn install(&self, owner: &str, configuration: &str, definition: &str) -> Result<(), Failure> {
         let place = self.install_dir(owner);
         make_folder(&place)?;
@@ -239,21 +281,37 @@ pub(super) async fn rest(host: &HostProcess, job: &JobId) -> Result<Job, Failure
     }
 }
 
-/// Takes the records of all jobs of a host, and the jobs.
+/// What is on record at a host.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) jobs: Vec<Job>,
+    /// Their post-exits, for the judge.
+    pub(super) exits: Vec<Exit>,
+}
+
+/// Takes the record of a host.
 ///
 /// # Errors
-/// When the host does not answer.
-pub(super) async fn record(stage: &Stage, host: &HostProcess) -> Result<Vec<Job>, Failure> {
+/// When it does not answer.
+pub(super) async fn record(stage: &Stage, host: &HostProcess) -> Result<Record, Failure> {
     let failed = |error| Failure(format!("the host of {} tells nothing: {error}", host.node));
     let query = HistoryQuery { limit: 100, ..HistoryQuery::default() };
     let mut jobs = host.client.history(&query).await.map_err(failed)?;
     jobs.extend(host.client.jobs().await.map_err(failed)?.into_iter().map(|view| view.job));
+    let (mut exits, questions) = (Vec::new(), stage.questions(host.node));
     for job in &jobs {
         let entries = host.client.entries(&job.id).await.map_err(failed)?;
-        let side = if job.spec.origin.is_some() { "receiver" } else { "sender" };
+        let side = if job.spec.origin.is_some() { Side::Receiver } else { Side::Sender };
         stage.trace.add_journal(&format!("{side} {}", job.id), &entries);
+        let runs = |when: When| stage.program(side).runs(when.as_str());
+        let asked = questions.iter().filter(|asked| **asked == job.id).count();
+        exits.extend(judged::exits(job, &entries, runs).into_iter().map(|exit| Exit {
+            name: format!("{side}'s {}", exit.name),
+            asked: Some(asked),
+            ..exit
+        }));
     }
-    Ok(jobs)
+    Ok(Record { jobs, exits })
 }
 
 /// Whether a try of the job failed, as its record has it.

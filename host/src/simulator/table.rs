@@ -18,8 +18,20 @@ const ENOUGH_RUNS: usize = 10;
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     cells: Vec<Count>,
+    exits: ExitCount,
     /// What was not as expected, in words.
     faults: Vec<String>,
+}
+
+/// What the runs have shown of post-exits.
+#[derive(Debug, Default, Serialize)]
+struct ExitCount {
+    /// All of them.
+    exits: usize,
+    /// Those in which a node went away.
+    struck: usize,
+    /// Questions to the operator.
+    asked: usize,
 }
 
 /// What the runs of a cell have shown.
@@ -78,7 +90,7 @@ impl Summary {
                 run.plan.command()
             )
         }));
-        Self { cells, faults }
+        Self { cells, exits: ExitCount::of(runs), faults }
     }
 
     /// Whether all runs ended as they should, and all that is listed was seen.
@@ -102,6 +114,14 @@ impl Summary {
         for run in runs.iter().filter(|run| !run.last_words.is_empty()) {
             put(&mut text, &format!("--- {}\n{}\n", heading(run), run.last_words));
         }
+        let ExitCount { exits, struck, asked } = self.exits;
+        put(
+            &mut text,
+            &format!(
+                "post-exits: {exits}; {struck} of them lost their node, {asked} questions to the \
+                 operator"
+            ),
+        );
         for fault in &self.faults {
             put(&mut text, &format!("wrong: {fault}"));
         }
@@ -115,6 +135,17 @@ impl Summary {
     pub(super) fn json(&self, runs: &[Run]) -> String {
         let runs: Vec<_> = runs.iter().map(RunReport::of).collect();
         serde_json::json!({ "table": self, "runs": runs }).to_string()
+    }
+}
+
+impl ExitCount {
+    fn of(runs: &[Run]) -> Self {
+        let exits = || runs.iter().flat_map(|run| &run.evidence.exits);
+        Self {
+            exits: exits().count(),
+            struck: runs.iter().filter(|run| run.plan.moment.exit().is_some()).count(),
+            asked: exits().filter_map(|exit| exit.asked).sum(),
+        }
     }
 }
 

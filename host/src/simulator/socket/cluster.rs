@@ -18,6 +18,7 @@ use crate::{
     simulator::{
         client::NODES,
         evidence::Evidence,
+        exits::{self, Side},
         held::Held,
         moment::Moment,
         plan::Plan,
@@ -53,7 +54,7 @@ impl HostCluster {
     /// # Errors
     /// When its host does not come up.
     pub(in crate::simulator) async fn start(plan: &Plan, stage: &Stage) -> Result<Self, Failure> {
-        let settings = Receiving { files: plan.disk };
+        let settings = Receiving { files: plan.disk, post_exit: plan.exits.receiver };
         stage.install_receiver(ALPHA, settings)?;
         let mut counts = stage.make_received(ALPHA, plan.disk)?;
         if plan.disk == Disk::Local {
@@ -92,17 +93,18 @@ impl HostCluster {
     }
 
     /// Starts beta's host, and leads the address to it, which alpha does not have any more.
-    async fn succeed(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let door = self.take_over(stage).await?;
+    async fn succeed(&mut self, plan: &Plan, stage: &Stage) -> Result<(), Failure> {
+        let door = self.take_over(plan, stage).await?;
         stage.trace.event("virtual address", "leads to beta");
         self.address.lead_to(door);
         Ok(())
     }
 
     /// Starts beta's host.
-    async fn take_over(&mut self, stage: &Stage) -> Result<SocketAddr, Failure> {
+    async fn take_over(&mut self, plan: &Plan, stage: &Stage) -> Result<SocketAddr, Failure> {
         stage.adapt_receiver(BETA, self.settings)?;
         let (beta, door) = stage.start_receiver(BETA, 2).await?;
+        exits::answer(plan, Side::Receiver, stage, &beta).await?;
         self.beta = Some(beta);
         Ok(door)
     }
@@ -137,7 +139,7 @@ impl Cluster for HostCluster {
                 // What it has said is under way.
                 held.release();
                 self.move_disk(stage)?;
-                let door = self.take_over(stage).await?;
+                let door = self.take_over(plan, stage).await?;
                 self.move_address(stage, door);
                 Ok(())
             }
@@ -147,13 +149,13 @@ impl Cluster for HostCluster {
                 self.alpha.kill().await?;
                 held.release();
                 self.move_disk(stage)?;
-                self.succeed(stage).await
+                self.succeed(plan, stage).await
             }
             Death::DiskFirst => {
                 self.move_disk(stage)?;
                 held.release();
                 self.alpha_ends(stage).await?;
-                let door = self.take_over(stage).await?;
+                let door = self.take_over(plan, stage).await?;
                 self.move_address(stage, door);
                 Ok(())
             }
@@ -161,19 +163,19 @@ impl Cluster for HostCluster {
                 self.take_address(stage);
                 self.move_disk(stage)?;
                 held.release();
-                self.succeed(stage).await?;
+                self.succeed(plan, stage).await?;
                 self.alpha_ends(stage).await
             }
             Death::AddressOnly => {
                 self.share_disk(stage)?;
                 self.take_address(stage);
                 held.release();
-                self.succeed(stage).await?;
+                self.succeed(plan, stage).await?;
                 self.alpha_ends(stage).await
             }
             Death::AddressLast => {
                 self.share_disk(stage)?;
-                let door = self.take_over(stage).await?;
+                let door = self.take_over(plan, stage).await?;
                 // The visitor is still with the former owner.
                 held.release();
                 self.alpha_ends(stage).await?;
@@ -196,7 +198,9 @@ impl Cluster for HostCluster {
         let Some(beta) = &mut self.beta else {
             return Err(Failure("no host runs on beta".to_owned()));
         };
-        seen.receiving = Some(stage::record(stage, beta).await?);
+        let record = stage::record(stage, beta).await?;
+        seen.receiving = Some(record.jobs);
+        seen.exits.extend(record.exits);
         seen.former_owner = self.former_owner;
         beta.stop(LIMIT).await?;
         stage.trace.event(BETA, "its host has stopped");

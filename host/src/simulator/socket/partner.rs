@@ -20,6 +20,7 @@ use crate::{
         evidence::Evidence,
         held::Held,
         moment::Moment,
+        plan::Plan,
         rows::Disk,
         settings::Receiving,
         stage::{self, LIMIT, Stage},
@@ -43,9 +44,10 @@ impl HostPartner {
     ///
     /// # Errors
     /// When it does not come up.
-    pub(in crate::simulator) async fn start(stage: &Stage) -> Result<Self, Failure> {
+    pub(in crate::simulator) async fn start(plan: &Plan, stage: &Stage) -> Result<Self, Failure> {
         let files = Disk::Shared;
-        stage.install_receiver(Self::NODE, Receiving { files })?;
+        let settings = Receiving { files, post_exit: plan.exits.receiver };
+        stage.install_receiver(Self::NODE, settings)?;
         let root = stage.make_received(Self::NODE, files)?;
         let watch = Watch::start(&root)?;
         let (host, door) = stage.start_receiver(Self::NODE, 1).await?;
@@ -82,7 +84,9 @@ impl Partner for HostPartner {
     }
 
     async fn close(&mut self, stage: &Stage, seen: &mut Evidence) -> Result<(), Failure> {
-        seen.receiving = Some(stage::record(stage, &self.host).await?);
+        let record = stage::record(stage, &self.host).await?;
+        seen.receiving = Some(record.jobs);
+        seen.exits.extend(record.exits);
         self.host.stop(LIMIT).await?;
         stage.trace.event(Self::NODE, "its host has stopped");
         seen.published = published(&self.watch)?;
