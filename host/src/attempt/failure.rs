@@ -129,6 +129,11 @@ impl Failure {
         matches!(self, Self::Transport(error) if lost.contains(&error.kind()))
     }
 
+    /// Whether the partner's host has heard a word and does not take it.
+    pub fn is_refused_word(&self) -> bool {
+        matches!(self, Self::Untold { source, .. } if source.reply().is_some())
+    }
+
     /// The delay that the partner asked for.
     pub fn after(&self) -> Option<std::time::Duration> {
         match self {

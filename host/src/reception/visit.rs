@@ -118,7 +118,7 @@ impl Visit {
     async fn intend(&self, operation: Operation, receiver: &Arc<Receiver>) -> Result<()> {
         self.ownership.now(operation).await?;
         let recorded = match self.pass.check() {
-            Ok(()) => self.shared.receiving.publishing(receiver).await.map_err(Refusal::from),
+            Ok(()) => self.shared.receiving.publishing(receiver).await,
             Err(outdated) => Err(outdated.into()),
         };
         recorded.map_err(|refusal| refusal.into_error(operation))

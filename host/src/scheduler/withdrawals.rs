@@ -15,7 +15,7 @@ use super::{End, Scheduler};
 use crate::{
     attempt::{Context, Run, withdraw},
     config::RetryPolicy,
-    journal::record::Job,
+    journal::{JournalError, record::Job},
     locks::lock,
     partner::{PartnerState, backoff},
 };
@@ -52,8 +52,8 @@ enum Told {
     Heard(Option<Standing>),
     /// It goes on meanwhile.
     GoesOn,
-    /// Why nobody could be told.
-    Unheard(String),
+    /// Why nobody could be told, and whether it is the partner's host that refuses the word.
+    Unheard { reason: String, refused: bool },
 }
 
 impl Scheduler {
@@ -107,9 +107,14 @@ impl Scheduler {
         let standing = match told {
             Told::Heard(standing) => standing,
             Told::GoesOn => return Ok(()),
-            Told::Unheard(_) if said => return Ok(()),
-            Told::Unheard(reason) => {
-                // One line for all of them: the reason is the partner's as a rule.
+            // Who refuses the word has a reason of this job's own.
+            Told::Unheard { reason, refused: true } => {
+                self.untold(&job, 0, &partner, &reason);
+                return Ok(());
+            }
+            Told::Unheard { .. } if said => return Ok(()),
+            Told::Unheard { reason, refused: false } => {
+                // Who cannot be reached has not heard of the others, either: one line for all.
                 let others = under_way.values_mut();
                 let said = others.map(|other| mem::replace(&mut other.said, true));
                 let others = said.filter(|said| !said).count();
@@ -145,7 +150,12 @@ impl Scheduler {
             }
             Err(error) if error.is_fatal() => Err(error),
             // A job that ended long ago may be forgotten while its partner is told.
-            Err(_) => Ok(()),
+            Err(JournalError::Unknown(_)) => Ok(()),
+            Err(error) => {
+                // The journal still has it as unheard: the next start tells the partner again.
+                tracing::warn!(%error, job = %job.id, "a withdrawal is not recorded");
+                Ok(())
+            }
         }
     }
 
@@ -171,7 +181,7 @@ impl Scheduler {
 }
 
 async fn until_told(context: Arc<Context>, partner: Arc<PartnerState>, mut job: Job) -> Withdrawn {
-    let mut last = String::new();
+    let mut last = (String::new(), false);
     for number in 1..=RETRY.attempts {
         match unheard(&context, &job.id).await {
             Some(current) => job = current,
@@ -183,11 +193,12 @@ async fn until_told(context: Arc<Context>, partner: Arc<PartnerState>, mut job: 
         let run = Run::new(Arc::clone(&context), Arc::clone(&partner), told, shared);
         match withdraw(&run, reason).await {
             Ok(standing) => return Withdrawn { job, told: Told::Heard(standing) },
-            Err(failure) => last = failure.chain(),
+            Err(failure) => last = (failure.chain(), failure.is_refused_word()),
         }
         tokio::time::sleep(backoff(&RETRY, number)).await;
     }
-    Withdrawn { job, told: Told::Unheard(last) }
+    let (reason, refused) = last;
+    Withdrawn { job, told: Told::Unheard { reason, refused } }
 }
 
 /// The job as it is on record; `None` when an operator has let it go on meanwhile, or nobody can

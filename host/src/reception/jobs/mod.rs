@@ -17,8 +17,9 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
-use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, apply};
+use ferryway_core::{Direction, Event, JobId, PartnerName, RemotePath, Status, apply};
 
+use super::refusal::Refusal;
 use crate::{
     config::Config,
     control::api::JobView,
@@ -30,6 +31,7 @@ use crate::{
 use tokio::sync::Semaphore;
 
 pub(super) use notice::Teller;
+use notice::exit_runs;
 pub(super) use receiver::Receiver;
 use receiver::Turn;
 use way::up_to_publishing;
@@ -139,9 +141,12 @@ impl Register {
     /// Puts on record that the visitor is about to put its file in place; durable on `Ok`.
     ///
     /// # Errors
-    /// When the journal fails.
-    pub(super) async fn publishing(&self, receiver: &Arc<Receiver>) -> journal::Result<()> {
+    /// While the job's pre-exit runs, which may still refuse the file, and when the journal fails.
+    pub(super) async fn publishing(&self, receiver: &Arc<Receiver>) -> Result<(), Refusal> {
         let turn = Turn::of(receiver, self).await;
+        if turn.status() == Status::ReceiverPreparing && receiver.is_busy() {
+            return Err(exit_runs());
+        }
         let events = up_to_publishing(turn.status());
         if turn.status().in_flight() && !events.is_empty() {
             turn.record(events, None, |_| {}).await?;

@@ -446,7 +446,7 @@ async fn whole<T: Send + 'static>(
     tokio::spawn(work).await.map_err(broke)?
 }
 
-fn exit_runs() -> Refusal {
+pub(super) fn exit_runs() -> Refusal {
     Refusal::NotNow("its exit runs".to_owned())
 }
 

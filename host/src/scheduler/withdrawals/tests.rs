@@ -160,7 +160,10 @@ async fn one_line_speaks_for_all_that_a_partner_has_not_heard_of() {
         under_way.insert(job.id.clone(), UnderWay { job: job.clone(), said: false });
     }
     for job in jobs {
-        let withdrawn = Withdrawn { job, told: Told::Unheard("no route".to_owned()) };
+        let withdrawn = Withdrawn {
+            job,
+            told: Told::Unheard { reason: "no route".to_owned(), refused: false },
+        };
         stage.scheduler.withdrawn(withdrawn).await.unwrap();
     }
     let lines = stage.lines("0317W");
