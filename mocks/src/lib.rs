@@ -13,6 +13,7 @@
 //! event, with a time limit. And a stand-in keeps to what real servers were seen to do; where
 //! they differ, [`ftp_server::Behaviour`] has a field for it.
 
+pub mod authority;
 pub mod conformance;
 pub mod ftp_server;
 pub mod memory_transport;

@@ -23,10 +23,11 @@ use ferryway_host::{
     control::api::SubmitRequest,
     journal::{reader::Reader, record::Job},
 };
+use ferryway_mocks::authority::Authority;
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::{
-    security::{Authority, Keys, Security, secret},
+    security::{Keys, Security, secret},
     side::Side,
 };
 use crate::{

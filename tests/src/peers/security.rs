@@ -1,6 +1,6 @@
 //! How two installations know each other: the keys of their tables.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use ferryway_mocks::authority::Authority;
 
 /// How both know each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,6 @@ pub struct Keys {
     /// For the partner's table.
     pub partner: String,
 }
-
-/// Who signs certificates that nobody else trusts.
-#[derive(Debug)]
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Security {
     /// The keys of two sides that are to trust each other, their certificates of this authority.
@@ -48,37 +44,4 @@ impl Security {
 /// The keys of a secret that consists of one digit.
 pub fn secret(digit: char) -> String {
     format!("security = \"secret\"\nsecret = \"{}\"\n", digit.to_string().repeat(32))
-}
-
-impl Authority {
-    /// A new one.
-    pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// The keys of who shows a certificate of this name, and trusts this authority.
-    pub fn identity(&self, name: &str) -> String {
-        self.identity_that_trusts(name, self)
-    }
-
-    /// The keys of who shows a certificate of this name, and trusts another authority.
-    pub fn identity_that_trusts(&self, name: &str, trusted: &Self) -> String {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        format!(
-            "security = \"tls\"\ncertificate = '''{}'''\nkey = '''{}'''\nca = '''{}'''\n",
-            certificate.pem(),
-            key.serialize_pem(),
-            trusted.0.pem()
-        )
-    }
-}
-
-impl Default for Authority {
-    fn default() -> Self {
-        Self::new()
-    }
 }

@@ -4,9 +4,10 @@
 use std::{fs, io::Write};
 
 use ferryway_core::Status;
+use ferryway_mocks::authority::Authority;
 use ferryway_tests::{
     content::Content,
-    peers::{Authority, Peers, Security, Setup, secret},
+    peers::{Peers, Security, Setup, secret},
     wait::{LIMIT, wait_until},
 };
 

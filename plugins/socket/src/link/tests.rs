@@ -1,12 +1,9 @@
 //! A host's end of a connection against a visitor that keeps to no rules, over a line in memory.
 
-use tokio::io::{DuplexStream, duplex, split};
+use tokio::io::{DuplexStream, duplex};
 
 use super::*;
-use crate::{
-    frame::{Answer, CHUNK_BYTES, Offer, WINDOW},
-    tls::Proved,
-};
+use crate::frame::{Answer, CHUNK_BYTES, Offer, WINDOW};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -31,16 +28,7 @@ struct Ends {
 impl Ends {
     fn new(serve: Serve) -> Self {
         let (visitor, door) = duplex(LINE_BYTES);
-        let (reader, writer) = split(door);
-        let ready = Ready {
-            reader: Box::new(reader),
-            writer: Box::new(writer),
-            incoming: Seal::new([1; 32]),
-            outgoing: Seal::new([2; 32]),
-            their_silence: LIMIT,
-            round_trip: RoundTrip::Took(Duration::ZERO),
-            proved: Proved::nothing(),
-        };
+        let ready = Ready::in_memory(door, LIMIT);
         let (keep, kept) = mpsc::unbounded_channel();
         let places = Arc::new(Places::new(SERVED));
         let on_open: OnOpen = Box::new(move |stream, _opening| serve(stream, keep.clone()));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferryway_core::{Kind, Operation, TransportError};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::yield_now,
     time::timeout,
 };
@@ -12,7 +12,7 @@ use tokio::{
 use super::*;
 use crate::{
     frame::{Frame, HEAD_BYTES, Head, Seal, WINDOW},
-    handshake::{Ready, RoundTrip},
+    handshake::Ready,
     link::Link,
     window::Stock,
 };
@@ -35,16 +35,7 @@ impl Visitor {
     /// A visitor, and the only stream to it.
     fn new() -> (Self, Stream) {
         let (line, door) = duplex(LINE_BYTES);
-        let (reader, writer) = split(door);
-        let ready = Ready {
-            reader: Box::new(reader),
-            writer: Box::new(writer),
-            incoming: Seal::new([1; 32]),
-            outgoing: Seal::new([2; 32]),
-            their_silence: LIMIT,
-            round_trip: RoundTrip::Took(Duration::ZERO),
-            proved: Proved::nothing(),
-        };
+        let ready = Ready::in_memory(door, LIMIT);
         let link = Arc::new(Link::of_visitor(ready, LIMIT, Stock::default()));
         let stream = link.open().unwrap();
         let (incoming, outgoing) = (Seal::new([2; 32]), Seal::new([1; 32]));

@@ -12,11 +12,11 @@ use ferryway_core::{
     transport::{Partner, Result, Session, Transport},
 };
 use ferryway_mocks::{
+    authority::Authority,
     conformance::introduction,
     memory_transport::{MemoryPartner, MemoryTransport},
 };
 use ferryway_socket::Socket;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 /// Nothing here takes as long.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -50,34 +50,6 @@ impl Settings {
             door: authority.identity("localhost"),
             visitor: format!("{visitor}server_name = 'localhost'\n"),
         }
-    }
-}
-
-/// Signs certificates.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// The settings of an end of this name.
-    pub fn identity(&self, name: &str) -> String {
-        self.identity_that_trusts(name, self)
-    }
-
-    pub fn identity_that_trusts(&self, name: &str, other: &Self) -> String {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        format!(
-            "security = 'tls'\ncertificate = '''{}'''\nkey = '''{}'''\nca = '''{}'''\n",
-            certificate.pem(),
-            key.serialize_pem(),
-            other.0.pem()
-        )
     }
 }
 

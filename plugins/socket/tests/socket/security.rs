@@ -5,13 +5,13 @@ use ferryway_core::{
     reception::{Cause, Rebuff},
     transport::Transport,
 };
-use ferryway_mocks::conformance::introduction;
+use ferryway_mocks::{authority::Authority, conformance::introduction};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-use crate::ends::{Authority, Ends, SECRET, Settings};
+use crate::ends::{Ends, SECRET, Settings};
 
 async fn refused(ends: &Ends, settings: &str) -> TransportError {
     let refused = ends.socket.connect(ends.partner_with(settings)).await;
