@@ -116,9 +116,14 @@ impl fmt::Display for Entry {
 }
 
 impl fmt::Display for Transcript {
-    /// One line an entry, to be printed by a failing test.
+    /// One line an entry with the seconds since the first, to be printed by a failing test.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entries().iter().try_for_each(|entry| writeln!(f, "{entry}"))
+        let entries = self.entries();
+        let Some(first) = entries.first() else { return Ok(()) };
+        entries.iter().try_for_each(|entry| {
+            let since = entry.at.duration_since(first.at).as_secs_f64();
+            writeln!(f, "{since:8.3} {entry}")
+        })
     }
 }
 

@@ -7,17 +7,17 @@ use ferryway_core::transport::Partner;
 use ferryway_ftp::Ftp;
 use ferryway_mocks::{
     conformance::{Subject, beyond, introduction, run_all},
-    ftp_server::{Behaviour, FtpServer, FtpServerBuilder, TlsConfig},
+    ftp_server::{Behaviour, FtpServer, FtpServerBuilder, TlsConfig, Transcript},
 };
 
 async fn subject(
     settings: &str,
     change: impl FnOnce(FtpServerBuilder) -> FtpServerBuilder,
-) -> Subject {
+) -> (Subject, Transcript) {
     let folder = tempfile::tempdir().unwrap();
     let builder = change(FtpServer::builder(folder.path()).user("ferry", "secret"));
     let server = builder.start().await.unwrap();
-    let port = server.addr().port();
+    let (port, transcript) = (server.addr().port(), server.transcript().clone());
     let settings = format!(
         "host = '127.0.0.1'\nport = {port}\nuser = 'ferry'\npassword = 'secret'\n{settings}"
     );
@@ -28,7 +28,8 @@ async fn subject(
         ours: introduction(),
     };
     let keep: Vec<Box<dyn std::any::Any + Send + Sync>> = vec![Box::new(server), Box::new(folder)];
-    Subject { transport: Arc::new(Ftp::default()), partner, folder: None, keep }
+    let subject = Subject { transport: Arc::new(Ftp::default()), partner, folder: None, keep };
+    (subject, transcript)
 }
 
 async fn check(
@@ -36,8 +37,9 @@ async fn check(
     name: &str,
     change: impl FnOnce(FtpServerBuilder) -> FtpServerBuilder,
 ) {
-    let report = run_all(&subject(settings, change).await).await;
-    assert!(report.is_clean_but(beyond(name)), "{name}, {settings}\n{report}");
+    let (subject, transcript) = subject(settings, change).await;
+    let report = run_all(&subject).await;
+    assert!(report.is_clean_but(beyond(name)), "{name}, {settings}\n{report}\n{transcript}");
     eprintln!("{name}, {settings}: {report}");
 }
 
