@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     fs::{self, File},
     io,
     os::unix::process::CommandExt,
@@ -104,15 +105,23 @@ impl ProcessTree {
     /// open and silent, locks stay held. On `Ok` no process of it runs any more.
     ///
     /// # Errors
-    /// A process did not stop within a time limit.
+    /// A process did not stop within a time limit; the message names it.
     pub fn freeze(&self) -> io::Result<()> {
+        let mut running = Vec::new();
         // A process may have started another before it stopped: look again.
         let stopped = holds_within(LIMIT, || {
-            let running: Vec<_> = self.members().into_iter().filter(|p| p.runs()).collect();
+            let members = self.members();
+            running = members.iter().filter(|process| process.runs()).cloned().collect();
             running.iter().for_each(|process| process.signal(Signal::STOP));
+            running.retain(|process| !process.waits_for_a_stopped_child(&members));
             running.is_empty()
         });
-        if stopped { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+        if stopped {
+            return Ok(());
+        }
+        let running: Vec<_> = running.iter().map(ToString::to_string).collect();
+        let still = format!("not stopped within {LIMIT:?}: {}", running.join(", "));
+        Err(io::Error::new(io::ErrorKind::TimedOut, still))
     }
 
     /// Lets a frozen tree go on.
@@ -226,6 +235,14 @@ impl Process {
         !self.is_dead() && self.state != 'T'
     }
 
+    /// Whether it waits in the kernel, where no signal stops it, for a child that is stopped. So it
+    /// is from vfork(2), with which many programs start others, until the child executes its program
+    /// or ends. It does nothing before the child goes on, and stops once it is back.
+    fn waits_for_a_stopped_child(&self, members: &[Self]) -> bool {
+        let mut children = members.iter().filter(|process| process.parent == self.id);
+        self.state == 'D' && children.any(|child| child.state == 'T')
+    }
+
     fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
     }
@@ -235,6 +252,13 @@ impl Process {
         if let Some(pid) = Pid::from_raw(self.id) {
             kill_process(pid, signal).ok();
         }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.id)).unwrap_or_default();
+        write!(f, "process {} ({}, {})", self.id, name.trim_end(), self.state)
     }
 }
 
@@ -260,6 +284,30 @@ mod tests {
         assert!(!holds_within(Duration::from_millis(50), || ticks() > before));
         tree.thaw();
         assert!(holds_within(LIMIT, || ticks() > before));
+    }
+
+    /// Starts a program whose standard input is a pipe that nobody opens at the other end: the
+    /// child waits there before it executes the program, and the parent for the child.
+    const STARTS_FOR_EVER: &str = r#"mkfifo pipe && exec python3 -c '
+import os
+open("starts", "w").close()
+os.posix_spawn("/bin/true", ["true"], {},
+               file_actions=[(os.POSIX_SPAWN_OPEN, 0, "pipe", os.O_RDONLY, 0)])
+open("started", "w").close()
+while True: os.getppid()'"#;
+
+    #[test]
+    fn a_tree_freezes_while_one_of_it_starts_a_program() {
+        let (dir, tree) = shell(STARTS_FOR_EVER);
+        assert!(holds_within(LIMIT, || dir.path().join("starts").exists()
+            && tree.members().len() == 2
+            && tree.members().iter().any(|process| process.state == 'D')));
+        tree.freeze().unwrap();
+        tree.thaw();
+        fs::write(dir.path().join("pipe"), "").unwrap();
+        assert!(holds_within(LIMIT, || dir.path().join("started").exists()));
+        tree.freeze().unwrap();
+        assert!(tree.members().iter().all(|process| !process.runs()));
     }
 
     #[test]
