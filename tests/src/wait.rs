@@ -1,7 +1,7 @@
 //! Waiting for a condition, with a limit.
 
 use std::{
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,21 @@ pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> boo
         }
         thread::sleep(STEP);
     }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Errors
+/// `limit` passes first; the message says so, with `what` as the condition's name.
+pub fn await_within(
+    limit: Duration,
+    what: &str,
+    condition: impl FnMut() -> bool,
+) -> io::Result<()> {
+    if holds_within(limit, condition) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what}: not within {limit:?}")))
 }
 
 /// Waits until `condition` holds, `what` being its name in the failure.

@@ -1,10 +1,10 @@
 //! The cluster laboratory: brings a real cluster up, runs the campaign of faults against it, and
 //! takes it down. `tests/cluster/run` is how it is started.
 
-use std::{fs, io, path::PathBuf, process::ExitCode, time::Instant};
+use std::{io, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use ferryway_tests::cluster::{Campaign, Fault, Lab, Row};
+use ferryway_tests::cluster::{Campaign, Fault, Lab, Row, logs};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Faults against a real cluster.
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Ok(lab) => lab,
         Err(error) => {
             eprintln!("the cluster does not come up: {error}");
+            eprint!("{}", logs(&arguments.folder));
             return ExitCode::FAILURE;
         }
     };
@@ -78,12 +79,15 @@ fn run(lab: &Lab, arguments: &Arguments) -> bool {
     for fault in (0..arguments.rounds).flat_map(|_| arguments.faults()) {
         match campaign.strike(fault) {
             Ok(row) => {
-                good &= row.is_good();
                 println!("{}", row.line());
+                if !row.is_good() {
+                    good = false;
+                    eprint!("{}", lab.report());
+                }
             }
             Err(error) => {
                 println!("{fault}: {error}");
-                show_logs(lab);
+                eprint!("{}", lab.report());
                 return false;
             }
         }
@@ -94,20 +98,6 @@ fn run(lab: &Lab, arguments: &Arguments) -> bool {
         println!("not done: {}", left_out.join(", "));
     }
     good
-}
-
-/// What the nodes found remarkable lately.
-fn show_logs(lab: &Lab) {
-    for number in [1, 2] {
-        let home = lab.machine(number).home();
-        for log in ["log/pacemaker/pacemaker.log", "log/ferryway/night.console", "console.log"] {
-            let text = fs::read_to_string(home.join(log)).unwrap_or_default();
-            let remarkable = |line: &&str| !line.contains("\tinfo: ") && !line.contains(" INFO ");
-            let lines: Vec<_> = text.lines().filter(remarkable).collect();
-            let tail = lines[lines.len().saturating_sub(20)..].join("\n");
-            eprintln!("--- node{number}: {log}\n{tail}");
-        }
-    }
 }
 
 fn end_when_told() -> io::Result<()> {

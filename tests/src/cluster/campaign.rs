@@ -193,7 +193,12 @@ impl<'lab> Campaign<'lab> {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        Err(io::Error::other("no other ownership moved a file in time"))
+        Err(io::Error::other(format!(
+            "no other ownership than {first} moved a file within {SERVICE_LIMIT:?}; the newest one \
+             is {}, the fault is through: {}",
+            seen.owner,
+            is_struck()
+        )))
     }
 
     /// When the new host answered at the virtual address; `None` where the old one never stopped.
@@ -201,7 +206,9 @@ impl<'lab> Campaign<'lab> {
         let Some(started) = started else {
             return match self.watch.silence_since(struck) {
                 None => Ok(None),
-                Some(silence) => Err(io::Error::other(format!("no answer for {silence:?}"))),
+                Some(silence) => Err(io::Error::other(format!(
+                    "no answer at the virtual address for {silence:?}"
+                ))),
             };
         };
         let mut answer = None;
@@ -209,7 +216,9 @@ impl<'lab> Campaign<'lab> {
             answer = self.watch.first_after(started);
             answer.is_some()
         });
-        answer.map(Some).ok_or_else(|| io::Error::other("nothing answers at the virtual address"))
+        let silence =
+            || format!("no answer at the virtual address within another {SERVICE_LIMIT:?}");
+        answer.map(Some).ok_or_else(|| io::Error::other(silence()))
     }
 
     /// That the fault did what it is there for.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Lab, lab::shell};
-use crate::wait::{LIMIT, holds_within};
+use crate::wait::{LIMIT, await_within};
 
 /// How long a machine that was frozen runs beside its successor's wish for its end.
 const SECOND_LIFE: Duration = Duration::from_secs(2);
@@ -271,17 +271,12 @@ fn both_at_once(lab: &Lab, active: u8) -> io::Result<Instant> {
 /// Takes the active machine's power away, and waits until the other one serves.
 fn lose_active(lab: &Lab, active: u8) -> io::Result<()> {
     lab.machine(active).power_off(&lab.lan)?;
-    match holds_within(LIMIT * 2, || lab.serves(3 - active)) {
-        true => Ok(()),
-        false => Err(io::Error::other("the other machine does not take over")),
-    }
+    await_within(LIMIT * 2, "the other machine serves", || lab.serves(3 - active))
 }
 
 fn await_order(lab: &Lab, before: usize) -> io::Result<()> {
-    match holds_within(LIMIT * 2, || lab.power.orders().len() > before) {
-        true => Ok(()),
-        false => Err(io::Error::other("nobody asked for the machine's end")),
-    }
+    let ordered = || lab.power.orders().len() > before;
+    await_within(LIMIT * 2, "the fencing device is asked for a machine's end", ordered)
 }
 
 /// Covers the agent on one machine with one that cannot stop anything.

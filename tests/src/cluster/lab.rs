@@ -30,7 +30,10 @@ use crate::{
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a host may take for an answer.
-const ANSWER: Duration = Duration::from_secs(1);
+pub(super) const ANSWER: Duration = Duration::from_secs(1);
+
+/// The run directory of the cluster's host, on the machine that serves.
+pub(super) const RUN_DIR: &str = "run/ferryway/night";
 
 /// The cluster's configuration, but for the service itself.
 const CLUSTER: &str = include_str!("../../cluster/cluster.crm");
@@ -110,7 +113,7 @@ impl Lab {
 
     /// The control API of the cluster's host, if it runs on this machine.
     pub fn client(&self, machine: u8) -> Option<Client> {
-        Some(Client::new(&self.machine(machine).root()?.join("run/ferryway/night")))
+        Some(Client::new(&self.machine(machine).root()?.join(RUN_DIR)))
     }
 
     /// Whether the cluster's host on this machine answers.
@@ -155,7 +158,9 @@ impl Lab {
         });
         match self.active() {
             Some(active) if settled => Ok(active),
-            _ => Err(io::Error::other(format!("the cluster does not come to rest:\n{view}"))),
+            _ => Err(io::Error::other(format!(
+                "the cluster does not come to rest within {SETTLE_LIMIT:?}:\n{view}"
+            ))),
         }
     }
 
@@ -174,7 +179,9 @@ impl Lab {
             view.matches("online=\"true\"").count() == 2 && view.contains("with_quorum=\"true\"")
         });
         if !members {
-            return Err(io::Error::other(format!("the machines do not find each other:\n{view}")));
+            return Err(io::Error::other(format!(
+                "the machines do not find each other within {SETTLE_LIMIT:?}:\n{view}"
+            )));
         }
         let path = configuration.to_string_lossy().into_owned();
         self.machine(1).run("crm", &["configure", "load", "update", &path])?;

@@ -11,7 +11,7 @@ use crate::{
     disk::shut_down,
     net::{Lan, Namespace},
     process::{said, system},
-    wait::{LIMIT, holds_within},
+    wait::{LIMIT, await_within},
 };
 
 /// Where the shared disk is mounted on the machine that has it.
@@ -120,10 +120,8 @@ impl Machine {
         let device = running.device.clone();
         drop(running);
         // As long as the file system is there, it could write.
-        match holds_within(LIMIT, || !is_mounted(&device)) {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("{} keeps the disk", self.name()))),
-        }
+        let let_go = format!("{} without power lets go of the disk", self.name());
+        await_within(LIMIT, &let_go, || !is_mounted(&device))
     }
 
     /// Stops everything on it, in the middle of whatever it does. The disk stays mounted, and

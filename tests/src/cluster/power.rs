@@ -40,6 +40,21 @@ pub struct Order {
     pub action: String,
     /// The machine.
     pub machine: u8,
+    /// What was answered, and how long after it came.
+    pub answered: Option<(Duration, String)>,
+}
+
+impl Order {
+    /// It in one line, for somebody who reads it at a time.
+    pub fn line(&self, now: Instant) -> String {
+        let Self { at, action, machine, answered } = self;
+        let ago = now.saturating_duration_since(*at);
+        let answer = match answered {
+            Some((took, answer)) => format!("{answer}, after {took:.1?}"),
+            None => "no answer yet".to_owned(),
+        };
+        format!("{ago:.1?} ago: {action} node{machine}: {answer}")
+    }
 }
 
 impl Power {
@@ -95,10 +110,14 @@ impl Power {
         let mut words = order.split_whitespace();
         let action = words.next().unwrap_or_default().to_owned();
         let machine = words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        let noted = matches!(&*action, "off" | "reboot").then(|| self.note(&action, machine));
         let answer = match self.obey(&action, machine) {
             Ok(answer) => answer.to_owned(),
             Err(error) => format!("refused: {error}"),
         };
+        if let Some(number) = noted {
+            self.conclude(number, &answer);
+        }
         writeln!(&*stream, "{answer}")
     }
 
@@ -115,7 +134,6 @@ impl Power {
             "status" => return Ok("off"),
             "on" => machine().power_on(&self.lan)?,
             "off" | "reboot" => {
-                self.note(action, number);
                 self.wait_for_release();
                 if self.refuses.load(Ordering::SeqCst) {
                     return Err(io::Error::other("the device refuses"));
@@ -137,9 +155,19 @@ impl Power {
         Ok("ok")
     }
 
-    fn note(&self, action: &str, machine: u8) {
-        let order = Order { at: Instant::now(), action: action.to_owned(), machine };
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+    /// Puts an order on record; the number is for [`Power::conclude`].
+    fn note(&self, action: &str, machine: u8) -> usize {
+        let (at, action) = (Instant::now(), action.to_owned());
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.push(Order { at, action, machine, answered: None });
+        orders.len() - 1
+    }
+
+    fn conclude(&self, number: usize, answer: &str) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(order) = orders.get_mut(number) {
+            order.answered = Some((order.at.elapsed(), answer.to_owned()));
+        }
     }
 
     fn wait_for_release(&self) {

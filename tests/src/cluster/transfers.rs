@@ -21,7 +21,7 @@ use super::{
 use crate::{
     content::Content,
     scene::{Arrivals, JOB_LIMIT, client},
-    wait::holds_within,
+    wait::{await_within, holds_within},
 };
 
 /// Small files by each way that are under way from the beginning.
@@ -158,10 +158,7 @@ impl<'lab> Transfers<'lab> {
             self.views(host).iter().any(|view| view.job.id == asked.id && quarter(view))
         };
         let large = || self.asked.iter().filter(|asked| asked.content == BIG);
-        match holds_within(JOB_LIMIT, || large().all(moves)) {
-            true => Ok(()),
-            false => Err(io::Error::other("the large files do not move")),
-        }
+        await_within(JOB_LIMIT, "a quarter of each large file is across", || large().all(moves))
     }
 
     /// Asks `night`, or the host outside if it is its way, for a transfer; the same one whenever
