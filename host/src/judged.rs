@@ -1,11 +1,14 @@
 //! What the judge of deliveries is told of a job on record, and of its exits.
 
-use ferryway_core::{Event, policy::OnTakeover};
+use std::path::Path;
+
+use ferryway_core::{Event, JobId, policy::OnTakeover};
 use ferryway_mocks::oracle::{self, Moment, Promise, Run};
 
 use crate::{
     exits::When,
     journal::record::{self, Entry, Job},
+    laboratory::hosts,
 };
 
 /// How a record says that an operator took a post-exit for done.
@@ -56,6 +59,14 @@ pub fn exits(job: &Job, entries: &[Entry], runs: impl Fn(When) -> Vec<Run>) -> V
         })
     };
     When::EACH.iter().filter_map(exit).collect()
+}
+
+/// The jobs about which the log of an install directory asks the operator (0215E), each as often as
+/// it does.
+pub fn questions(install: &Path) -> Vec<JobId> {
+    let lines = hosts::messages(install, "0215E");
+    let job = |line: &String| line.rsplit_once("Job(")?.1.strip_suffix(')')?.parse().ok();
+    lines.iter().filter_map(job).collect()
 }
 
 /// Without its pre-exit's success no job goes on, so that is run again.

@@ -231,9 +231,7 @@ impl Stage {
     /// The jobs about which the log of a node's instance asks the operator (0215E), each as often
     /// as it does.
     pub(super) fn questions(&self, node: &str) -> Vec<JobId> {
-        let lines = hosts::messages(&self.install_dir(node), "0215E");
-        let job = |line: &String| line.rsplit_once("Job(")?.1.strip_suffix(')')?.parse().ok();
-        lines.iter().filter_map(job).collect()
+        judged::questions(&self.install_dir(node))
     }
 
     fn install(&self, owner: &str, configuration: &str, definition: &str) -> Result<(), Failure> {

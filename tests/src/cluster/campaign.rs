@@ -241,8 +241,8 @@ impl<'lab> Campaign<'lab> {
 impl Row {
     /// The head of the table, as Markdown.
     pub const HEAD: &str = "\
-| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | exits cut | lost | doubled | damaged | load |\n\
-|---|---|---|---|---|---|---|---|---|---|---|";
+| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | exits cut | asked | lost | doubled | damaged | load |\n\
+|---|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// Whether every promise was kept.
     pub const fn is_good(&self) -> bool {
@@ -256,7 +256,7 @@ impl Row {
         };
         let damage = &self.damage;
         let mut line = format!(
-            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} | {} | {} |",
             self.fault,
             seconds(self.service),
             seconds(self.manager),
@@ -264,6 +264,7 @@ impl Row {
             damage.again as f64 / MIB as f64,
             damage.jobs,
             damage.exits_cut,
+            damage.asked,
             damage.lost,
             damage.doubled,
             damage.damaged,

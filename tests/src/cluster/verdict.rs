@@ -17,6 +17,7 @@ use ferryway_mocks::oracle::{self, Moment, Violation};
 
 use super::{
     Transfers,
+    operator::Operator,
     transfers::Asked,
     way::{Host, Place},
 };
@@ -25,6 +26,9 @@ use crate::{
     scene::{JOB_LIMIT, client, strays_below},
     wait::holds_within,
 };
+
+/// How often it is looked whether the operator is asked.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the judge found, sorted.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +43,8 @@ pub struct Damage {
     pub damaged: usize,
     /// Exits that were under way when their owner ended.
     pub exits_cut: usize,
+    /// Questions to the operator about exits.
+    pub asked: usize,
     /// Bytes of the large files that were across before the fault and were sent again.
     pub again: u64,
     /// Every violation, these and others.
@@ -63,11 +69,12 @@ struct Side {
 }
 
 impl Transfers<'_> {
-    /// Waits until every job has ended and judges them all. `before` tells how far the large ones
+    /// Waits until every job has ended, while the operator answers what he is asked about exits, and
+    /// judges them all. `before` tells how far the large ones
     /// were in the ownership `former` when the fault came; what ended is `past` afterwards.
     ///
     /// # Errors
-    /// A host does not answer.
+    /// A host does not answer, or refuses an operator's answer.
     pub fn judge(
         &self,
         active: u8,
@@ -77,8 +84,10 @@ impl Transfers<'_> {
     ) -> io::Result<Damage> {
         let night = self.lab.client(active).ok_or_else(|| io::Error::other("no host to ask"))?;
         let branch = client(&self.lab.branch);
-        self.wait(Host::Night, &night);
-        self.wait(Host::Branch, &branch);
+        let mut operator = Operator::new(self.lab, active);
+        let mut answer = || operator.answer(&self.views(&night));
+        self.wait(Host::Night, &night, &mut answer)?;
+        self.wait(Host::Branch, &branch, &mut answer)?;
         let install = self.lab.install(active).unwrap_or_default();
         let night = self.side(Host::Night, night, &install, &mut past.night)?;
         let outside = self.lab.branch_install();
@@ -89,6 +98,7 @@ impl Transfers<'_> {
             damage.add(&oracle::judge(&self.seen(side, other, true, &install)));
             let exits = self.exits(side)?;
             damage.exits_cut += exits.iter().filter(|exit| was_cut(exit)).count();
+            damage.asked += exits.iter().filter_map(|exit| exit.asked).sum::<usize>();
             damage.add(&oracle::judge(&oracle::Observation { exits, ..Default::default() }));
         }
         let stray = |path: PathBuf| Violation::Stray(path.display().to_string());
@@ -105,14 +115,26 @@ impl Transfers<'_> {
         Ok(damage)
     }
 
-    /// Waits for the jobs that a host was asked for. Who has not ended by then is found by the
-    /// judge.
-    fn wait(&self, host: Host, client: &Client) {
+    /// Waits for the jobs that a host was asked for, and lets questions be answered on the way. Who
+    /// has not ended by then is found by the judge.
+    ///
+    /// # Errors
+    /// That of the answer.
+    fn wait(
+        &self,
+        host: Host,
+        client: &Client,
+        answer: &mut impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
         let ids: Vec<JobId> = self.asked_of(host).map(|asked| asked.id.clone()).collect();
+        let mut answered = Ok(());
         holds_within(JOB_LIMIT, || {
-            let waited = self.runtime.block_on(client.wait(&ids, Duration::from_secs(5)));
-            waited.is_ok_and(|jobs| jobs.iter().all(|job| job.status.outcome().is_some()))
+            answered = answer();
+            let waited = self.runtime.block_on(client.wait(&ids, LOOK));
+            let ended = |jobs: Vec<Job>| jobs.iter().all(|job| job.status.outcome().is_some());
+            answered.is_err() || waited.is_ok_and(ended)
         });
+        answered
     }
 
     fn side(
@@ -181,11 +203,18 @@ impl Transfers<'_> {
 
     fn exits(&self, side: &Side) -> io::Result<Vec<oracle::Exit>> {
         let notes = fs::read_to_string(side.install.join("exit-runs")).unwrap_or_default();
+        let questions = judged::questions(&side.install);
         let mut exits = Vec::new();
         for job in side.jobs.iter().filter(|job| !job.spec.exits.is_none()) {
             let entries = self.runtime.block_on(side.client.entries(&job.id));
             let entries = entries.map_err(io::Error::other)?;
-            exits.extend(judged::exits(job, &entries, |when| runs(&notes, &job.id, when)));
+            let asked = questions.iter().filter(|asked| **asked == job.id).count();
+            let found = judged::exits(job, &entries, |when| runs(&notes, &job.id, when));
+            exits.extend(found.into_iter().map(|exit| oracle::Exit {
+                // Nobody is asked about another one.
+                asked: (exit.name == When::Post.to_string()).then_some(asked),
+                ..exit
+            }));
         }
         Ok(exits)
     }

@@ -25,6 +25,10 @@ pub(super) enum Way {
     /// The host outside sends to the cluster, which has exits for what it receives that take a
     /// while.
     VisitBooked,
+    /// As [`Way::Booked`], and an operator of the cluster is asked about a cut exit.
+    Asked,
+    /// As [`Way::VisitBooked`], and an operator of the cluster is asked about a cut exit.
+    VisitAsked,
 }
 
 /// Who asks for a transfer.
@@ -66,7 +70,8 @@ impl Way {
     ];
 
     /// Those with exits in the cluster.
-    pub(super) const BOOKED: [Self; 2] = [Self::Booked, Self::VisitBooked];
+    pub(super) const BOOKED: [Self; 4] =
+        [Self::Booked, Self::VisitBooked, Self::Asked, Self::VisitAsked];
 
     /// The id of its definition.
     pub(super) const fn definition(self) -> &'static str {
@@ -79,13 +84,17 @@ impl Way {
             Self::VisitFetch => "VISF1",
             Self::Booked => "BOOK1",
             Self::VisitBooked => "VISB1",
+            Self::Asked => "ASK1",
+            Self::VisitAsked => "VISA1",
         }
     }
 
     /// Who asks.
     pub(super) const fn asked_by(self) -> Host {
         match self {
-            Self::VisitSend | Self::VisitFetch | Self::VisitBooked => Host::Branch,
+            Self::VisitSend | Self::VisitFetch | Self::VisitBooked | Self::VisitAsked => {
+                Host::Branch
+            }
             _ => Host::Night,
         }
     }
@@ -99,10 +108,14 @@ impl Way {
     pub(super) const fn place(self) -> Place {
         match self {
             Self::BankSend => Place::Bank,
-            Self::BranchSend | Self::Booked | Self::VisitFetch => Place::In(Host::Branch),
-            Self::BankFetch | Self::BranchFetch | Self::VisitSend | Self::VisitBooked => {
-                Place::In(Host::Night)
+            Self::BranchSend | Self::Booked | Self::Asked | Self::VisitFetch => {
+                Place::In(Host::Branch)
             }
+            Self::BankFetch
+            | Self::BranchFetch
+            | Self::VisitSend
+            | Self::VisitBooked
+            | Self::VisitAsked => Place::In(Host::Night),
         }
     }
 
@@ -127,14 +140,17 @@ impl Way {
         let own: String = all.filter(|way| way.asked_by() == host).map(Self::table).collect();
         own + &match host {
             Host::Night => {
-                let exits = exits("reception", BOOKING, "skip");
-                format!("[[reception]]\nid = \"VISB1\"\nvisitor = \"BRANCH\"\n{exits}")
+                Self::VisitBooked.reception("BRANCH", BOOKING, "skip")
+                    + &Self::VisitAsked.reception("BRANCH", BOOKING, "ask")
             }
-            Host::Branch => {
-                let exits = exits("reception", "0", "skip");
-                format!("[[reception]]\nid = \"BOOK1\"\nvisitor = \"NIGHT\"\n{exits}")
-            }
+            Host::Branch => Self::Booked.reception("NIGHT", "0", "skip"),
         }
+    }
+
+    /// What is done for a visitor's transfer by this way.
+    fn reception(self, visitor: &str, seconds: &str, on_takeover: &str) -> String {
+        let (id, exits) = (self.definition(), exits("reception", seconds, on_takeover));
+        format!("[[reception]]\nid = \"{id}\"\nvisitor = \"{visitor}\"\n{exits}")
     }
 
     fn table(self) -> String {
@@ -150,6 +166,7 @@ impl Way {
         let exits = match self {
             Self::Booked => exits("definition", BOOKING, "rerun"),
             Self::VisitBooked => exits("definition", "0", "rerun"),
+            Self::Asked => exits("definition", BOOKING, "ask"),
             _ => String::new(),
         };
         format!(
