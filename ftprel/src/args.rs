@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Reload,
     /// Print a shell's completions
     Completions(CompletionsArgs),
+    /// Write the manual pages, one for the tool and one for each command
+    Man(ManArgs),
 }
 
 /// Arguments of `submit`.
@@ -185,6 +187,14 @@ pub(crate) enum Depth {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// The folder for the pages, such as /usr/local/share/man/man1; it must exist
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
 }
 
 /// A path, or a folder with a `/` at its end.

@@ -248,6 +248,23 @@ async fn completions_know_the_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    assert_eq!(run(tool(["man", to])).await.ok(), "");
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(page("ftprel.1").contains("Exit codes"));
+    for (command, word) in [("submit", "from\\-file"), ("history", "newest"), ("man", "FOLDER")] {
+        let page = page(&format!("ftprel-{command}.1"));
+        assert!(page.contains(word), "{command}\n{page}");
+    }
+
+    let nowhere = run(tool(["man", &format!("{to}/nowhere")])).await;
+    assert_eq!(nowhere.code, 6, "{}", nowhere.err);
+    assert!(nowhere.err.contains("name a folder that exists"), "{}", nowhere.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_look_at_a_host_that_hangs_ends_in_time() {
     let host = Host::start().await;
     let gate = host.operations.close_gate().await;

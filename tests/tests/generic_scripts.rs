@@ -1,5 +1,5 @@
 //! The scripts in `cluster/generic`, as a cluster manager calls them, with real programs and a
-//! stand-in for `systemctl`. What systemd itself makes of the unit is not looked at here.
+//! stand-in for `systemctl`. What systemd itself makes of the unit is shown by `tests/service/run`.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper functions fail the test")]
 

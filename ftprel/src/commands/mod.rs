@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod hold;
 mod list;
+mod man;
 mod order;
 mod release;
 mod reload;
@@ -35,8 +36,10 @@ struct Context {
 /// # Errors
 /// When it is not done.
 pub(crate) async fn run(cli: Cli) -> Result<Exit> {
-    if let Command::Completions(args) = &cli.command {
-        return completions::run(args);
+    match &cli.command {
+        Command::Completions(args) => return completions::run(args),
+        Command::Man(args) => return man::run(args),
+        _ => {}
     }
     let place = Place::resolve(&cli.place)?;
     let client = Client::new(&place.run_dir);
@@ -54,5 +57,6 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Health(args) => health::run(args, &context).await,
         Command::Reload => reload::run(&context).await,
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
