@@ -61,7 +61,7 @@ main() {
 begin_ftp() {
     start_server
     if has_ferryway; then
-        start_ferryway && clients+=(ferryway)
+        start_ferryway && clients+=(dialogue least ferryway)
     fi
 }
 
@@ -79,6 +79,7 @@ ftp_round() {
     local case client
     for case in big_up big_down small_up small_down; do
         for client in "${clients[@]}"; do
+            declare -F "${client}_$case" >/dev/null || continue
             echo "round $1 of $rounds: $case, $client" >&2
             one_run "$case" "$client"
         done
@@ -144,6 +145,18 @@ lftp_small_down() { lftp_run "$1" "mirror -P4 stock/small $got"; }
 lftp_run() {
     measure "$1" lftp lftp --norc -c \
         "set cmd:fail-exit yes; set net:max-retries 1; set ftp:ssl-allow no; open $url; $2"
+}
+
+# No more than what such files cost the server and the system: raw/src/dialogue.rs.
+dialogue_small_up() { dialogue_up "$1" dialogue; }
+dialogue_small_down() { dialogue_down "$1" dialogue; }
+least_small_up() { dialogue_up "$1" least --least; }
+least_small_down() { dialogue_down "$1" least --least; }
+dialogue_up() {
+    measure "$1" "$2" "$programs/raw-copy" dialogue up "$port" "$work/sent" up "${@:3}"
+}
+dialogue_down() {
+    measure "$1" "$2" "$programs/raw-copy" dialogue down "$port" "$work/wanted" stock/small "${@:3}"
 }
 
 ferryway_big_up() { ferryway_up "$1" "$source/big"; }

@@ -4,10 +4,12 @@
 //!     raw-copy sendfile FROM TO [--sync]       sendfile(2) at one end, read and write at the other
 //!     raw-copy rustls FROM TO [--sync]         the same through TLS 1.3
 //!     raw-copy certificates FOLDER NAME...     an authority, and a certificate for each name
+//!     raw-copy dialogue up|down PORT LIST FOLDER [--least]     small files by FTP
 //!     raw-copy line PORT TO MILLISECONDS       a long line to the port TO, with this round trip
 //!
 //! With `--sync` the copy is on the disk in the end, as a file is that Ferryway has confirmed.
 
+mod dialogue;
 mod line;
 
 use std::{
@@ -22,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use dialogue::Way;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
@@ -35,6 +38,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// The name that the receiving end proves.
 const NAME: &str = "raw.example";
 
+const USAGE: &str = "usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
+                     dialogue up|down PORT LIST FOLDER [--least], or line PORT TO MILLISECONDS";
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
@@ -46,13 +52,24 @@ fn main() -> Result<(), Failure> {
         ["rustls", from, to] => tls(from, to, false),
         ["rustls", from, to, "--sync"] => tls(from, to, true),
         ["certificates", folder, ref names @ ..] => certificates(Path::new(folder), names),
+        ["dialogue", way, port, list, folder, ref rest @ ..] => {
+            let way = match way {
+                "up" => Way::Up,
+                "down" => Way::Down,
+                _ => return Err(USAGE.into()),
+            };
+            let least = match rest {
+                [] => false,
+                ["--least"] => true,
+                _ => return Err(USAGE.into()),
+            };
+            dialogue::run(way, port.parse()?, (list, folder), least)
+        }
         ["line", port, to, round_trip] => {
             let round_trip = Duration::from_millis(round_trip.parse()?);
             Ok(line::serve(port.parse()?, to.parse()?, round_trip)?)
         }
-        _ => Err("usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
-                  or line PORT TO MILLISECONDS"
-            .into()),
+        _ => Err(USAGE.into()),
     }
 }
 

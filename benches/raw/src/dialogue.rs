@@ -1,0 +1,173 @@
+//! What small files cost by FTP without a journal: the commands that Ferryway needs for each, in its
+//! order, or the fewest that move a file at all.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+    path::Path,
+    sync::Mutex,
+    thread,
+};
+
+use crate::Failure;
+
+/// Connections, each with a thread: as many as the other clients have.
+const SESSIONS: usize = 4;
+
+/// Where files lie before they have their name.
+const STAGING: &str = ".ferryway";
+
+/// Which way the files go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To the server.
+    Up,
+    /// From the server.
+    Down,
+}
+
+/// Moves files to or from the folder `remote` of an anonymous server on loopback; `list` has a path
+/// on our side in each line. With `least` only the bytes move; without it, each file goes up to a
+/// partial name, is compared by its size and renamed, or is looked at before and after it comes down.
+///
+/// # Errors
+/// Whatever goes wrong first in each session.
+pub(crate) fn run(
+    way: Way,
+    port: u16,
+    (list, remote): (&str, &str),
+    least: bool,
+) -> Result<(), Failure> {
+    if way == Way::Up && !least {
+        Session::open(port)?.make_folder(&format!("{remote}/{STAGING}"))?;
+    }
+    let list = fs::read_to_string(list)?;
+    let files = Mutex::new(list.lines());
+    let work = || -> Result<(), Failure> {
+        let mut session = Session::open(port)?;
+        while let Some(local) = files.lock().map_err(|_| "a session broke")?.next() {
+            let local = Path::new(local);
+            let name = local.file_name().ok_or("a path without a name")?.to_string_lossy();
+            let target = format!("{remote}/{name}");
+            match (way, least) {
+                (Way::Up, true) => session.store(local, &target)?,
+                (Way::Up, false) => {
+                    let partial = format!("{remote}/{STAGING}/{name}.part");
+                    session.deliver(local, &partial, &target)?;
+                }
+                (Way::Down, true) => session.fetch(local, &target)?,
+                (Way::Down, false) => session.take(local, &target)?,
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let sessions: Vec<_> = (0..SESSIONS).map(|_| scope.spawn(work)).collect();
+        sessions.into_iter().try_for_each(|one| one.join().map_err(|_| "a session broke")?)
+    })
+}
+
+/// A control connection.
+struct Session {
+    lines: BufReader<TcpStream>,
+}
+
+impl Session {
+    fn open(port: u16) -> Result<Self, Failure> {
+        let control = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        control.set_nodelay(true)?;
+        let mut session = Self { lines: BufReader::new(control) };
+        session.reply("220")?;
+        session.ask("USER anonymous", "331")?;
+        session.ask("PASS raw", "230")?;
+        session.ask("TYPE I", "200")?;
+        Ok(session)
+    }
+
+    /// As Ferryway sends a file: to a partial name, whose size is compared before it is renamed.
+    fn deliver(&mut self, local: &Path, partial: &str, target: &str) -> Result<(), Failure> {
+        self.store(local, partial)?;
+        if self.size(partial)? != fs::metadata(local)?.len() {
+            return Err(format!("{partial} has another size").into());
+        }
+        self.ask(&format!("RNFR {partial}"), "350")?;
+        self.ask(&format!("RNTO {target}"), "250")?;
+        Ok(())
+    }
+
+    /// As Ferryway fetches a file, but for what makes it durable.
+    fn take(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
+        let before = self.look(remote)?;
+        self.fetch(local, remote)?;
+        if self.look(remote)? != before || fs::metadata(local)?.len() != before.0 {
+            return Err(format!("{remote} has another size").into());
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
+        let bytes = fs::read(local)?;
+        let mut data = self.data(&format!("STOR {remote}"))?;
+        data.write_all(&bytes)?;
+        data.shutdown(Shutdown::Write)?;
+        drop(data);
+        self.reply("226")?;
+        Ok(())
+    }
+
+    fn fetch(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
+        let mut data = self.data(&format!("RETR {remote}"))?;
+        let mut bytes = Vec::new();
+        data.read_to_end(&mut bytes)?;
+        drop(data);
+        self.reply("226")?;
+        Ok(fs::write(local, &bytes)?)
+    }
+
+    /// The data connection for a command that has begun.
+    fn data(&mut self, command: &str) -> Result<TcpStream, Failure> {
+        let answer = self.ask("EPSV", "229")?;
+        let port = answer.rsplit('|').nth(1).ok_or("no port for data")?.parse()?;
+        let data = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        self.ask(command, "150")?;
+        Ok(data)
+    }
+
+    fn size(&mut self, path: &str) -> Result<u64, Failure> {
+        let size = self.ask(&format!("SIZE {path}"), "213")?;
+        Ok(size.get(4..).unwrap_or_default().trim().parse()?)
+    }
+
+    /// What tells this version of a file from others.
+    fn look(&mut self, path: &str) -> Result<(u64, String), Failure> {
+        Ok((self.size(path)?, self.ask(&format!("MDTM {path}"), "213")?))
+    }
+
+    /// Makes a folder, unless it is there.
+    fn make_folder(&mut self, path: &str) -> Result<(), Failure> {
+        self.say(&format!("MKD {path}"))?;
+        self.line()?;
+        Ok(())
+    }
+
+    fn ask(&mut self, command: &str, expected: &str) -> Result<String, Failure> {
+        self.say(command)?;
+        self.reply(expected)
+    }
+
+    fn say(&mut self, command: &str) -> io::Result<()> {
+        self.lines.get_mut().write_all(format!("{command}\r\n").as_bytes())
+    }
+
+    fn reply(&mut self, expected: &str) -> Result<String, Failure> {
+        let line = self.line()?;
+        if line.starts_with(expected) { Ok(line) } else { Err(line.into()) }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line)?;
+        Ok(line)
+    }
+}
