@@ -1,0 +1,56 @@
+//! The wire format of the socket transport, as its plugin has it.
+
+#[path = "../../../plugins/socket/src/frame.rs"]
+// Its tests are where its own package looks for them.
+#[rustfmt::skip]
+#[allow(dead_code, missing_docs, reason = "the plugin uses more of it, and keeps it for itself")]
+mod frame;
+
+use frame::{Body, CHUNK_BYTES, Frame, Head, Malformed, Message, Seal};
+
+use crate::Failure;
+
+/// Both ends of one direction of a connection.
+pub struct Line {
+    near: Seal,
+    far: Seal,
+    chunk: Vec<u8>,
+}
+
+impl Line {
+    /// A line whose frames are tagged, or whose channel proves each byte itself.
+    pub fn new(tagged: bool) -> Self {
+        let seal = || if tagged { Seal::new([7; 32]) } else { Seal::of_channel() };
+        Self { near: seal(), far: seal(), chunk: vec![5; CHUNK_BYTES] }
+    }
+
+    /// Bytes of a file in one frame.
+    pub const CHUNK_BYTES: usize = CHUNK_BYTES;
+
+    /// Sends and takes a full frame of a file.
+    ///
+    /// # Errors
+    /// When the frame does not come through.
+    pub fn data(&mut self) -> Result<(), Failure> {
+        let chunk = std::mem::take(&mut self.chunk);
+        match self.pass(Body::Data(chunk))? {
+            Body::Data(chunk) => self.chunk = chunk,
+            other => return Err(format!("{other:?} came").into()),
+        }
+        Ok(())
+    }
+
+    /// Sends and takes the shortest message: more frames may come.
+    ///
+    /// # Errors
+    /// When it does not come through.
+    pub fn message(&mut self) -> Result<(), Failure> {
+        self.pass(Body::Message(Message::Credit { frames: 4 }))?;
+        Ok(())
+    }
+
+    fn pass(&mut self, body: Body) -> Result<Body, Malformed> {
+        let (head, payload) = self.near.encode(Frame { stream: 3, body })?;
+        Ok(self.far.decode(&Head::parse(&head)?, payload)?.body)
+    }
+}
