@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the cluster laboratory needs: corosync, Pacemaker, keepalived
-# and their tools. None of them is started on this machine; the laboratory
+# Installs what the cluster laboratory needs: corosync, Pacemaker, keepalived,
+# nbdkit and their tools. None of them is started on this machine; the laboratory
 # starts its own in namespaces. Needs apt and root; where everything is there,
 # it does nothing. With `--look` it installs nothing, and fails with what is
 # missing.
@@ -18,6 +18,8 @@ needs=(
     /usr/sbin/keepalived keepalived
     /usr/sbin/mkfs.ext4 e2fsprogs
     /usr/bin/nsenter util-linux
+    /usr/bin/nbdfuse libnbd-bin
+    "/usr/lib/$(uname -m)-linux-gnu/nbdkit/plugins/nbdkit-python-plugin.so" nbdkit-plugin-python
     /usr/bin/python3 python3
     /usr/bin/xmllint libxml2-utils
     /usr/sbin/losetup mount

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     str::FromStr,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,9 @@ use crate::wait::{LIMIT, await_within};
 
 /// How long a machine that was frozen runs beside its successor's wish for its end.
 const SECOND_LIFE: Duration = Duration::from_secs(2);
+
+/// How long the shared disk fails before it heals.
+const AILMENT: Duration = Duration::from_secs(3);
 
 /// What happens to the cluster while files move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum Fault {
     HostFrozen,
     /// The active machine loses power, and what it had in its cache.
     PowerOff,
+    /// The active machine loses power, and so does the shared disk, with what that had in its cache.
+    PowerOffCache,
     /// The active machine stops where it is, for good.
     NodeFrozen,
     /// The active machine stops where it is, and goes on while the other one waits for its end.
@@ -31,6 +37,8 @@ pub enum Fault {
     Silence,
     /// The shared disk fails under the active machine.
     StorageError,
+    /// The shared disk fails whoever has it, and heals after a while.
+    StorageHeals,
     /// The agent cannot stop the service when it is to move.
     FailingStop,
     /// The active machine is put on standby.
@@ -86,7 +94,7 @@ impl Fenced {
 
 impl Fault {
     /// Every fault, the most telling first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::HostKilled,
         Self::PowerOff,
         Self::NodeThawed,
@@ -101,6 +109,8 @@ impl Fault {
         Self::FencingRefused,
         Self::BothInTurn,
         Self::BothAtOnce,
+        Self::PowerOffCache,
+        Self::StorageHeals,
     ];
 
     /// Those that take little time and tell most.
@@ -113,11 +123,13 @@ impl Fault {
             Self::HostKilled => "host-killed",
             Self::HostFrozen => "host-frozen",
             Self::PowerOff => "power-off",
+            Self::PowerOffCache => "power-off-cache",
             Self::NodeFrozen => "node-frozen",
             Self::NodeThawed => "node-thawed",
             Self::LinkCut => "link-cut",
             Self::Silence => "silent-partition",
             Self::StorageError => "storage-error",
+            Self::StorageHeals => "storage-heals",
             Self::FailingStop => "failing-stop",
             Self::PlannedMove => "planned-move",
             Self::StandbyLost => "standby-lost",
@@ -131,7 +143,9 @@ impl Fault {
     pub const fn expected(self) -> Expected {
         let (takeover, moves, fenced) = match self {
             Self::HostKilled | Self::HostFrozen => (true, Some(false), Fenced::Nobody),
-            Self::PlannedMove | Self::StorageError => (true, Some(true), Fenced::Nobody),
+            Self::PlannedMove | Self::StorageError | Self::StorageHeals => {
+                (true, Some(true), Fenced::Nobody)
+            }
             Self::StandbyLost => (false, Some(false), Fenced::Standby),
             Self::BothInTurn => (true, Some(false), Fenced::Both),
             // Whoever comes first may take the other one for lost.
@@ -159,11 +173,21 @@ impl Fault {
             Self::HostKilled => signal(lab, active, "KILL", host)?,
             Self::HostFrozen => signal(lab, active, "STOP", host)?,
             Self::PowerOff => machine().power_off(&lab.lan)?,
+            Self::PowerOffCache => {
+                lab.disk.cut()?;
+                machine().power_off(&lab.lan)?;
+                lab.disk.mend()?;
+            }
             Self::NodeFrozen => machine().freeze()?,
             Self::NodeThawed => freeze_and_thaw(lab, active)?,
             Self::LinkCut => lab.lan.unplug(active)?,
             Self::Silence => lab.lan.cut(active)?,
             Self::StorageError => machine().break_disk()?,
+            Self::StorageHeals => {
+                lab.disk.fail()?;
+                thread::sleep(AILMENT);
+                lab.disk.mend()?;
+            }
             Self::FailingStop => {
                 machine().inside(&shell(&failing_stop(lab)))?.status()?;
                 standby(lab, active, true)?;
@@ -185,6 +209,7 @@ impl Fault {
     pub fn repair(self, lab: &Lab, active: u8) {
         lab.power.refuse(false);
         lab.power.release();
+        lab.disk.mend().ok();
         if matches!(self, Self::PlannedMove | Self::FailingStop) {
             standby(lab, active, false).ok();
         }
@@ -229,7 +254,7 @@ fn freeze_and_thaw(lab: &Lab, active: u8) -> io::Result<()> {
     lab.machine(active).freeze()?;
     await_order(lab, before)?;
     lab.machine(active).thaw();
-    std::thread::sleep(SECOND_LIFE);
+    thread::sleep(SECOND_LIFE);
     lab.power.release();
     Ok(())
 }

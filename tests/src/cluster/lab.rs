@@ -13,8 +13,8 @@ use ferryway_host::control::client::Client;
 use tokio::time::timeout;
 
 use super::{
-    MOUNT, Machine, Machines, Power,
-    furnish::{furnish_branch, furnish_night, make_image, offer_agent, start_bank},
+    MOUNT, Machine, Machines, Power, SharedDisk,
+    furnish::{furnish_branch, furnish_night, offer_agent, start_bank},
 };
 use crate::{
     Unavailable,
@@ -52,17 +52,23 @@ pub struct Lab {
     /// The network.
     pub lan: Arc<Lan>,
     folder: PathBuf,
+    /// The shared disk, which the machines have left when it goes.
+    pub disk: SharedDisk,
 }
 
 impl Lab {
     /// Whether this machine has what a laboratory needs.
     ///
     /// # Errors
-    /// This process is not root, or a program of `tests/cluster/install.sh` is missing.
+    /// This process is not root, there is no FUSE, or a program of `tests/cluster/install.sh` is
+    /// missing.
     pub fn is_available() -> Result<(), Unavailable> {
         let what = "the cluster laboratory";
         if !rustix::process::geteuid().is_root() {
             return Err(Unavailable::new(what, "it needs root"));
+        }
+        if !Path::new("/dev/fuse").exists() {
+            return Err(Unavailable::new(what, "it needs /dev/fuse"));
         }
         installed_by("cluster/install.sh").map_err(|why| Unavailable::new(what, why))
     }
@@ -79,14 +85,14 @@ impl Lab {
         branch.start()?;
         let content = folder.join("disk");
         furnish_night(&content.join("night"), &bank)?;
-        make_image(&folder.join("disk.img"), &content)?;
+        let disk = SharedDisk::serve(folder, &content)?;
         fs::remove_dir_all(&content)?;
         offer_agent(&folder.join("ocf/ferryway"))?;
         let machine = |number| Mutex::new(Machine::new(number, folder));
         let machines = Arc::new([machine(1), machine(2)]);
         let power = Power::serve(Arc::clone(&machines), Arc::clone(&lan), &folder.join("plug"))?;
         let folder = folder.to_owned();
-        let lab = Self { power, bank, branch, branch_install, machines, lan, folder };
+        let lab = Self { power, bank, branch, branch_install, machines, lan, folder, disk };
         lab.start_cluster()?;
         Ok(lab)
     }

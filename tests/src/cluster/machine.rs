@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use super::SharedDisk;
 use crate::{
     container::Container,
     disk::shut_down,
@@ -39,8 +40,7 @@ struct Running {
 }
 
 impl Machine {
-    /// A machine that is off. `lab` is the folder of the laboratory, with the image of the shared
-    /// disk in it.
+    /// A machine that is off. `lab` is the folder of the laboratory, with the shared disk in it.
     pub fn new(number: u8, lab: &Path) -> Self {
         Self { number, lab: lab.to_owned(), running: None }
     }
@@ -89,7 +89,7 @@ impl Machine {
         })?;
         // A device each: what one machine has in its cache the other one does not see.
         let mut attach = system("losetup");
-        attach.args(["--find", "--show", "--direct-io=on"]).arg(self.lab.join("disk.img"));
+        attach.args(["--find", "--show", "--direct-io=on"]).arg(SharedDisk::file(&self.lab));
         let device = said(&mut attach)?;
         let started = self.start(&network, &device);
         // The machine holds it open; from now on it goes with the machine.
