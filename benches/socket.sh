@@ -1,213 +1,141 @@
-# The socket cases of compare.sh, which reads this file: Ferryway to Ferryway over loopback, beside
-# copies that know nothing but the system, and what a death costs.
+# By socket, Ferryway to Ferryway on loopback, beside rsync and beside copies that know nothing but the
+# system, and what a death costs; read by compare.sh.
 #
 # The host `night` sends to, and fetches from, the hosts `plain`, `secret` and `tls`.
 
-socket_cases=(up_plain up_secret up_tls down_plain down_tls small_plain small_tls)
-declare -A socket_process=()
+can_socket() { has_ferryway; }
 
-start_socket() {
-    local security
+begin_socket() {
+    local security port
     mkdir -p "$work/keys" && "$programs/raw-copy" certificates "$work/keys" night.bench tls.bench
     chmod 600 "$work"/keys/*
+    make_host night "$source" "$got"
     for security in plain secret tls; do
-        prepare_socket_host "$security" && receiving_host "$security" >>"$work/$security/ferryway.toml"
-        start_socket_host "$security"
+        port=$(free_port "$security")
+        make_host "$security" "$root/stock" "$root/up"
+        door 127.0.0.1 "$port" "$security" "$security" night >>"$work/$security/ferryway.toml"
+        start_host "$security"
+        socket_partner "${security^^}" 127.0.0.1 "$port" "$security" night "$security" >>"$work/night/ferryway.toml"
+        define night "${security^^}" "$(short "$security")" '{name}' "$root/stock/full/big"
     done
-    prepare_socket_host night
-    for security in plain secret tls; do
-        sending_host "$security" >>"$work/night/ferryway.toml"
-    done
-    start_socket_host night
-}
-
-# The title of a socket case in the tables.
-socket_title() {
-    case $1 in
-        small_*) echo "$((10#$small_last + 1)) files of 10 KiB up by socket, ${1#*_}" ;;
-        *) echo "$big_mib MiB ${1%_*} by socket, ${1#*_}" ;;
-    esac
-}
-
-socket_clients() {
-    case $1 in
-        small_*) echo ferryway ;;
-        *_tls) echo rustls rustls-sync ferryway ;;
-        *) echo sendfile sendfile-sync ferryway ;;
-    esac
-}
-
-# socket_run CASE CLIENT: as one_run. A raw copy is the same in both directions.
-socket_run() {
-    local case=$1 client=$2 definition arrived=$root/up/big
-    definition=$(short "${1#*_}")
-    find "$root/up" "$got" -mindepth 1 -delete
-    sync
-    case $client/$case in
-        ferryway/up_*) socket_submit "$case" "UP$definition" "$source/big" ;;
-        ferryway/down_*)
-            arrived=$got/big
-            socket_submit "$case" "DN$definition" --remote "$root/stock/" "$got/big"
-            ;;
-        ferryway/small_*)
-            socket_submit "$case" "UP$definition" --from-file "$work/sent"
-            diff -r -x .ferryway "$source/small" "$root/up"
-            return
-            ;;
-        *-sync/*) socket_measure "$case" "$client" "$programs/raw-copy" "${client%-sync}" "$source/big" "$arrived" --sync ;;
-        *) socket_measure "$case" "$client" "$programs/raw-copy" "$client" "$source/big" "$arrived" ;;
-    esac
-    cmp "$source/big" "$arrived"
-}
-
-# socket_measure CASE CLIENT [--service PROCESSES] COMMAND...
-socket_measure() {
-    local title client=$2 service=()
-    title=$(socket_title "$1")
-    shift 2
-    [ "$1" != --service ] || { service=("$1" "$2") && shift 2; }
-    python3 "$here/measure.py" run "$work/results" "$title" "$client" "${service[@]}" -- "$@"
-}
-
-# Both hosts work for the command.
-socket_submit() {
-    local case=$1
-    shift
-    socket_measure "$case" ferryway \
-        --service "${socket_process[night]},${socket_process[${case#*_}]}" \
-        "$programs/ftprel" --dir "$work/night" --run-dir "$work/run-night" --json \
-        submit --wait "$@" >"$work/ftprel.out"
-}
-
-# socket_death VICTIM WAY: kills a host in the middle of a transfer, starts it anew, and notes how
-# many of the bytes that were across are sent again.
-socket_death() {
-    local victim=$1 way=$2 words folder=$root/up job across resumed deadline=$((SECONDS + 60))
-    words=(UPTLS "$source/big")
-    [ "$way" = up ] || { words=(DNTLS --remote "$root/stock/" "$got/big") && folder=$got; }
-    find "$root/up" "$got" -mindepth 1 -delete
-    sync
-    job=$(night --json submit "${words[@]}" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["jobs"][0]["id"])')
-    until [ "$(socket_across "$folder")" -ge $((big_mib << 19)) ]; do
-        [ "$SECONDS" -lt "$deadline" ] || return 1
-    done
-    kill -KILL "${socket_process[$victim]}"
-    wait "${socket_process[$victim]}" 2>"$work/wait.out" || true
-    across=$(socket_across "$folder")
-    start_socket_host "$victim"
-    night watch "$job" >"$work/watch.out" 2>&1
-    resumed=$(night show "$job" | sed -n 's/.*resumes at byte \([0-9]*\).*/\1/p' | tail -n 1)
-    cmp "$source/big" "$folder/big"
-    printf '%s\t%s\t%s\t%s\n' "$victim" "$way" "$across" "${resumed:-0}" >>"$work/deaths"
-}
-
-# The bytes of the file that are at the end where they go.
-socket_across() {
-    find "$1" -name '*.part' -type f -printf '%s\n' 2>/dev/null | sort -n | tail -n 1 | grep . || echo 0
-}
-
-describe_deaths() {
-    [ -f "$work/deaths" ] || return 0
-    printf '\n### Sent again after a death in the middle of %s MiB by socket, tls\n\n' "$big_mib"
-    echo "| killed | the file goes | MiB across | MiB of them sent again |"
-    echo "|---|---|---|---|"
-    awk -F '\t' '{ printf "| %s | %s | %.1f | %.1f |\n", $1 == "night" ? "visitor" : "host", $2, $3 / 1048576, ($3 - $4) / 1048576 }' "$work/deaths"
-}
-
-night() { "$programs/ftprel" --dir "$work/night" --run-dir "$work/run-night" "$@"; }
-
-prepare_socket_host() {
-    local name=$1
-    mkdir -p "$work/$name"/{definitions,plugins,journal,logs,exits,tools/master} "$work/run-$name"
-    cp "$programs"/libferryway_*.so "$work/$name/plugins/"
-    (umask 077 && touch "$work/$name/ferryway.toml")
-    cat >"$work/$name/ferryway.toml" <<CONFIG
-[instance]
-name = "$name"
-host_name = "$name.bench"
-[roots]
-CONFIG
-    if [ "$name" = night ]; then
-        printf 'send = ["%s"]\nreceive = ["%s"]\n' "$source" "$got"
-    else
-        printf 'send = ["%s"]\nreceive = ["%s"]\n' "$root/stock" "$root/up"
-    fi >>"$work/$name/ferryway.toml"
-}
-
-receiving_host() {
-    cat <<CONFIG
-[listen]
-transport = "socket"
-address = "127.0.0.1"
-port = $(free_port "$1")
-$(security_keys "$1" "$1")
-[listen.visitors.NIGHT]
-host_name = "night.bench"
-instance = "night"
-may = ["send", "fetch"]
-CONFIG
-}
-
-sending_host() {
-    local name=${1^^}
-    cat <<CONFIG
-[partners.$name]
-transport = "socket"
-host = "127.0.0.1"
-port = $(free_port "$1")
-$(security_keys "$1" night)
-$([ "$1" != tls ] || echo 'server_name = "tls.bench"')
-[partners.$name.retry]
-first_s = 1
-max_s = 1
-CONFIG
-    definitions_for "$name" "$(short "$1")" big
-}
-
-# definitions_for PARTNER ID FILE: of the host `night`, one each way.
-definitions_for() {
-    cat >"$work/night/definitions/$1.toml" <<CONFIG
-[[definition]]
-id = "UP$2"
-partner = "$1"
-direction = "send"
-remote = "{name}"
-[[definition]]
-id = "DN$2"
-partner = "$1"
-direction = "fetch"
-remote = "$root/stock/$3"
-CONFIG
-    chmod 600 "$work/night/definitions/$1.toml"
+    start_host night
+    if has rsync; then
+        port=$(free_port rsync)
+        start_rsync socket 127.0.0.1 "$port"
+        await rsync "$work/socket-rsync.out" greets 127.0.0.1 "$port"
+    fi
 }
 
 # The part of a definition's id that stands for a security: ids have up to 6 characters.
 short() { echo "${1^^}" | cut -c 1-4; }
 
-# security_keys SECURITY HOST
-security_keys() {
-    echo "security = \"$1\""
-    case $1 in
-        secret) echo 'secret = "0123456789abcdef0123456789abcdef"' ;;
-        tls)
-            echo "certificate = { file = \"$work/keys/$2.bench.pem\" }"
-            echo "key = { file = \"$work/keys/$2.bench.key\" }"
-            echo "ca = { file = \"$work/keys/ca.pem\" }"
+round_socket() {
+    local round=$1 case security client
+    section="By socket" set=full
+    socket_rsync_at 127.0.0.1 "$(free_port rsync)" socket
+    for case in big_up:plain big_up:secret big_up:tls big_down:plain big_down:tls \
+        small_up:plain small_up:tls many_up:plain many_up:tls; do
+        security=${case#*:} case=${case%:*}
+        where="by socket, $security"
+        for client in $(socket_clients "$case" "$security"); do
+            # What comes after a dash is how the client works.
+            run_case "$case" "$client" "socket_${client%%-*}" "$client" "$security"
+        done
+    done
+    # Two seconds for each file.
+    slow_loopback $((big_mib[full] * 4))
+    for client in night tls; do
+        for case in big_up big_down; do
+            echo "round $round of $rounds: death of $client, $case" >&2
+            socket_death "$client" "$case"
+        done
+    done
+    free_loopback
+}
+
+# socket_clients CASE SECURITY
+socket_clients() {
+    case $1/$2 in
+        small_*) ;;
+        */tls) echo rustls rustls-sync ;;
+        *) echo sendfile sendfile-sync ;;
+    esac
+    [ "$2" != plain ] || [ ${#rsync_process[@]} = 0 ] || echo rsync rsync-sync
+    echo ferryway
+}
+
+# Both hosts work for it.
+socket_ferryway() {
+    ferryway_case night "${host_process[night]},${host_process[$2]}" "$(short "$2")" "$root/stock" "$3"
+}
+
+socket_sendfile() { socket_raw sendfile "$1" "$3"; }
+socket_rustls() { socket_raw rustls "$1" "$3"; }
+
+# socket_raw KIND CLIENT CASE: the same in both directions, for both ends are one process. A process a
+# file, as many at a time as the others have connections.
+socket_raw() {
+    local sync=() arrived=$root/up
+    [ "${2#*-}" != sync ] || sync=(--sync)
+    [ "${3#*_}" = up ] || arrived=$got
+    case $3 in
+        big_*) measure "$3" "$2" -- "$programs/raw-copy" "$1" "$source/$set/big" "$arrived/big" "${sync[@]}" ;;
+        *)
+            find "$source/$set/${3%_*}" -type f -printf '%f\n' >"$work/names"
+            measure "$3" "$2" -- xargs -a "$work/names" -P "$parallel" -I '{}' \
+                "$programs/raw-copy" "$1" "$source/$set/${3%_*}/{}" "$arrived/{}" "${sync[@]}"
             ;;
     esac
 }
 
-# The port of a receiving host: chosen once.
-free_port() {
-    [ -f "$work/port-$1" ] ||
-        python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' >"$work/port-$1"
-    cat "$work/port-$1"
+# socket_rsync_at ADDRESS PORT NAME: the daemon of the next cases.
+socket_rsync_at() { rsync_url=rsync://$1:$2/root rsync_name=$3; }
+
+# socket_rsync CLIENT SECURITY CASE: whole files into an empty folder, so that nothing is compared. Its
+# daemon works for it. Large files go by a process each, as many at a time as the others have connections.
+socket_rsync() {
+    local what=${3%_*} from to words=(rsync --recursive --whole-file)
+    [ "${1#*-}" != sync ] || words+=(--fsync)
+    from=$source/$set/$what to=$rsync_url/up/
+    [ "${3#*_}" = up ] || from=$rsync_url/stock/$set/$what to=$got/
+    case $what in
+        big) words+=("$from" "$to") ;;
+        small) words+=("$from/" "$to") ;;
+        many)
+            find "$source/$set/many" -type f -printf '%f\n' >"$work/names"
+            words=(xargs -a "$work/names" -P "$parallel" -I '{}' "${words[@]}" "$from/{}" "$to")
+            ;;
+    esac
+    measure "$3" "$1" --service "${rsync_process[$rsync_name]}" -- "${words[@]}"
 }
 
-start_socket_host() {
-    local name=$1
-    FERRYWAY_DIR='' FERRYWAY_RUN_DIR=$work/run-$name "$programs/ferryway" run "$work/$name" >>"$work/$name.out" 2>&1 &
-    socket_process[$name]=$!
-    await "$name" "$work/$name.out" "$programs/ftprel" --dir "$work/$name" --run-dir "$work/run-$name" health
+# socket_death VICTIM CASE: kills a host in the middle of a transfer, starts it anew, and notes how
+# many of the bytes that were across are sent again.
+socket_death() {
+    local victim=$1 case=$2 words folder=$root/up job across resumed
+    words=(UPTLS "$source/full/big")
+    [ "$case" = big_up ] || { words=(DNTLS --remote "$root/stock/full/big" "$got/big") && folder=$got; }
+    find "$root/up" "$got" -mindepth 1 -delete
+    sync
+    job=$(order night --json submit "${words[@]}" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["jobs"][0]["id"])')
+    await "the middle of a file" "$work/$victim.out" socket_half "$folder"
+    kill_host "$victim"
+    across=$(socket_across "$folder")
+    start_host "$victim"
+    order night watch "$job" >"$work/watch.out" 2>&1
+    resumed=$(order night show "$job" | sed -n 's/.*resumes at byte \([0-9]*\).*/\1/p' | tail -n 1)
+    cmp "$source/full/big" "$folder/big"
+    note "Sent again after a death in the middle of ${big_mib[full]} MiB by socket, tls" "MiB sent again" \
+        "$([ "$victim" = night ] && echo visitor || echo host), ${case#*_}" \
+        "$(awk -v across="$across" -v resumed="${resumed:-0}" 'BEGIN {
+            # What was on its way at the death may have come in after the look.
+            print (across > resumed ? across - resumed : 0) / 1048576 }')"
+}
+
+socket_half() { [ "$(socket_across "$1")" -ge $((big_mib[full] << 19)) ]; }
+
+# The bytes of the file that are at the end where they go.
+socket_across() {
+    find "$1" -name '*.part' -type f -printf '%s\n' 2>/dev/null | sort -n | tail -n 1 | grep . || echo 0
 }

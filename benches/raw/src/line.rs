@@ -1,60 +1,58 @@
-//! A long line on loopback: what goes in at one end comes out at the other after a while, however
-//! much is on its way. The system's own windows play no part, for each end is near to its program.
+//! A long line between two networks: each packet that goes in at one end comes out at the other half
+//! a round trip later, or is lost.
 
 use std::{
-    io::{self, Read, Write},
-    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    io,
+    os::fd::{AsFd, BorrowedFd},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
-/// Bytes that pass at a time.
-const PIECE_BYTES: usize = 64 * 1024;
+/// More than a packet of the networks has.
+const PACKET_BYTES: usize = 64 * 1024;
 
-/// Pieces that may be on the line: 512 MiB, more than any line of these measurements holds.
-const PIECES: usize = 8192;
+/// Packets that may be on their way in one direction. A line that holds as many takes no more until
+/// one has come out.
+const PACKETS: usize = 64 * 1024;
 
-type Piece = (Instant, Vec<u8>);
+type Packet = (Instant, Vec<u8>);
 
-/// Leads the connections that come to a port to another one, until the process is killed.
+/// Joins the two TUN devices that are this process's standard input and output, until it is killed.
+///
+/// `lost` is the share of packets that never come out, from 0 to 1; which ones is the same in
+/// every run that sends the same.
 ///
 /// # Errors
-/// The port is taken.
-pub(crate) fn serve(port: u16, to: u16, round_trip: Duration) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    for near in listener.incoming() {
-        let near = near?;
-        let far = TcpStream::connect((Ipv4Addr::LOCALHOST, to))?;
-        for end in [&near, &far] {
-            end.set_nodelay(true)?;
-        }
-        for (from, to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
-            let (sender, receiver) = sync_channel(PIECES);
-            thread::spawn(move || put_in(from, &sender));
-            thread::spawn(move || take_out(&receiver, to, round_trip / 2));
-        }
-    }
-    Ok(())
+/// The input or the output is no such device, or it is gone.
+pub(crate) fn serve(round_trip: Duration, lost: f64) -> io::Result<()> {
+    let (input, output) = (io::stdin(), io::stdout());
+    let (near, far) = (input.as_fd(), output.as_fd());
+    thread::scope(|scope| {
+        let ways = [(near, far), (far, near)].map(|(from, to)| {
+            let (sender, receiver) = sync_channel(PACKETS);
+            scope.spawn(move || take_out(&receiver, to, round_trip / 2));
+            scope.spawn(move || put_in(from, &sender, lost))
+        });
+        ways.into_iter().try_for_each(|way| way.join().unwrap_or(Ok(())))
+    })
 }
 
-/// Ends with the connection; what is on the line then still comes out.
-fn put_in(mut from: TcpStream, line: &SyncSender<Piece>) {
-    let mut piece = vec![0; PIECE_BYTES];
-    while let Ok(read @ 1..) = from.read(&mut piece) {
-        if line.send((Instant::now(), piece[..read].to_vec())).is_err() {
-            return;
+fn put_in(from: BorrowedFd<'_>, line: &SyncSender<Packet>, lost: f64) -> io::Result<()> {
+    let mut chance = fastrand::Rng::with_seed(1);
+    let mut packet = vec![0; PACKET_BYTES];
+    loop {
+        let read = rustix::io::read(from, &mut packet)?;
+        if chance.f64() >= lost && line.send((Instant::now(), packet[..read].to_vec())).is_err() {
+            return Ok(());
         }
     }
 }
 
-fn take_out(line: &Receiver<Piece>, mut to: TcpStream, delay: Duration) {
-    for (came, piece) in line {
+/// A device takes a packet or, while it is not up, refuses it: then it is lost as on any line.
+fn take_out(line: &Receiver<Packet>, to: BorrowedFd<'_>, delay: Duration) {
+    for (came, packet) in line {
         thread::sleep((came + delay).saturating_duration_since(Instant::now()));
-        if to.write_all(&piece).is_err() {
-            break;
-        }
+        let _refused = rustix::io::write(to, &packet);
     }
-    // The connection may be over already.
-    let _over = to.shutdown(Shutdown::Both);
 }

@@ -5,7 +5,8 @@
 //!     raw-copy rustls FROM TO [--sync]         the same through TLS 1.3
 //!     raw-copy certificates FOLDER NAME...     an authority, and a certificate for each name
 //!     raw-copy dialogue up|down PORT LIST FOLDER [--least]     small files by FTP
-//!     raw-copy line PORT TO MILLISECONDS       a long line to the port TO, with this round trip
+//!     raw-copy line MILLISECONDS PERCENT       a long line between two networks, with this round trip,
+//!                                              on which so many of a hundred packets are lost
 //!
 //! With `--sync` the copy is on the disk in the end, as a file is that Ferryway has confirmed.
 
@@ -39,7 +40,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const NAME: &str = "raw.example";
 
 const USAGE: &str = "usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
-                     dialogue up|down PORT LIST FOLDER [--least], or line PORT TO MILLISECONDS";
+                     dialogue up|down PORT LIST FOLDER [--least], or line MILLISECONDS PERCENT";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -65,9 +66,9 @@ fn main() -> Result<(), Failure> {
             };
             dialogue::run(way, port.parse()?, (list, folder), least)
         }
-        ["line", port, to, round_trip] => {
-            let round_trip = Duration::from_millis(round_trip.parse()?);
-            Ok(line::serve(port.parse()?, to.parse()?, round_trip)?)
+        ["line", round_trip, percent] => {
+            let lost = percent.parse::<f64>()? / 100.0;
+            Ok(line::serve(Duration::from_millis(round_trip.parse()?), lost)?)
         }
         _ => Err(USAGE.into()),
     }
