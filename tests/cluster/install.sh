@@ -16,6 +16,7 @@ needs=(
     /usr/lib/ocf/resource.d/heartbeat/IPaddr2 resource-agents
     /usr/sbin/fence_heuristics_ping fence-agents
     /usr/sbin/keepalived keepalived
+    /usr/bin/bindfs bindfs
     /usr/sbin/mkfs.ext4 e2fsprogs
     /usr/bin/nsenter util-linux
     /usr/bin/nbdfuse libnbd-bin

@@ -1,18 +1,19 @@
-//! The scripts in `cluster/generic`, as a cluster manager calls them, with real programs and a
-//! stand-in for `systemctl`. What systemd itself makes of the unit is shown by `tests/service/run`.
+//! The scripts in `cluster/generic`, and those in `cluster/keepalived` over them, as a cluster manager
+//! calls them, with real programs and a stand-in for `systemctl`. What systemd itself makes of the unit
+//! is shown by `tests/service/run`.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper functions fail the test")]
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use ferryway_tests::{
     Unavailable,
-    host::{Install, Programs},
+    host::{Install, Node, Programs},
     process::through,
     wait::{LIMIT, wait_until},
 };
@@ -20,39 +21,16 @@ use tempfile::TempDir;
 
 const CONFIGURATION: &str = "[instance]\nname = \"night\"\nhost_name = \"alpha\"\n";
 
+/// The virtual address.
+const ADDRESS: &str = "192.0.2.10";
+
 /// What `status` ends with.
 const WORKS: i32 = 0;
 const FAILS: i32 = 1;
 const IS_DOWN: i32 = 3;
 
-/// Does for one unit what the scripts ask for. A host ends by itself after a while, whatever
-/// becomes of the test.
-const SYSTEMCTL: &str = r#"#!/bin/sh
-places="FERRYWAY_DIR=$UNIT_DIR FERRYWAY_RUN_DIR=$UNIT_RUN"
-for unit; do :; done
-[ "$unit" = ferryway@night ] || exit 5
-lives() { kill -0 "$(cat "$UNIT_RUN/pid" 2>/dev/null || echo none)" 2>/dev/null; }
-case $1 in
-    reset-failed) ;;
-    show) echo "$places" ;;
-    is-active) lives || exit 3 ;;
-    start)
-        ! lives || exit 0
-        env $places timeout --kill-after=5 120 "$FERRYWAY_BIN/ferryway" run >/dev/null 2>&1 &
-        echo $! >"$UNIT_RUN/pid"
-        until env $places "$FERRYWAY_BIN/ftprel" health --timeout 1 >/dev/null 2>&1; do
-            lives || exit 1
-            sleep 0.05
-        done
-        ;;
-    stop)
-        ! lives || kill -TERM "$(cat "$UNIT_RUN/pid")"
-        while lives; do sleep 0.05; done
-        rm -f "$UNIT_RUN/pid"
-        ;;
-    *) exit 2 ;;
-esac
-"#;
+/// The stand-in.
+const SYSTEMCTL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/systemctl");
 
 #[test]
 fn both_services_start_and_stop_in_the_order_of_the_note() {
@@ -108,6 +86,42 @@ fn a_stop_without_the_shared_disk_stops() {
     fs::rename(&elsewhere, &shown).unwrap();
 }
 
+#[test]
+fn a_node_whose_host_died_steps_back_and_may_serve_again() {
+    let Some(manager) = Manager::new() else { return };
+    assert!(manager.works(), "a standby");
+    manager.has_address(true);
+    assert_eq!(manager.call("start", &[]), 0);
+    assert!(manager.works());
+    manager.kill();
+    wait_until(LIMIT, "the host is gone", || manager.call("status", &[]) == IS_DOWN);
+    assert!(!manager.works() && !manager.works(), "as long as the address is here");
+    manager.has_address(false);
+    assert!(manager.works());
+    manager.has_address(true);
+    assert!(manager.works(), "nothing is held against it");
+}
+
+#[test]
+fn a_node_that_lost_the_instance_waits_until_the_other_one_is_heard() {
+    let Some(manager) = Manager::new() else { return };
+    manager.has_address(true);
+    assert_eq!(manager.call("start", &[]), 0);
+    let mut other = Node::new(&manager.install, "other").unwrap();
+    other.start().unwrap();
+    wait_until(LIMIT, "the host is gone", || manager.call("status", &[]) == IS_DOWN);
+    // Who has the address hears itself there.
+    manager.hears(true);
+    assert!(!manager.works());
+    manager.has_address(false);
+    manager.hears(false);
+    assert!(!manager.works(), "it would take the instance back");
+    manager.hears(true);
+    assert!(manager.works());
+    manager.hears(false);
+    assert!(manager.works(), "a standby like any other");
+}
+
 /// Whoever calls the scripts, with the instance `night`. What it started is killed with it.
 struct Manager {
     install: Install,
@@ -127,16 +141,34 @@ impl Manager {
             })
         });
         let manager = made.inspect_err(Unavailable::skip).ok()?;
-        let stand_in = manager.folder.path().join("systemctl");
-        fs::write(&stand_in, SYSTEMCTL).unwrap();
-        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::create_dir(manager.run_dir()).unwrap();
-        fs::set_permissions(manager.run_dir(), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(SYSTEMCTL, manager.folder.path().join("systemctl")).unwrap();
+        manager.has_address(false);
         Some(manager)
     }
 
     fn run_dir(&self) -> PathBuf {
         self.folder.path().join("run")
+    }
+
+    /// Whether keepalived is told that all is well.
+    fn works(&self) -> bool {
+        self.call("../keepalived/works", &[ADDRESS]) == 0
+    }
+
+    /// Whether `ip` says that this node has the virtual address.
+    fn has_address(&self, has: bool) {
+        self.stand_in("ip", if has { "echo \"2: eth0 inet $5/24\"" } else { ":" });
+    }
+
+    /// Whether `ping` is answered.
+    fn hears(&self, hears: bool) {
+        self.stand_in("ping", if hears { "exit 0" } else { "exit 1" });
+    }
+
+    fn stand_in(&self, program: &str, does: &str) {
+        let path = self.folder.path().join(program);
+        fs::write(&path, format!("#!/bin/sh\n{does}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Calls a script for the instance; its exit code.
@@ -147,6 +179,8 @@ impl Manager {
         command.arg("night").args(more).env("PATH", path);
         command.env("FERRYWAY_BIN", &self.programs);
         command.env("UNIT_DIR", self.install.path()).env("UNIT_RUN", self.run_dir());
+        // A host ends by itself after a while, whatever becomes of the test.
+        command.env("UNIT_LIMIT", "120");
         let mut limit = Command::new("timeout");
         limit.arg((2 * LIMIT).as_secs().to_string());
         // What it says is shown where the test fails.
@@ -157,17 +191,14 @@ impl Manager {
 
     /// Kills the host and whoever waits for it.
     fn kill(&self) {
-        let waits = fs::read_to_string(self.run_dir().join("pid")).unwrap_or_default();
-        let Ok(waits) = waits.trim().parse::<u32>() else { return };
+        let leader = fs::read_to_string(self.folder.path().join("run.unit/pid"));
+        let leader = leader.unwrap_or_default();
+        let Ok(leader) = leader.trim().parse::<u32>() else { return };
         // Once it is gone, its number may be another's.
-        let command = fs::read_to_string(format!("/proc/{waits}/cmdline")).unwrap_or_default();
-        if !command.contains(&self.programs.display().to_string()) {
-            return;
-        }
-        let children = format!("/proc/{waits}/task/{waits}/children");
-        let host = fs::read_to_string(children).unwrap_or_default();
-        for process in [host.trim(), &waits.to_string()] {
-            Command::new("kill").args(["-KILL", process]).output().unwrap();
+        let command = fs::read_to_string(format!("/proc/{leader}/cmdline")).unwrap_or_default();
+        if command.contains(&self.programs.display().to_string()) {
+            let group = format!("-{leader}");
+            Command::new("kill").args(["-KILL", "--", &group]).output().unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{io, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use ferryway_tests::cluster::{Campaign, Fault, Lab, Row, logs};
+use ferryway_tests::cluster::{Campaign, Fault, Lab, Manager, Row, logs};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Faults against a real cluster.
@@ -13,6 +13,9 @@ struct Arguments {
     /// An empty folder for the laboratory.
     #[arg(long)]
     folder: PathBuf,
+    /// What decides which machine serves: pacemaker or keepalived.
+    #[arg(long, default_value_t)]
+    manager: Manager,
     /// The most telling faults only.
     #[arg(long)]
     quick: bool,
@@ -39,7 +42,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let started = Instant::now();
-    let lab = match Lab::up(&arguments.folder) {
+    let lab = match Lab::up(arguments.manager, &arguments.folder) {
         Ok(lab) => lab,
         Err(error) => {
             eprintln!("the cluster does not come up: {error}");
@@ -64,10 +67,14 @@ impl Arguments {
     fn faults(&self) -> Vec<Fault> {
         match (self.only.is_empty(), self.quick, self.keep) {
             (false, ..) => self.only.clone(),
-            (true, true, _) => Fault::QUICK.to_vec(),
+            (true, true, _) => self.suitable(&Fault::QUICK),
             (true, false, true) => Vec::new(),
-            (true, false, false) => Fault::ALL.to_vec(),
+            (true, false, false) => self.suitable(&Fault::ALL),
         }
+    }
+
+    fn suitable(&self, faults: &[Fault]) -> Vec<Fault> {
+        faults.iter().copied().filter(|fault| fault.suits(self.manager)).collect()
     }
 }
 
@@ -92,7 +99,8 @@ fn run(lab: &Lab, arguments: &Arguments) -> bool {
             }
         }
     }
-    let left_out = Fault::ALL.into_iter().filter(|fault| !arguments.faults().contains(fault));
+    let all = arguments.suitable(&Fault::ALL).into_iter();
+    let left_out = all.filter(|fault| !arguments.faults().contains(fault));
     let left_out: Vec<_> = left_out.map(Fault::name).collect();
     if !left_out.is_empty() {
         println!("not done: {}", left_out.join(", "));

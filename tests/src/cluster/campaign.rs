@@ -5,6 +5,10 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -45,6 +49,8 @@ pub struct Row {
     pub manager: Option<Duration>,
     /// From the fault to the first byte that moved for the new owner.
     pub first_byte: Option<Duration>,
+    /// How long the old host's process was there beside its successor's; `None` when it was not.
+    pub both: Option<Duration>,
     /// What the judge says.
     pub damage: Damage,
     /// The load of the machine when the service was back.
@@ -110,7 +116,14 @@ impl<'lab> Campaign<'lab> {
         if before.len() < MET {
             return Err(io::Error::other("no fault, since a large file was through before it"));
         }
-        let (struck, seen) = thread::scope(|scope| {
+        let process = lab.machine(active).root().map(|root| root.join(format!("proc/{}", old.pid)));
+        let process = process.ok_or_else(|| io::Error::other("the active machine is off"))?;
+        let (struck, seen, ended) = thread::scope(|scope| {
+            let at_rest = Arc::new(AtomicBool::new(false));
+            let ending = {
+                let at_rest = Arc::clone(&at_rest);
+                scope.spawn(move || end_of(&process, &at_rest))
+            };
             let striking = scope.spawn(|| fault.strike(lab, active, old.pid));
             let first = Sighting {
                 owner: old.epoch,
@@ -121,22 +134,32 @@ impl<'lab> Campaign<'lab> {
                 first_byte: None,
             };
             let seen = self.observe(fault, &mut transfers, first, || striking.is_finished());
-            (striking.join(), seen)
+            let struck = striking.join();
+            holds_within(SERVICE_LIMIT, || lab.active().is_some());
+            at_rest.store(true, Ordering::SeqCst);
+            (struck, seen, ending.join())
         });
         let struck = struck.map_err(|_| io::Error::other("the fault broke"))??;
         let seen = seen?;
-        let now = lab.active().ok_or_else(|| io::Error::other("not one machine has the disk"))?;
+        let ended = ended.map_err(|_| io::Error::other("a thread broke"))?;
+        let now = lab.active().ok_or_else(|| io::Error::other("not one machine serves"))?;
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let answered = self.answered(struck, seen.host_started)?;
         self.check(fault, active, now, orders)?;
+        if let Some(host) = lab.client(now) {
+            transfers.ask_again(&host)?;
+        }
         let damage = transfers.judge(now, seen.former, &seen.before, &mut self.past)?;
         fault.repair(lab, active);
         let after = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(struck));
+        let both =
+            ended.zip(seen.host_started).and_then(|(end, start)| end.checked_duration_since(start));
         Ok(Row {
             fault,
             service: after(answered),
             manager: after(seen.host_started),
             first_byte: after(seen.first_byte),
+            both,
             damage,
             load: load.split_whitespace().next().unwrap_or_default().to_owned(),
         })
@@ -165,7 +188,7 @@ impl<'lab> Campaign<'lab> {
             }
             // Who answers from now on has outlived the fault.
             let struck = is_struck();
-            if struck && !fault.expected().takeover {
+            if struck && !fault.expected(self.lab.manager).takeover {
                 return Ok(seen);
             }
             for (index, host) in hosts.iter().enumerate() {
@@ -223,7 +246,7 @@ impl<'lab> Campaign<'lab> {
 
     /// That the fault did what it is there for.
     fn check(&self, fault: Fault, before: u8, now: u8, orders: usize) -> io::Result<()> {
-        let expected = fault.expected();
+        let expected = fault.expected(self.lab.manager);
         let orders = self.lab.power.orders().split_off(orders);
         let fenced = |machine| orders.iter().any(|order| order.machine == machine);
         let (active, standby) = (fenced(before), fenced(3 - before));
@@ -241,8 +264,8 @@ impl<'lab> Campaign<'lab> {
 impl Row {
     /// The head of the table, as Markdown.
     pub const HEAD: &str = "\
-| fault | service back, s | of it until the host was started, s | first byte, s | sent again, MiB | jobs | exits cut | asked | lost | doubled | damaged | load |\n\
-|---|---|---|---|---|---|---|---|---|---|---|---|";
+| fault | service back, s | of it until the host was started, s | first byte, s | both hosts, s | sent again, MiB | jobs | exits cut | asked | lost | doubled | damaged | load |\n\
+|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
     /// Whether every promise was kept.
     pub const fn is_good(&self) -> bool {
@@ -256,11 +279,12 @@ impl Row {
         };
         let damage = &self.damage;
         let mut line = format!(
-            "| {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {:.1} | {} | {} | {} | {} | {} | {} | {} |",
             self.fault,
             seconds(self.service),
             seconds(self.manager),
             seconds(self.first_byte),
+            seconds(self.both),
             damage.again as f64 / MIB as f64,
             damage.jobs,
             damage.exits_cut,
@@ -275,6 +299,18 @@ impl Row {
         }
         line
     }
+}
+
+/// When a process ends whose folder below `/proc` this is; `None` when it is still there once all is
+/// `at_rest`.
+fn end_of(process: &Path, at_rest: &AtomicBool) -> Option<Instant> {
+    while process.exists() {
+        if at_rest.load(Ordering::SeqCst) {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Some(Instant::now())
 }
 
 /// When the process of a host began, whose control socket is seen through its machine.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lab, lab::shell};
+use super::{Lab, Manager, keepalived, lab::shell, pacemaker::standby};
 use crate::wait::{LIMIT, await_within};
 
 /// How long a machine that was frozen runs beside its successor's wish for its end.
@@ -35,6 +35,10 @@ pub enum Fault {
     LinkCut,
     /// The active machine is heard by nobody, and hears nobody.
     Silence,
+    /// The machines do not hear each other; everything else hears both, and they hear it.
+    SplitBrain,
+    /// The other machine is heard by nobody, and hears nobody.
+    StandbyCut,
     /// The shared disk fails under the active machine.
     StorageError,
     /// The shared disk fails whoever has it, and heals after a while.
@@ -43,6 +47,8 @@ pub enum Fault {
     FailingStop,
     /// The active machine is put on standby.
     PlannedMove,
+    /// The cluster manager on the active machine ends, and stops the service only then.
+    ManagerStopped,
     /// The other machine loses power.
     StandbyLost,
     /// The active machine loses power, and the fencing device does not say so for a while.
@@ -94,18 +100,21 @@ impl Fenced {
 
 impl Fault {
     /// Every fault, the most telling first.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::HostKilled,
         Self::PowerOff,
         Self::NodeThawed,
+        Self::SplitBrain,
         Self::LinkCut,
         Self::PlannedMove,
+        Self::ManagerStopped,
         Self::StorageError,
         Self::HostFrozen,
         Self::NodeFrozen,
         Self::Silence,
         Self::FailingStop,
         Self::StandbyLost,
+        Self::StandbyCut,
         Self::FencingRefused,
         Self::BothInTurn,
         Self::BothAtOnce,
@@ -114,8 +123,8 @@ impl Fault {
     ];
 
     /// Those that take little time and tell most.
-    pub const QUICK: [Self; 4] =
-        [Self::HostKilled, Self::PowerOff, Self::NodeThawed, Self::PlannedMove];
+    pub const QUICK: [Self; 5] =
+        [Self::HostKilled, Self::PowerOff, Self::NodeThawed, Self::SplitBrain, Self::PlannedMove];
 
     /// Its name on the command line.
     pub const fn name(self) -> &'static str {
@@ -128,10 +137,13 @@ impl Fault {
             Self::NodeThawed => "node-thawed",
             Self::LinkCut => "link-cut",
             Self::Silence => "silent-partition",
+            Self::SplitBrain => "split-brain",
+            Self::StandbyCut => "standby-cut",
             Self::StorageError => "storage-error",
             Self::StorageHeals => "storage-heals",
             Self::FailingStop => "failing-stop",
             Self::PlannedMove => "planned-move",
+            Self::ManagerStopped => "manager-stopped",
             Self::StandbyLost => "standby-lost",
             Self::FencingRefused => "fencing-refused",
             Self::BothInTurn => "both-in-turn",
@@ -139,8 +151,36 @@ impl Fault {
         }
     }
 
+    /// Whether it can happen to a cluster with this manager.
+    pub const fn suits(self, manager: Manager) -> bool {
+        match manager {
+            Manager::Pacemaker => {
+                !matches!(self, Self::SplitBrain | Self::StandbyCut | Self::ManagerStopped)
+            }
+            // Without fencing a machine that stays frozen is one that is off, and its standby needs
+            // nobody's word.
+            Manager::Keepalived => !matches!(
+                self,
+                Self::NodeFrozen
+                    | Self::PowerOffCache
+                    | Self::StorageHeals
+                    | Self::FailingStop
+                    | Self::FencingRefused
+                    | Self::BothInTurn
+                    | Self::BothAtOnce
+            ),
+        }
+    }
+
     /// What has to be seen of it.
-    pub const fn expected(self) -> Expected {
+    pub const fn expected(self, manager: Manager) -> Expected {
+        match manager {
+            Manager::Pacemaker => self.expected_with_fencing(),
+            Manager::Keepalived => self.expected_without_fencing(),
+        }
+    }
+
+    const fn expected_with_fencing(self) -> Expected {
         let (takeover, moves, fenced) = match self {
             Self::HostKilled | Self::HostFrozen => (true, Some(false), Fenced::Nobody),
             Self::PlannedMove | Self::StorageError | Self::StorageHeals => {
@@ -153,6 +193,16 @@ impl Fault {
             _ => (true, Some(true), Fenced::Active),
         };
         Expected { takeover, moves, fenced }
+    }
+
+    const fn expected_without_fencing(self) -> Expected {
+        let (takeover, moves) = match self {
+            Self::StandbyLost | Self::StandbyCut => (false, Some(false)),
+            // Whoever has the higher address is the master of the two.
+            Self::NodeThawed | Self::SplitBrain | Self::Silence => (true, None),
+            _ => (true, Some(true)),
+        };
+        Expected { takeover, moves, fenced: Fenced::Nobody }
     }
 
     /// Whether it strikes an owner and then its successor.
@@ -169,14 +219,26 @@ impl Fault {
         let other = 3 - active;
         let now = Instant::now();
         let machine = || lab.machine(active);
+        let disk = || lab.disk.as_ref().ok_or_else(|| io::Error::other("no disk of its own"));
         match self {
+            Self::NodeThawed
+            | Self::Silence
+            | Self::SplitBrain
+            | Self::StandbyCut
+            | Self::PlannedMove
+            | Self::ManagerStopped
+            | Self::StandbyLost
+                if lab.manager == Manager::Keepalived =>
+            {
+                return keepalived::strike(self, lab, active);
+            }
             Self::HostKilled => signal(lab, active, "KILL", host)?,
             Self::HostFrozen => signal(lab, active, "STOP", host)?,
             Self::PowerOff => machine().power_off(&lab.lan)?,
             Self::PowerOffCache => {
-                lab.disk.cut()?;
+                disk()?.cut()?;
                 machine().power_off(&lab.lan)?;
-                lab.disk.mend()?;
+                disk()?.mend()?;
             }
             Self::NodeFrozen => machine().freeze()?,
             Self::NodeThawed => freeze_and_thaw(lab, active)?,
@@ -184,9 +246,9 @@ impl Fault {
             Self::Silence => lab.lan.cut(active)?,
             Self::StorageError => machine().break_disk()?,
             Self::StorageHeals => {
-                lab.disk.fail()?;
+                disk()?.fail()?;
                 thread::sleep(AILMENT);
-                lab.disk.mend()?;
+                disk()?.mend()?;
             }
             Self::FailingStop => {
                 machine().inside(&shell(&failing_stop(lab)))?.status()?;
@@ -201,6 +263,9 @@ impl Fault {
             Self::FencingRefused => return refuse_for_a_while(lab, active),
             Self::BothInTurn => return both_in_turn(lab, active),
             Self::BothAtOnce => return both_at_once(lab, active),
+            Self::SplitBrain | Self::StandbyCut | Self::ManagerStopped => {
+                return Err(io::Error::other("not a fault of a cluster with fencing"));
+            }
         }
         Ok(now)
     }
@@ -209,9 +274,15 @@ impl Fault {
     pub fn repair(self, lab: &Lab, active: u8) {
         lab.power.refuse(false);
         lab.power.release();
-        lab.disk.mend().ok();
-        if matches!(self, Self::PlannedMove | Self::FailingStop) {
-            standby(lab, active, false).ok();
+        if let Some(disk) = &lab.disk {
+            disk.mend().ok();
+        }
+        match lab.manager {
+            Manager::Pacemaker if matches!(self, Self::PlannedMove | Self::FailingStop) => {
+                standby(lab, active, false).ok();
+            }
+            Manager::Pacemaker => {}
+            Manager::Keepalived => keepalived::repair(self, lab, active),
         }
         // A machine that was fenced has a new port already.
         lab.lan.plug(active).ok();
@@ -238,14 +309,6 @@ impl FromStr for Fault {
 
 fn signal(lab: &Lab, machine: u8, signal: &str, host: u32) -> io::Result<()> {
     lab.machine(machine).run("kill", &[&format!("-{signal}"), &host.to_string()]).map(drop)
-}
-
-/// Asks the machine that stays on, whichever the cluster manager listens to.
-fn standby(lab: &Lab, machine: u8, on: bool) -> io::Result<()> {
-    let name = lab.machine(machine).name();
-    let change: &[&str] = if on { &["-v", "on"] } else { &["-D"] };
-    let arguments = [&["-N", &name], change].concat();
-    lab.machine(3 - machine).run("crm_standby", &arguments).map(drop)
 }
 
 fn freeze_and_thaw(lab: &Lab, active: u8) -> io::Result<()> {

@@ -13,21 +13,22 @@ use ferryway_host::control::client::Client;
 use tokio::time::timeout;
 
 use super::{
-    MOUNT, Machine, Machines, Power, SharedDisk,
+    MOUNT, Machine, Machines, Manager, Power, SharedDisk,
+    attachment::shared_folder,
     furnish::{furnish_branch, furnish_night, offer_agent, start_bank},
+    keepalived, pacemaker,
 };
 use crate::{
     Unavailable,
     cluster_tools::installed_by,
-    host::{Install, Node, Programs},
+    host::{Install, Node},
     net::Lan,
     process::system,
     scene::Server,
-    wait::holds_within,
 };
 
 /// How long the cluster may take until it is as it was, with everything started again.
-const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long a host may take for an answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(1);
@@ -35,12 +36,11 @@ pub(super) const ANSWER: Duration = Duration::from_secs(1);
 /// The run directory of the cluster's host, on the machine that serves.
 pub(super) const RUN_DIR: &str = "run/ferryway/night";
 
-/// The cluster's configuration, but for the service itself.
-const CLUSTER: &str = include_str!("../../cluster/cluster.crm");
-
 /// The laboratory while it is up. Dropping it takes everything down.
 #[derive(Debug)]
 pub struct Lab {
+    /// What decides which machine serves.
+    pub manager: Manager,
     /// The fencing device.
     pub power: Arc<Power>,
     /// The FTP server outside of the cluster.
@@ -52,8 +52,8 @@ pub struct Lab {
     /// The network.
     pub lan: Arc<Lan>,
     folder: PathBuf,
-    /// The shared disk, which the machines have left when it goes.
-    pub disk: SharedDisk,
+    /// The shared disk, where machines share a disk and not a folder. It goes last: the machines have it.
+    pub disk: Option<SharedDisk>,
 }
 
 impl Lab {
@@ -78,22 +78,36 @@ impl Lab {
     ///
     /// # Errors
     /// Something does not come up within a limit.
-    pub fn up(folder: &Path) -> io::Result<Self> {
+    pub fn up(manager: Manager, folder: &Path) -> io::Result<Self> {
         let lan = Arc::new(Lan::enter(0).map_err(io::Error::other)?);
         let bank = start_bank(&folder.join("bank"))?;
         let (branch_install, mut branch) = furnish_branch(&folder.join("branch"), &lan)?;
         branch.start()?;
-        let content = folder.join("disk");
-        furnish_night(&content.join("night"), &bank)?;
-        let disk = SharedDisk::serve(folder, &content)?;
-        fs::remove_dir_all(&content)?;
-        offer_agent(&folder.join("ocf/ferryway"))?;
-        let machine = |number| Mutex::new(Machine::new(number, folder));
+        let disk = match manager {
+            Manager::Pacemaker => {
+                let content = folder.join("disk");
+                furnish_night(&content.join("night"), &bank)?;
+                let disk = SharedDisk::serve(folder, &content)?;
+                fs::remove_dir_all(&content)?;
+                offer_agent(&folder.join("ocf/ferryway"))?;
+                Some(disk)
+            }
+            Manager::Keepalived => {
+                furnish_night(&shared_folder(folder).join("night"), &bank)?;
+                None
+            }
+        };
+        let machine = |number| Mutex::new(Machine::new(manager, number, folder));
         let machines = Arc::new([machine(1), machine(2)]);
         let power = Power::serve(Arc::clone(&machines), Arc::clone(&lan), &folder.join("plug"))?;
         let folder = folder.to_owned();
-        let lab = Self { power, bank, branch, branch_install, machines, lan, folder, disk };
-        lab.start_cluster()?;
+        let lab =
+            Self { manager, power, bank, branch, branch_install, machines, lan, folder, disk };
+        lab.power_on()?;
+        if manager == Manager::Pacemaker {
+            pacemaker::configure(&lab)?;
+        }
+        lab.settle()?;
         Ok(lab)
     }
 
@@ -103,10 +117,15 @@ impl Lab {
         machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine that has the shared disk; `None` while none or both have it.
+    /// The machine that serves: the one that has the shared disk, or owns the instance on it;
+    /// `None` while that is none, or not clear.
     pub fn active(&self) -> Option<u8> {
-        let having: Vec<u8> = [1, 2].into_iter().filter(|&n| self.machine(n).has_disk()).collect();
-        match having[..] {
+        let serves = |number: &u8| match self.manager {
+            Manager::Pacemaker => self.machine(*number).has_disk(),
+            Manager::Keepalived => keepalived::serves_alone(self, *number),
+        };
+        let serving: Vec<u8> = [1, 2].into_iter().filter(serves).collect();
+        match serving[..] {
             [one] => Some(one),
             _ => None,
         }
@@ -115,6 +134,12 @@ impl Lab {
     /// The install directory of the cluster's instance, as seen through a machine.
     pub fn install(&self, machine: u8) -> Option<PathBuf> {
         Some(self.machine(machine).root()?.join(MOUNT).join("night"))
+    }
+
+    /// The same as seen from outside, where the disk is one that all machines reach.
+    pub fn shared_install(&self) -> Option<PathBuf> {
+        let is_shared = self.manager == Manager::Keepalived;
+        is_shared.then(|| shared_folder(&self.folder).join("night"))
     }
 
     /// The control API of the cluster's host, if it runs on this machine.
@@ -146,66 +171,21 @@ impl Lab {
     /// # Errors
     /// It does not within a limit; the cluster manager's view is in the message.
     pub fn settle(&self) -> io::Result<u8> {
-        for number in [1, 2] {
-            self.machine(number).power_on(&self.lan)?;
-        }
-        let mut view = String::new();
-        let mut cleaned = false;
-        let settled = holds_within(SETTLE_LIMIT, || {
-            view = self.machine(1).run("crm_mon", &["-1", "--output-as=xml"]).unwrap_or_default();
-            let members = view.matches("online=\"true\" standby=\"false\"").count() == 2;
-            if members && !cleaned {
-                cleaned = self.machine(1).run("crm_resource", &["--cleanup"]).is_ok();
-            }
-            // Three for fencing, and the three of the service.
-            let started = view.matches("role=\"Started\"").count() == 6;
-            let failed = view.contains("failed=\"true\"") || view.contains("<failures>");
-            cleaned && members && started && !failed && self.active().is_some()
-        });
-        match self.active() {
-            Some(active) if settled => Ok(active),
-            _ => Err(io::Error::other(format!(
-                "the cluster does not come to rest within {SETTLE_LIMIT:?}:\n{view}"
-            ))),
+        self.power_on()?;
+        match self.manager {
+            Manager::Pacemaker => pacemaker::settle(self),
+            Manager::Keepalived => keepalived::settle(self),
         }
     }
 
-    fn start_cluster(&self) -> io::Result<()> {
+    fn power_on(&self) -> io::Result<()> {
         thread::scope(|scope| {
             let start = |number| self.machine(number).power_on(&self.lan);
             let other = scope.spawn(move || start(2));
             start(1)?;
             other.join().map_err(|_| io::Error::other("a thread broke"))?
-        })?;
-        let configuration = self.folder.join("cluster.crm");
-        fs::write(&configuration, CLUSTER.replace("@FERRYWAY@", &service()?))?;
-        let mut view = String::new();
-        let members = holds_within(SETTLE_LIMIT, || {
-            view = self.machine(1).run("crm_mon", &["-1", "--output-as=xml"]).unwrap_or_default();
-            view.matches("online=\"true\"").count() == 2 && view.contains("with_quorum=\"true\"")
-        });
-        if !members {
-            return Err(io::Error::other(format!(
-                "the machines do not find each other within {SETTLE_LIMIT:?}:\n{view}"
-            )));
-        }
-        let path = configuration.to_string_lossy().into_owned();
-        self.machine(1).run("crm", &["configure", "load", "update", &path])?;
-        self.settle().map(drop)
+        })
     }
-}
-
-/// The service in the words of the cluster's configuration.
-fn service() -> io::Result<String> {
-    let programs = Programs::of_this_build().map_err(io::Error::other)?;
-    let program = programs.path("ferryway");
-    Ok(format!(
-        "ocf:ferryway:ferryway \\\n    params binary={} dir=/srv/ferryway/night user=root \\\n    \
-         op start timeout=60s interval=0 \
-         op stop timeout=20s interval=0 \\\n    op monitor interval=1s timeout=10s \
-         op monitor interval=5s timeout=8s OCF_CHECK_LEVEL=10",
-        program.display()
-    ))
 }
 
 /// The command that runs a shell script in a machine, for faults that are made inside.

@@ -1,4 +1,4 @@
-//! One machine of the cluster: namespaces of its own, with corosync and Pacemaker in them.
+//! One machine of the cluster: namespaces of its own, with a cluster manager in them.
 
 use std::{
     fs, io,
@@ -6,12 +6,15 @@ use std::{
     process::Command,
 };
 
-use super::SharedDisk;
+use rustix::process::Signal;
+
+use super::{Manager, attachment::Attachment};
 use crate::{
     container::Container,
     disk::shut_down,
+    host::Programs,
     net::{Lan, Namespace},
-    process::{said, system},
+    process::system,
     wait::{LIMIT, await_within},
 };
 
@@ -24,6 +27,7 @@ const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/node");
 /// A machine, on or off. Dropping it takes its power away.
 #[derive(Debug)]
 pub struct Machine {
+    manager: Manager,
     number: u8,
     lab: PathBuf,
     running: Option<Running>,
@@ -33,16 +37,15 @@ pub struct Machine {
 #[derive(Debug)]
 struct Running {
     container: Container,
-    /// Its way to the shared disk, such as `loop7`.
-    device: String,
+    disk: Attachment,
     /// Its network, which nothing else may hold.
     _network: Namespace,
 }
 
 impl Machine {
     /// A machine that is off. `lab` is the folder of the laboratory, with the shared disk in it.
-    pub fn new(number: u8, lab: &Path) -> Self {
-        Self { number, lab: lab.to_owned(), running: None }
+    pub fn new(manager: Manager, number: u8, lab: &Path) -> Self {
+        Self { manager, number, lab: lab.to_owned(), running: None }
     }
 
     /// Its name in the cluster.
@@ -68,13 +71,13 @@ impl Machine {
     /// Whether it has the shared disk mounted. The disk's superblock tells, so that it is also
     /// seen of a machine that is frozen.
     pub fn has_disk(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| is_mounted(&running.device))
+        self.running.as_ref().is_some_and(|running| running.disk.is_mounted())
     }
 
-    /// Starts it, if it is off: corosync runs on `Ok`.
+    /// Starts it, if it is off: the cluster manager runs on `Ok`.
     ///
     /// # Errors
-    /// The system refuses, or corosync does not start within a limit.
+    /// The system refuses, or the cluster manager does not start within a limit.
     pub fn power_on(&mut self, lan: &Lan) -> io::Result<()> {
         if self.is_on() {
             return Ok(());
@@ -87,17 +90,12 @@ impl Machine {
             io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         })?;
-        // A device each: what one machine has in its cache the other one does not see.
-        let mut attach = system("losetup");
-        attach.args(["--find", "--show", "--direct-io=on"]).arg(SharedDisk::file(&self.lab));
-        let device = said(&mut attach)?;
-        let started = self.start(&network, &device);
-        // The machine holds it open; from now on it goes with the machine.
-        said(system("losetup").args(["--detach", &device]))?;
+        let disk = Attachment::make(self.manager, &self.lab, &home)?;
+        let started = self.start(&network, &disk);
+        disk.leave_to_machine()?;
         let container = started?;
         let init = container.init();
-        let device = device.trim_start_matches("/dev/").to_owned();
-        self.running = Some(Running { container, device, _network: network });
+        self.running = Some(Running { container, disk, _network: network });
         // For whoever wants to have a look inside.
         fs::write(home.join("pid"), init.to_string())
     }
@@ -113,15 +111,21 @@ impl Machine {
         fs::remove_file(self.home().join("pid")).ok();
         running.container.tree().freeze()?;
         lan.leave(self.number)?;
-        if is_mounted(&running.device) {
+        if let (Attachment::Device(_), true) = (&running.disk, running.disk.is_mounted()) {
             // The end of a machine's first process alone would unmount the disk in good order.
             shut_down(&root.join(MOUNT))?;
         }
-        let device = running.device.clone();
-        drop(running);
-        // As long as the file system is there, it could write.
-        let let_go = format!("{} without power lets go of the disk", self.name());
-        await_within(LIMIT, &let_go, || !is_mounted(&device))
+        let Running { container, disk, .. } = running;
+        drop(container);
+        match disk {
+            // What was written there is with who serves it.
+            Attachment::Folder(..) => Ok(()),
+            // As long as the file system is there, it could write.
+            Attachment::Device(_) => {
+                let let_go = format!("{} without power lets go of the disk", self.name());
+                await_within(LIMIT, &let_go, || !disk.is_mounted())
+            }
+        }
     }
 
     /// Stops everything on it, in the middle of whatever it does. The disk stays mounted, and
@@ -145,7 +149,10 @@ impl Machine {
     /// # Errors
     /// It is off, or does not have the disk.
     pub fn break_disk(&self) -> io::Result<()> {
-        shut_down(&self.on()?.container.root().join(MOUNT))
+        match &self.on()?.disk {
+            Attachment::Device(_) => shut_down(&self.on()?.container.root().join(MOUNT)),
+            Attachment::Folder(_, server) => Ok(server.signal(Signal::KILL)?),
+        }
     }
 
     /// The command that runs `command` on it, for a limited time.
@@ -164,10 +171,13 @@ impl Machine {
         self.on()?.container.run(program, arguments)
     }
 
-    fn start(&self, network: &Namespace, device: &str) -> io::Result<Container> {
+    fn start(&self, network: &Namespace, disk: &Attachment) -> io::Result<Container> {
         let home = self.home();
+        let programs = Programs::of_this_build().map_err(io::Error::other)?;
         let mut node = system(NODE);
-        node.arg(self.number.to_string()).arg(&home).arg(device).arg(&self.lab);
+        node.arg(self.manager.name()).arg(self.number.to_string());
+        node.arg(&home).arg(disk.path()).arg(&self.lab);
+        node.env("FERRYWAY_PROGRAMS", programs.path(""));
         let (console, ready) = (home.join("console.log"), home.join("ready"));
         let started = Container::start(network.place(), &node, &console, |_| ready.exists());
         started.map_err(|error| io::Error::other(format!("{}: {error}", self.name())))
@@ -177,8 +187,4 @@ impl Machine {
         let off = || io::Error::other(format!("{} is off", self.name()));
         self.running.as_ref().ok_or_else(off)
     }
-}
-
-fn is_mounted(device: &str) -> bool {
-    Path::new("/sys/fs/ext4").join(device).exists()
 }

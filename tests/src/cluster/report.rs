@@ -5,16 +5,18 @@ use std::{fmt::Write as _, fs, path::Path, time::Instant};
 use ferryway_host::control::client::Client;
 use tokio::{runtime::Runtime, time::timeout};
 
-use super::{Lab, lab::ANSWER};
+use super::{Lab, Manager, lab::ANSWER};
 use crate::scene::client;
 
 /// Lines of each log.
 const LINES: usize = 25;
 
 /// What a machine keeps of itself, and the operator's log of a host outside.
-const LOGS: [&str; 9] = [
+const LOGS: [&str; 11] = [
     "node1/log/pacemaker/pacemaker.log",
     "node2/log/pacemaker/pacemaker.log",
+    "node1/log/keepalived/night.log",
+    "node2/log/keepalived/night.log",
     "node1/log/corosync/corosync.log",
     "node2/log/corosync/corosync.log",
     "node1/log/ferryway/night.console",
@@ -26,16 +28,20 @@ const LOGS: [&str; 9] = [
 
 impl Lab {
     /// The state of everything, for whoever has to find out what went wrong: who has what, the
-    /// cluster manager's view, what the fencing device did, the jobs in flight, and the end of
+    /// cluster manager's view or the addresses, what the fencing device did, the jobs in flight, and the end of
     /// each log.
     pub fn report(&self) -> String {
         let mut report = String::new();
+        let view: &[&str] = match self.manager {
+            Manager::Pacemaker => &["5", "crm_mon", "-1rf"],
+            Manager::Keepalived => &["5", "ip", "-o", "address"],
+        };
         for number in [1, 2] {
             let machine = self.machine(number);
             let (name, on, disk) = (machine.name(), machine.is_on(), machine.has_disk());
             writeln!(report, "--- {name}: on: {on}, has the disk: {disk}").ok();
             // One that is frozen does not answer.
-            let view = machine.run("timeout", &["5", "crm_mon", "-1rf"]);
+            let view = machine.run("timeout", view);
             writeln!(report, "{}", view.unwrap_or_else(|error| error.to_string())).ok();
         }
         writeln!(report, "--- orders to the fencing device").ok();

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    slice,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     content::Content,
     scene::{Arrivals, JOB_LIMIT, client},
-    wait::{await_within, holds_within},
+    wait::{LIMIT, await_within, holds_within},
 };
 
 /// Small files by each way that are under way from the beginning.
@@ -48,8 +49,12 @@ pub struct Transfers<'lab> {
     pub(super) asked: Vec<Asked>,
     pub(super) bank_drop: Arrivals,
     pub(super) branch_in: Arrivals,
+    /// Nobody can watch a disk that moves between machines.
+    pub(super) night_in: Option<Arrivals>,
     tag: String,
     trickled: usize,
+    /// Whether the last of them was not acknowledged.
+    in_doubt: bool,
     patience: Duration,
 }
 
@@ -75,8 +80,10 @@ impl<'lab> Transfers<'lab> {
             asked: Vec::new(),
             bank_drop: Arrivals::watch(&lab.folder().join("bank/drop")),
             branch_in: Arrivals::watch(&lab.branch_install().join("in")),
+            night_in: lab.shared_install().map(|install| Arrivals::watch(&install.join("in"))),
             tag: tag.to_owned(),
             trickled: 0,
+            in_doubt: false,
             patience: EASE,
         };
         let night = lab.client(active).ok_or_else(|| io::Error::other("no host to ask"))?;
@@ -106,7 +113,17 @@ impl<'lab> Transfers<'lab> {
         let name = format!("trickle{}", self.trickled);
         let acknowledged = hosts.iter().any(|host| self.submit(host, way, SMALL, &name).is_ok());
         self.trickled += usize::from(acknowledged);
+        self.in_doubt = !acknowledged;
         acknowledged
+    }
+
+    /// Makes the last request again if nobody heard its answer, which may have been a job.
+    ///
+    /// # Errors
+    /// The host does not answer it within a limit.
+    pub fn ask_again(&mut self, night: &Client) -> io::Result<()> {
+        let asked = || !self.in_doubt || self.trickle(slice::from_ref(night));
+        await_within(LIMIT, "a request is answered", asked)
     }
 
     /// Asks for a large file by each way once more, for a fault that strikes again; whether all of

@@ -178,8 +178,7 @@ impl Transfers<'_> {
         let arrived = match asked.way.place() {
             Place::Bank => Some(self.bank_drop.of(&asked.name)),
             Place::In(Host::Branch) => Some(self.branch_in.of(&asked.name)),
-            // Nobody can watch a disk that moves between machines.
-            Place::In(Host::Night) => None,
+            Place::In(Host::Night) => self.night_in.as_ref().map(|night| night.of(&asked.name)),
         };
         let digest = |hash: blake3::Hash| Digest::from_bytes(Algorithm::Blake3, hash.as_bytes());
         let found = hash_file(&path).ok().map(|hash| oracle::Content {

@@ -80,6 +80,16 @@ impl Lan {
         self.hub().shell(&format!("ip link set node{number} master bridge"))
     }
 
+    /// Keeps a node from hearing the other nodes that are isolated, and being heard by them, or lets
+    /// it be. The hub hears all of them.
+    ///
+    /// # Errors
+    /// There is no such node, or the system refuses.
+    pub fn isolate(&self, number: u8, isolated: bool) -> io::Result<()> {
+        let isolated = if isolated { "on" } else { "off" };
+        self.hub().shell(&format!("ip link set node{number} type bridge_slave isolated {isolated}"))
+    }
+
     /// Connects a machine as this node. It knows of no other address than its own.
     ///
     /// # Errors
