@@ -71,14 +71,14 @@ pub trait Session: Send + 'static {
     /// The sink may have taken any prefix of the bytes.
     async fn fetch(&mut self, download: Download) -> Result<u64>;
 
-    /// Stores the source's bytes at `offset` of a file, and tells how many. At offset 0 the
-    /// file is created or emptied first. `Ok` means that the partner confirmed the transfer;
-    /// it is no proof that it holds the bytes.
+    /// Stores the source's bytes at `offset` of a file. At offset 0 the file is created or
+    /// emptied first. `Ok` means that the partner confirmed the transfer; it is no proof that it
+    /// holds the bytes.
     ///
     /// # Errors
     /// The file may exist with any prefix of the bytes, and a late part of them may still
     /// arrive.
-    async fn store(&mut self, upload: Upload) -> Result<u64>;
+    async fn store(&mut self, upload: Upload) -> Result<Stored>;
 
     /// Renames a file or a folder within one file system of the partner.
     ///
@@ -186,6 +186,16 @@ pub struct Upload {
     pub source: Source,
     /// Counts what was handed to the network.
     pub meter: Arc<Meter>,
+}
+
+/// What became of an [`Upload`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// How many bytes the source gave.
+    pub bytes: u64,
+    /// The size of the file as the partner showed it after the transfer. Where it did not, or was
+    /// not asked, a [`stat`](Session::stat) tells more.
+    pub size: Option<u64>,
 }
 
 /// What to fetch, and where to put it.

@@ -13,8 +13,8 @@ use ferryway_core::{
     notice::{Notice, Standing},
     reception::Listener,
     transport::{
-        Capabilities, ConfigFault, Download, Partner, Rename, Result, Session, Stat, Transport,
-        Upload,
+        Capabilities, ConfigFault, Download, Partner, Rename, Result, Session, Stat, Stored,
+        Transport, Upload,
     },
 };
 use ferryway_mocks::{
@@ -31,6 +31,7 @@ enum Defect {
     StoreIgnoresOffset,
     TranslatesLineEnds,
     MiscountsStores,
+    ShowsAnotherSize,
     ForgetsTheMeter,
     HidesHiddenNames,
     ListsAbsentFolderAsEmpty,
@@ -58,6 +59,8 @@ async fn every_defect_is_found() {
         (StoreIgnoresOffset, "a_store_at_an_offset_goes_on"),
         (TranslatesLineEnds, "every_byte_survives"),
         (MiscountsStores, "every_size_round_trips"),
+        (ShowsAnotherSize, "every_size_round_trips"),
+        (ShowsAnotherSize, "a_store_at_an_offset_goes_on"),
         (ForgetsTheMeter, "the_meter_counts_every_byte"),
         (HidesHiddenNames, "a_list_has_hidden_names"),
         (ListsAbsentFolderAsEmpty, "an_absent_folder_is_not_an_empty_one"),
@@ -186,7 +189,7 @@ impl Session for DefectiveSession {
         self.blame(fetched)
     }
 
-    async fn store(&mut self, mut upload: Upload) -> Result<u64> {
+    async fn store(&mut self, mut upload: Upload) -> Result<Stored> {
         match self.1 {
             Defect::StoreIgnoresOffset => upload.offset = 0,
             Defect::ForgetsTheMeter => upload.meter = Meter::new(),
@@ -201,11 +204,14 @@ impl Session for DefectiveSession {
         }
         let length = upload.length;
         let stored = match self.0.store(upload).await {
-            Err(_) if self.has(Defect::ClaimsStores) => Ok(length),
+            Err(_) if self.has(Defect::ClaimsStores) => Ok(Stored { bytes: length, size: None }),
             stored => stored,
         };
-        let extra = u64::from(self.has(Defect::MiscountsStores));
-        self.blame(stored).map(|stored| stored + extra)
+        let more = |defect| u64::from(self.has(defect));
+        self.blame(stored).map(|Stored { bytes, size }| Stored {
+            bytes: bytes + more(Defect::MiscountsStores),
+            size: size.map(|size| size + more(Defect::ShowsAnotherSize)),
+        })
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::{
     Algorithm, Digest, Operation, RemotePath, TransportError,
     notice::{Notice, Standing},
     reception::{Rebuff, Reception, Visitor},
-    transport::{Capabilities, Download, Result, Session, Stat, Upload},
+    transport::{Capabilities, Download, Result, Session, Stat, Stored, Upload},
 };
 
 /// The reception as a plugin gets it: every call runs as a task of the host's `runtime`, and a
@@ -109,7 +109,7 @@ impl Session for RelayedSession {
         self.run(Operation::Fetch, move |session| session.fetch(download)).await
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         self.run(Operation::Store, move |session| session.store(upload)).await
     }
 

@@ -62,14 +62,17 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
     let source_stream = ByteStream::new(bytes);
     let upload =
         Upload { path: target.clone(), offset: 0, length: size, source: source_stream, meter };
-    if let Err(error) = session.store(upload).await {
-        if error.kind() == ferryway_core::Kind::Local {
-            source.unchanged()?;
+    let stored = match session.store(upload).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            if error.kind() == ferryway_core::Kind::Local {
+                source.unchanged()?;
+            }
+            return Err(error.into());
         }
-        return Err(error.into());
-    }
+    };
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
-    verify::partial(session, &target, size, &hashes).await?;
+    verify::partial(session, &target, (size, stored.size), &hashes).await?;
     source.unchanged()?;
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let names = vec![target.to_string()];

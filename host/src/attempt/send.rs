@@ -92,27 +92,30 @@ async fn transfer(
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
     let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
     let adopted = start.offset() > 0;
-    if let Err(failure) = upload(run, session, &partial.path, &source, start, &hashes).await {
-        if !may_have_vanished(run, session, &partial, &failure).await? {
-            return Err(failure);
+    let shown = match upload(run, session, &partial.path, &source, start, &hashes).await {
+        Ok(shown) => shown,
+        Err(failure) => {
+            if !may_have_vanished(run, session, &partial, &failure).await? {
+                return Err(failure);
+            }
+            *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
+            let fresh = next_partial(run, session, target).await?;
+            record_attempt(run, &fresh, &source.fingerprint).await?;
+            if adopted {
+                // A server that refuses to go on with it, as for a lock, still has it.
+                discard(run, session, &partial.path).await?;
+            }
+            partial = fresh;
+            upload(run, session, &partial.path, &source, Start::Fresh, &hashes).await?
         }
-        *lock(&hashes) = Hashes::new(&session.capabilities().checksums);
-        let fresh = next_partial(run, session, target).await?;
-        record_attempt(run, &fresh, &source.fingerprint).await?;
-        if adopted {
-            // A server that refuses to go on with it, as for a lock, still has it.
-            discard(run, session, &partial.path).await?;
-        }
-        upload(run, session, &fresh.path, &source, Start::Fresh, &hashes).await?;
-        partial = fresh;
-    }
+    };
     let size = source.fingerprint.size;
     if !session.capabilities().checksums.is_empty() {
         // The partner hashes the file, which may take its time.
         drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     }
     let path = &partial.path;
-    let result = match verify::partial(session, path, size, &hashes).await {
+    let result = match verify::partial(session, path, (size, shown), &hashes).await {
         Ok(proof) => source.unchanged().map(|()| proof),
         Err(failure) => Err(failure),
     };
@@ -208,6 +211,7 @@ pub(super) async fn next_partial(
     Ok(Partial { number, path, place })
 }
 
+/// Brings what lies behind `start` to the partner, and gives the size that it shows then.
 async fn upload(
     run: &Run,
     session: &mut dyn Session,
@@ -215,13 +219,13 @@ async fn upload(
     source: &Source,
     start: Start,
     hashes: &SharedHashes,
-) -> Result<(), Failure> {
+) -> Result<Option<u64>, Failure> {
     let size = source.fingerprint.size;
     let offset = start.offset();
     if offset > 0 && offset == size {
         // All of it is there and proved: only a hash of a trusted prefix is still to be made.
         drop(position(source, &start, hashes).await?);
-        return Ok(());
+        return Ok(None);
     }
     let meter = run.start_stream(offset, size);
     if offset > 0 {
@@ -246,7 +250,7 @@ async fn upload(
     let upload =
         Upload { path: partial.clone(), offset, length: size - offset, source: bytes, meter };
     match session.store(upload).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => Ok(stored.size),
         Err(error) => {
             if error.kind() == Kind::Local {
                 // The source's own trouble comes first: it may have changed.

@@ -10,20 +10,23 @@ use ferryway_core::{
 use super::{Failure, stream::SharedHashes};
 
 /// Checks the partner's size of the file, and its hash where it offers one, which is returned.
+/// `shown` is the size that it has shown since the last byte was stored.
 ///
 /// # Errors
 /// `Void` when the partner holds something else, or does not show it.
 pub(super) async fn partial(
     session: &mut dyn Session,
     path: &RemotePath,
-    size: u64,
+    (size, shown): (u64, Option<u64>),
     hashes: &SharedHashes,
 ) -> Result<Option<Digest>, Failure> {
-    let capabilities = session.capabilities();
-    if capabilities.size {
-        let found = match session.stat(path.clone()).await {
-            Ok(stat) => stat.size,
-            Err(error) => return Err(of_taken(path, error)),
+    if session.capabilities().size {
+        let found = match shown {
+            None => match session.stat(path.clone()).await {
+                Ok(stat) => stat.size,
+                Err(error) => return Err(of_taken(path, error)),
+            },
+            shown => shown,
         };
         if found != Some(size) {
             return Err(Failure::Void(format!(

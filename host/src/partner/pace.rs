@@ -13,7 +13,8 @@ use ferryway_core::{
     notice::{Notice, Standing},
     reception::Listener,
     transport::{
-        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
+        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Stored, Transport,
+        Upload,
     },
 };
 
@@ -167,7 +168,7 @@ impl Session for PacedSession {
         self.session.fetch(Download { sink, ..download }).await
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let source = Source::new(PacedSource { source: upload.source, pace: self.pace.clone() });
         self.session.store(Upload { source, ..upload }).await
     }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ferryway_core::{Algorithm, Digest, bytes::Source};
+use ferryway_core::{Algorithm, Digest, bytes::Source, transport::Stored};
 
 use super::{
     fence::Pass,
@@ -45,8 +45,8 @@ pub(super) struct Proof {
 
 /// A file that came in, as far as it did.
 pub(super) struct Arrived {
-    /// The bytes that were written and are durable.
-    pub(super) bytes: u64,
+    /// What was written and is durable.
+    pub(super) stored: Stored,
     /// Its hash from the first byte on, where that is known.
     pub(super) hashed: Option<Hashed>,
 }
@@ -99,7 +99,7 @@ pub(super) fn receive(
     let (looks, length) = (files::looks(&file)?, offset + bytes);
     let hashed =
         hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
-    Ok(Arrived { bytes, hashed })
+    Ok(Arrived { stored: Stored { bytes, size: Some(looks.size) }, hashed })
 }
 
 fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<std::fs::File, Refusal> {

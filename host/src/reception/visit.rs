@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use ferryway_core::{
     Algorithm, Digest, Direction, Event, Operation, RemotePath, TransportError,
     notice::{Notice, Standing},
-    transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
+    transport::{
+        Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Stored, Upload,
+    },
 };
 use tokio::task::spawn_blocking;
 
@@ -227,7 +229,7 @@ impl Session for Visit {
         .await
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let Upload { path, offset, source, .. } = upload;
         self.show(self.announced.as_ref(), Event::Begin).await;
         self.ownership.lately(Operation::Store).await?;
@@ -245,7 +247,7 @@ impl Session for Visit {
         if let Some(receiver) = in_place {
             self.intend(Operation::Store, &receiver).await?;
         }
-        Ok(arrived.bytes)
+        Ok(arrived.stored)
     }
 
     async fn rename(&mut self, from: RemotePath, to: RemotePath) -> Result<()> {

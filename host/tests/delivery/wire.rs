@@ -13,7 +13,8 @@ use ferryway_core::{
     notice::{Notice, Standing},
     reception::Listener,
     transport::{
-        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Transport, Upload,
+        Capabilities, ConfigFault, Download, Partner, Result, Session, Stat, Stored, Transport,
+        Upload,
     },
 };
 use tokio::sync::watch;
@@ -409,7 +410,7 @@ impl Session for WireSession {
         begun.after(result).await
     }
 
-    async fn store(&mut self, mut upload: Upload) -> Result<u64> {
+    async fn store(&mut self, mut upload: Upload) -> Result<Stored> {
         if self.is_lost() {
             return Err(TransportError::closed(Operation::Store));
         }

@@ -10,7 +10,7 @@ use std::{
 use ferryway_core::{
     Class, Kind, Operation, RemotePath, TransportError,
     bytes::{ByteSink, ByteSource, Meter, Sink, Source},
-    transport::{Download, Partner, Session, Transport, Upload},
+    transport::{Download, Partner, Session, Stored, Transport, Upload},
 };
 use tempfile::TempDir;
 use tracing::Instrument;
@@ -118,7 +118,7 @@ async fn bytes_cross_in_both_directions() {
     assert_eq!(chunks.concat(), (0..4).flat_map(|chunk| [chunk; 1000]).collect::<Vec<u8>>());
 
     let (result, meter) = store(&mut *session, Ends { after: 2500 }).await;
-    assert_eq!((result.unwrap(), meter.bytes()), (2500, 2500));
+    assert_eq!((result.unwrap().bytes, meter.bytes()), (2500, 2500));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn fetch(
 async fn store(
     session: &mut dyn Session,
     source: impl ByteSource + 'static,
-) -> (Result<u64, TransportError>, Arc<Meter>) {
+) -> (Result<Stored, TransportError>, Arc<Meter>) {
     let (source, meter) = (Source::new(source), Meter::new());
     let path = path("any");
     let upload = Upload { path, offset: 0, length: 2500, source, meter: Arc::clone(&meter) };

@@ -8,7 +8,7 @@ use std::sync::{
 use ferryway_core::{
     Kind, RemotePath, TransportError,
     bytes::{Meter, Sink, Source},
-    transport::{Capabilities, Download, Session, Upload},
+    transport::{Capabilities, Download, Session, Stored, Upload},
 };
 
 use super::{Failure, Subject};
@@ -74,11 +74,14 @@ impl<'a> Room<'a> {
 
     pub(super) async fn put_at(&mut self, path: &RemotePath, bytes: &[u8]) -> Result<(), Failure> {
         let upload = upload(path, 0, bytes.len() as u64, streams::source(bytes));
-        let stored = self.session.store(upload).await?;
+        let Stored { bytes: stored, size } = self.session.store(upload).await?;
         if stored != bytes.len() as u64 {
             return Err(Failure::new(format!("stored {stored} of {} bytes", bytes.len())));
         }
-        Ok(())
+        match size.filter(|&size| size != stored) {
+            Some(size) => Err(Failure::new(format!("a file of {stored} bytes is shown as {size}"))),
+            None => Ok(()),
+        }
     }
 
     /// The file's bytes.

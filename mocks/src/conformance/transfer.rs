@@ -67,7 +67,7 @@ pub(super) async fn the_length_is_only_a_hint(subject: &Subject) -> Outcome {
     for length in [0, 99_999, 200_000] {
         let path = room.path(&length.to_string())?;
         let stored = room.session.store(upload(&path, 0, length, source(bytes.clone()))).await?;
-        ensure!(stored == 100_000, "{stored} bytes are told to be stored");
+        ensure!(stored.bytes == 100_000, "{stored:?} is told of 100,000 bytes");
         room.expect(&path, &bytes).await?;
     }
     Ok(Verdict::Passed)
@@ -91,7 +91,12 @@ pub(super) async fn a_store_at_an_offset_goes_on(subject: &Subject) -> Outcome {
     let rest = &bytes[700_001..];
     let stored =
         room.session.store(upload(&path, 700_001, rest.len() as u64, source(rest))).await?;
-    ensure!(stored == rest.len() as u64, "{stored} bytes are told to be stored");
+    ensure!(stored.bytes == rest.len() as u64, "{stored:?} is told of {} bytes", rest.len());
+    let whole = bytes.len() as u64;
+    ensure!(
+        stored.size.is_none_or(|size| size == whole),
+        "{stored:?} is told of a file of {whole}"
+    );
     room.expect(&path, &bytes).await?;
     // A restart offset must not leak into the next transfer.
     room.put_at(&path, b"fresh").await?;

@@ -7,7 +7,7 @@ use ferryway_core::{
     bytes::CHUNK_BYTES,
     error::Reply,
     notice::{Notice, Standing},
-    transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Upload},
+    transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Stored, Upload},
 };
 use sha2::Digest as _;
 
@@ -98,12 +98,12 @@ impl MemorySession {
         self.cut_after = self.cut_after.map(|left| left.saturating_sub(bytes as u64));
     }
 
-    async fn store_bytes(&mut self, upload: Upload) -> Result<u64> {
+    async fn store_bytes(&mut self, upload: Upload) -> Result<Stored> {
         let operation = Operation::Store;
         self.check_offset(operation, upload.offset)?;
         let created = self.transport.partner.create(upload.path.as_str(), upload.offset);
         let file = created.map_err(|refusal| refused(operation, refusal))?;
-        let (mut source, mut stored) = (upload.source, 0);
+        let (mut source, mut bytes) = (upload.source, 0);
         loop {
             let room = self.room(operation)?;
             let read = move || {
@@ -114,11 +114,14 @@ impl MemorySession {
             let (back, chunk) = blocking(operation, read).await?;
             let chunk = chunk.map_err(|error| TransportError::local(operation, error))?;
             if chunk.is_empty() {
-                return Ok(stored);
+                let shown = self.transport.partner.stat(upload.path.as_str()).ok();
+                let size = shown.and_then(|stat| stat.size);
+                let size = size.filter(|_| self.transport.capabilities.size);
+                return Ok(Stored { bytes, size });
             }
             source = back;
-            file.write(upload.offset + stored, &chunk);
-            stored += chunk.len() as u64;
+            file.write(upload.offset + bytes, &chunk);
+            bytes += chunk.len() as u64;
             upload.meter.add(chunk.len() as u64);
             self.moved(chunk.len());
         }
@@ -218,7 +221,7 @@ impl Session for MemorySession {
         self.perform(Operation::Fetch, Some(&path), act).await
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let path = upload.path.clone();
         let act = async |session: &mut Self| session.store_bytes(upload).await;
         self.perform(Operation::Store, Some(&path), act).await

@@ -8,7 +8,7 @@ use std::{
 
 use ferryway_core::{
     bytes::Sink,
-    transport::{Download, Upload},
+    transport::{Download, Stored, Upload},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,8 +43,15 @@ enum Prepared {
 
 impl Wire {
     /// Stores a file: REST if need be, then STOR. APPE is never used: what it does to a file
-    /// that another session grows meanwhile differs from server to server.
-    pub(crate) async fn store(&mut self, upload: Upload) -> Result<u64, Failure> {
+    /// that another session grows meanwhile differs from server to server. Then the size is asked.
+    pub(crate) async fn store(&mut self, upload: Upload) -> Result<Stored, Failure> {
+        let path = upload.path.clone();
+        let bytes = self.send(upload).await?;
+        let size = self.stored_size(&path).await?;
+        Ok(Stored { bytes, size })
+    }
+
+    async fn send(&mut self, upload: Upload) -> Result<u64, Failure> {
         let Upload { path, offset, length, source, meter } = upload;
         let ahead = Ahead::start(source, length);
         let mut stream = match self.open(&format!("STOR {path}"), offset).await {

@@ -29,6 +29,19 @@ impl Wire {
         self.stat_by_size(path).await
     }
 
+    /// The size of a file that was stored a moment ago; `None` where the partner does not show it.
+    pub(crate) async fn stored_size(&mut self, path: &RemotePath) -> Result<Option<u64>, Failure> {
+        let shown = match self.features.mlst {
+            true => self.stat_by_facts(path).await.map(|stat| stat.and_then(|stat| stat.size)),
+            false => self.size(path).await,
+        };
+        match shown {
+            // Whoever looks next hears it.
+            Err(Failure::Reply(_)) => Ok(None),
+            shown => shown,
+        }
+    }
+
     /// MLST (RFC 3659 section 7.2); `None` when the server's facts are of no use.
     async fn stat_by_facts(&mut self, path: &RemotePath) -> Result<Option<Stat>, Failure> {
         let answer = self.control.ask(&format!("MLST {path}")).await?;
@@ -44,22 +57,10 @@ impl Wire {
 
     /// SIZE and MDTM (RFC 3659 sections 4 and 3). Only files have a size.
     async fn stat_by_size(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
-        let mut size = None;
-        if self.features.size {
-            let answer = self.control.ask(&format!("SIZE {path}")).await?;
-            if answer.is_unknown_command() {
-                self.features.size = false;
-            } else if !answer.is_done() {
-                return self.folder_or(path, Failure::Reply(answer.reply())).await;
-            } else {
-                size = Some(
-                    answer
-                        .body()
-                        .parse()
-                        .map_err(|_| Failure::Protocol(format!("no size in `{}`", answer.text)))?,
-                );
-            }
-        }
+        let size = match self.size(path).await {
+            Err(refused @ Failure::Reply(_)) => return self.folder_or(path, refused).await,
+            size => size?,
+        };
         let mut modified = None;
         if self.features.modified {
             let answer = self.control.ask(&format!("MDTM {path}")).await?;
@@ -75,6 +76,21 @@ impl Wire {
             return self.stat_by_listing(path).await;
         }
         Ok(Stat { kind: EntryKind::File, size, modified })
+    }
+
+    /// SIZE; `None` when the server does not have it.
+    async fn size(&mut self, path: &RemotePath) -> Result<Option<u64>, Failure> {
+        if !self.features.size {
+            return Ok(None);
+        }
+        let answer = self.control.ask(&format!("SIZE {path}")).await?;
+        if answer.is_unknown_command() {
+            self.features.size = false;
+            return Ok(None);
+        }
+        let answer = answer.done()?;
+        let size = answer.body().parse();
+        size.map(Some).map_err(|_| Failure::Protocol(format!("no size in `{}`", answer.text)))
     }
 
     /// Where no command looks at a path: what can be entered is a folder, and what else its

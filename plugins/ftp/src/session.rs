@@ -5,7 +5,7 @@ use std::time::Duration;
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
     notice::{Notice, Standing},
-    transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Upload},
+    transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Stored, Upload},
 };
 
 use crate::{
@@ -117,7 +117,7 @@ impl Session for FtpSession {
         self.keep(wire, Operation::Fetch, Some(&path), result)
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let mut wire = self.take(Operation::Store)?;
         let path = upload.path.clone();
         let result = wire.store(upload).await;

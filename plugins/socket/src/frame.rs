@@ -137,6 +137,8 @@ pub(crate) enum Answer {
     Stat { folder: bool, size: Option<u64>, modified: Option<SystemTime> },
     /// How many bytes moved.
     Bytes(u64),
+    /// How many bytes of a file were taken, and the size that it has then.
+    Stored { bytes: u64, size: Option<u64> },
     /// A hash, in hexadecimal digits.
     Digest(String),
     /// How the job stands that a notice was about.

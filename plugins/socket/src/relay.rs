@@ -8,7 +8,7 @@ use ferryway_core::{
     bytes::{ByteSink, ByteSource, Meter, Sink, Source},
     notice::Notice,
     reception::{Cause, Introduction, Rebuff, Reception, Visitor},
-    transport::{Download, EntryKind, Rename, Result, Resume, Session, Upload},
+    transport::{Download, EntryKind, Rename, Result, Resume, Session, Stored, Upload},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -238,12 +238,13 @@ async fn store(
 async fn take_in(
     stream: &mut Stream,
     pieces: mpsc::Sender<Piece>,
-    store: impl Future<Output = Result<u64>>,
+    store: impl Future<Output = Result<Stored>>,
 ) -> std::result::Result<Reply, Failure> {
     let (end, ends) = oneshot::channel();
     let store = async {
         // Nobody hears of it only when the stream is over.
-        let _heard = end.send(reply(store.await.map(Answer::Bytes)));
+        let stored = |Stored { bytes, size }| Answer::Stored { bytes, size };
+        let _heard = end.send(reply(store.await.map(stored)));
         Ok(())
     };
     let fed = async {

@@ -7,7 +7,9 @@ use ferryway_core::{
     bytes::{Meter, Sink, Source},
     notice::{Notice, Standing},
     reception::Introduction,
-    transport::{Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Upload},
+    transport::{
+        Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Stored, Upload,
+    },
 };
 use tokio::task::spawn_blocking;
 
@@ -149,7 +151,7 @@ impl Session for SocketSession {
         self.put_back(Operation::Fetch, Some(&path), stream, taken)
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let Upload { path, offset, length, source, meter } = upload;
         let request = Request::Store { path: path.to_string(), offset, length };
         let mut stream = self.take_out(Operation::Store)?;
@@ -353,13 +355,13 @@ impl Giver {
     }
 }
 
-/// Offers data and gives it piece by piece; tells how many bytes the host has taken.
+/// Offers data and gives it piece by piece; tells what the host has taken.
 async fn give(
     stream: &mut Stream,
     request: Request,
     mut giver: Giver,
     meter: &Meter,
-) -> Outcome<u64> {
+) -> Outcome<Stored> {
     stream.begin_transfer();
     stream.say(Message::Ask(request)).await?;
     let mut given = 0;
@@ -391,7 +393,7 @@ async fn give(
     }
     stream.say(Message::End { bytes: given }).await?;
     match answer(stream).await? {
-        Answer::Bytes(taken) if taken == given => Ok(given),
+        Answer::Stored { bytes, size } if bytes == given => Ok(Stored { bytes, size }),
         other => Err(Failure::out_of_place(&other)),
     }
 }

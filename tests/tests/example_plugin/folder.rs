@@ -15,7 +15,7 @@ use ferryway_core::{
     reception::Listener,
     transport::{
         Capabilities, ConfigFault, Download, EntryKind, Partner, Rename, Result, Resume, Session,
-        Stat, Transport, Upload,
+        Stat, Stored, Transport, Upload,
     },
 };
 use tokio::task::spawn_blocking;
@@ -127,7 +127,7 @@ impl Session for FolderSession {
         blocking(Operation::Fetch, pump).await
     }
 
-    async fn store(&mut self, upload: Upload) -> Result<u64> {
+    async fn store(&mut self, upload: Upload) -> Result<Stored> {
         let Upload { path, offset, mut source, meter, .. } = upload;
         let place = self.place(&path);
         let open = move || {
@@ -143,7 +143,11 @@ impl Session for FolderSession {
             let mut chunk = vec![0; CHUNK_BYTES];
             loop {
                 match source.read(&mut chunk).map_err(local)? {
-                    0 => return file.sync_all().map(|()| meter.bytes()).map_err(refused),
+                    0 => {
+                        let shown = file.sync_all().and_then(|()| file.metadata());
+                        let size = Some(shown.map_err(refused)?.len());
+                        return Ok(Stored { bytes: meter.bytes(), size });
+                    }
                     read => {
                         file.write_all(&chunk[..read]).map_err(refused)?;
                         meter.add(read as u64);

@@ -114,7 +114,7 @@ async fn silence_in_the_middle_of_a_transfer_ends_it_in_time() {
         lab.server.faults().add(Rule::cut_at(command, 1 << 20, Cut::Silence));
         let ended = async {
             match command {
-                "STOR" => session.store(upload("a", 0, &content)).await,
+                "STOR" => session.store(upload("a", 0, &content)).await.map(|stored| stored.bytes),
                 _ => session.fetch(download("b", 0, Kept::default())).await,
             }
         };
@@ -130,7 +130,7 @@ async fn a_slow_transfer_is_no_silent_one() {
     let lab = Lab::with(|builder| builder.bytes_per_second(400_000)).await;
     let mut session = lab.session().await;
     let stored = session.store(upload("a", 0, &bytes(1_000_000))).await.unwrap();
-    assert_eq!(stored, 1_000_000);
+    assert_eq!(stored.bytes, 1_000_000);
 }
 
 #[tokio::test]
@@ -152,7 +152,9 @@ async fn a_data_connection_that_fails_alone_is_told_by_the_reply() {
         let stop = Action::Reply(426, "Data connection lost.".to_owned());
         lab.server.faults().add(Rule::new(command, When::DataByte(1 << 20), stop));
         let error = match command {
-            "STOR" => session.store(upload("b", 0, &bytes(8 << 20))).await,
+            "STOR" => {
+                session.store(upload("b", 0, &bytes(8 << 20))).await.map(|stored| stored.bytes)
+            }
             _ => session.fetch(download("a", 0, Kept::default())).await,
         };
         let error = error.unwrap_err();

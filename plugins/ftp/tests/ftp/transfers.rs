@@ -31,7 +31,9 @@ async fn what_goes_to_any_server_comes_back_the_same() {
             let upload = upload(&name, 0, &content);
             let meter = upload.meter.clone();
             let stored = session.store(upload).await.unwrap();
-            assert_eq!((stored, meter.bytes()), (length as u64, length as u64), "{server}");
+            let whole = length as u64;
+            assert_eq!((stored.bytes, meter.bytes()), (whole, whole), "{server}");
+            assert!(stored.size.is_none_or(|size| size == whole), "{server}: {stored:?}");
             assert_eq!(std::fs::read(lab.on_disk(&name)).unwrap(), content, "{server} {length}");
             assert_eq!(fetched(&mut *session, &name, 0).await, content, "{server} {length}");
         }
@@ -46,19 +48,21 @@ async fn a_source_of_another_length_than_told_is_stored_whole() {
     let content = bytes(3 * CHUNK_BYTES + 5);
     for told in [0, 10, 5000, u64::MAX] {
         let upload = Upload { length: told, ..upload(NAME, 0, &content) };
-        assert_eq!(session.store(upload).await.unwrap(), content.len() as u64);
+        assert_eq!(session.store(upload).await.unwrap().bytes, content.len() as u64);
         assert_eq!(std::fs::read(lab.on_disk(NAME)).unwrap(), content, "{told}");
     }
 }
 
 #[tokio::test]
-async fn a_small_file_costs_two_commands() {
+async fn a_small_file_costs_two_commands_and_one_to_see_its_size() {
     let lab = Lab::new(Behaviour::default()).await;
     let mut session = lab.session().await;
     session.store(upload("a", 0, b"1")).await.unwrap();
-    session.store(upload("b", 0, b"2")).await.unwrap();
+    let stored = session.store(upload("b", 0, b"22")).await.unwrap();
+    assert_eq!(stored.size, Some(2));
     fetched(&mut *session, "b", 0).await;
-    assert_eq!(lab.commands(), ["EPSV", "STOR a", "EPSV", "STOR b", "EPSV", "RETR b"]);
+    let up = ["EPSV", "STOR a", "MLST a", "EPSV", "STOR b", "MLST b"];
+    assert_eq!(lab.commands(), [&up[..], &["EPSV", "RETR b"]].concat());
 }
 
 #[tokio::test]

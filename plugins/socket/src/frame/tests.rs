@@ -120,6 +120,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             }
         ),
         any::<u64>().prop_map(Answer::Bytes),
+        any::<(u64, Option<u64>)>().prop_map(|(bytes, size)| Answer::Stored { bytes, size }),
         text().prop_map(Answer::Digest),
         option::of(standing()).prop_map(Answer::Standing),
     ]

@@ -65,7 +65,7 @@ async fn store(session: &mut dyn Session, path: &str, offset: u64, bytes: &[u8])
     let upload =
         Upload { path: path.parse().unwrap(), offset, length, source, meter: Meter::new() };
     let meter = Arc::clone(&upload.meter);
-    assert_eq!(session.store(upload).await.unwrap(), length);
+    assert_eq!(session.store(upload).await.unwrap().bytes, length);
     assert_eq!(meter.bytes(), length, "progress counts the bytes of the file");
 }
 
