@@ -3,6 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use ferryway_core::plugin;
 use ferryway_host::cli::{self, Cli};
 use tokio::runtime::Builder;
 
@@ -17,7 +18,11 @@ const WORKERS: usize = 4096;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let built = Builder::new_multi_thread().enable_all().max_blocking_threads(WORKERS).build();
+    let built = Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(plugin::threads())
+        .max_blocking_threads(WORKERS)
+        .build();
     let runtime = match built {
         Ok(runtime) => runtime,
         Err(error) => {

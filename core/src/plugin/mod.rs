@@ -15,6 +15,7 @@ use crate::{TransportError, transport::Transport};
 pub use relay::lend_reception;
 #[doc(hidden)]
 pub use remote::enter;
+pub use side::threads;
 
 /// Section of the library that holds the declaration (PE names have 8 characters at most; Mach-O
 /// wants a segment before it).

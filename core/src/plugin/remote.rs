@@ -14,7 +14,11 @@ use std::{
 use async_trait::async_trait;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::{HostContext, relay::RelayedSession, side::Side};
+use super::{
+    HostContext,
+    relay::RelayedSession,
+    side::{Side, threads},
+};
 use crate::{
     Kind, Operation, TransportError,
     bytes::panic_text,
@@ -63,10 +67,8 @@ pub fn enter(host: HostContext, make: fn() -> Arc<dyn Transport>) -> Result<Arc<
 
 fn runtime() -> io::Result<Handle> {
     if RUNTIME.get().is_none() {
-        // The other half of the machine hashes, writes the journal, and serves the kernel.
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
+            .worker_threads(threads())
             .enable_all()
             .thread_name("ferryway-plugin")
             .build()?;

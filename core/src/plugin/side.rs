@@ -7,6 +7,13 @@ use tracing::Instrument;
 
 use crate::{Kind, Operation, TransportError, bytes::panic_text, transport::Result};
 
+/// Threads for the tasks of each side. The other half of the machine hashes, writes the journal, and
+/// serves the kernel; and a thread more is one more to be woken for each thing that happens, which
+/// costs more than a small file.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2))
+}
+
 /// Where calls from across the boundary run: the runtime of the side that owns the code.
 /// Plugin and host each have their own copy of tokio, so a call that needs its reactor must be
 /// a task of its own side; a panic ends there as well.

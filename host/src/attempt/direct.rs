@@ -66,14 +66,14 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
         Ok(stored) => stored,
         Err(error) => {
             if error.kind() == ferryway_core::Kind::Local {
-                source.unchanged()?;
+                source.unchanged().await?;
             }
             return Err(error.into());
         }
     };
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     verify::partial(session, &target, (size, stored.size), &hashes).await?;
-    source.unchanged()?;
+    source.unchanged().await?;
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let names = vec![target.to_string()];
     let token = Token { attempt: number, names, size, digest, proof: None, witness: None };

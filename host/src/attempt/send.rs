@@ -116,7 +116,7 @@ async fn transfer(
     }
     let path = &partial.path;
     let result = match verify::partial(session, path, (size, shown), &hashes).await {
-        Ok(proof) => source.unchanged().map(|()| proof),
+        Ok(proof) => source.unchanged().await.map(|()| proof),
         Err(failure) => Err(failure),
     };
     let proof = match result {
@@ -254,7 +254,7 @@ async fn upload(
         Err(error) => {
             if error.kind() == Kind::Local {
                 // The source's own trouble comes first: it may have changed.
-                source.unchanged()?;
+                source.unchanged().await?;
             }
             if offset > 0 && error.class() == Class::Locked {
                 resume::leave(run, partial).await?;

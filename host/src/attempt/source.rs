@@ -25,30 +25,27 @@ pub(super) const SMALL_BYTES: u64 = 64 * 1024;
 impl Source {
     /// Opens the job's local file.
     pub(super) async fn open(run: &Run) -> Result<Self, Failure> {
-        let place = run.local()?;
-        let opened = place.clone();
-        let read = move || {
-            let mut file = match opened.open_read() {
-                Ok(file) => file,
-                Err(error) => return Ok(Err(error)),
-            };
-            let found = fingerprint(&file)?;
-            let mut bytes = None;
-            if found.size <= SMALL_BYTES {
-                let mut all = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
-                (&mut file).take(found.size).read_to_end(&mut all)?;
-                bytes = Some(all).filter(|_| fingerprint(&file).is_ok_and(|now| now == found));
-            }
-            Ok(Ok((file, found, bytes)))
-        };
-        let read = blocking(read).await.map_err(|error| local_io(&place, "read", error))?;
-        let (file, fingerprint, bytes) = read.map_err(|error| match error.kind() {
+        let run = run.clone();
+        off_the_runtime(move || Self::read(run.local()?)).await
+    }
+
+    /// Opens a file, and reads it when it is small. Blocks.
+    fn read(place: LocalFile) -> Result<Self, Failure> {
+        let mut file = place.open_read().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
                 Failure::LocalFile(format!("the source cannot be used: {error}"))
             }
             _ => Failure::of_root("the source cannot be used", error),
         })?;
-        Ok(Self { place, file, fingerprint, bytes })
+        let io = |error| local_io(&place, "read", error);
+        let found = fingerprint(&file).map_err(io)?;
+        let mut bytes = None;
+        if found.size <= SMALL_BYTES {
+            let mut all = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
+            (&mut file).take(found.size).read_to_end(&mut all).map_err(io)?;
+            bytes = Some(all).filter(|_| fingerprint(&file).is_ok_and(|now| now == found));
+        }
+        Ok(Self { place, file, fingerprint: found, bytes })
     }
 
     /// The bytes of a small file.
@@ -59,14 +56,17 @@ impl Source {
 
     /// A second handle that stands at the start.
     pub(super) fn reopen(&self) -> Result<File, Failure> {
-        self.place.open_read().map_err(|error| local_io(&self.place, "open", error.into()))
+        open(&self.place)
     }
 
     /// Checks that the file is what it was when it was opened, by its name and by its handle.
-    pub(super) fn unchanged(&self) -> Result<(), Failure> {
-        let now = self.reopen().and_then(|file| {
-            fingerprint(&file).map_err(|error| local_io(&self.place, "look at", error))
-        })?;
+    pub(super) async fn unchanged(&self) -> Result<(), Failure> {
+        let place = self.place.clone();
+        let look = move || {
+            let file = open(&place)?;
+            fingerprint(&file).map_err(|error| local_io(&place, "look at", error))
+        };
+        let now = off_the_runtime(look).await?;
         if now == self.fingerprint {
             return Ok(());
         }
@@ -78,6 +78,18 @@ impl Source {
             now.size
         )))
     }
+}
+
+fn open(place: &LocalFile) -> Result<File, Failure> {
+    place.open_read().map_err(|error| local_io(place, "open", error.into()))
+}
+
+/// Does what a disk may hold up where that holds up no other job.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = blocking(|| Ok(work())).await;
+    done.map_err(|source| Failure::LocalIo { what: "cannot work on a file".to_owned(), source })?
 }
 
 /// What tells this version of a file from others. Not the device: the same shared disk may have
