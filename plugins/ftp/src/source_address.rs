@@ -112,17 +112,21 @@ pub(crate) fn close_by_reset(stream: &TcpStream) {
 const UNSENT_BYTES: u32 = 1024 * 1024;
 
 fn prepare(socket: &SockRef<'_>, role: Role, limits: Limits) -> io::Result<()> {
-    // Long transfers leave the control connection idle, and middle boxes forget idle ones.
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(limits.connect);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_nodelay(role == Role::Control)?;
     #[cfg(target_os = "linux")]
-    {
-        socket.set_tcp_user_timeout(Some(limits.step))?;
-        if role == Role::Data {
-            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    socket.set_tcp_user_timeout(Some(limits.step))?;
+    match role {
+        Role::Control => {
+            // Long transfers leave it idle, and middle boxes forget idle connections.
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(30))
+                .with_interval(limits.connect);
+            socket.set_tcp_keepalive(&keepalive)?;
+            socket.set_tcp_nodelay(true)
         }
+        // A data connection that is idle has stalled, and there is a time limit for that.
+        #[cfg(target_os = "linux")]
+        Role::Data => socket.set_tcp_notsent_lowat(UNSENT_BYTES),
+        #[cfg(not(target_os = "linux"))]
+        Role::Data => Ok(()),
     }
-    Ok(())
 }
