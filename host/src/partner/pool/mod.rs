@@ -117,7 +117,8 @@ impl Pool {
                 biased;
                 permit = &mut own => break permit,
                 () = self.pauses.notified(), if stay == Stay::Short => {
-                    if let Some(lease) = self.between(self.origin().await?) {
+                    // Whoever paused it may be back already, and a look at the disk costs more.
+                    if self.has_between() && let Some(lease) = self.between(self.origin().await?) {
                         return Ok(Slot::Between(lease));
                     }
                 }
@@ -221,6 +222,13 @@ impl Pool {
         paused.push(Arc::downgrade(shared));
         drop(paused);
         self.pauses.notify_one();
+    }
+
+    /// Whether there is a paused session that nobody uses right now.
+    fn has_between(&self) -> bool {
+        let free = |shared: Arc<Turns<Shared>>| shared.try_lock().is_ok();
+        self.long_waiters.load(Ordering::Relaxed) == 0
+            && lock(&self.paused).iter().filter_map(Weak::upgrade).any(free)
     }
 
     /// A paused session of this origin that nobody uses right now.
