@@ -19,7 +19,7 @@ use super::{
     Watch,
     arrival::{self, Hashed},
     fence::Pass,
-    jobs::{Receiver, Teller},
+    jobs::{Receiver, Teller, Written},
     ownership::Ownership,
     refusal::Refusal,
     room::{Guest, Room, WhileThere},
@@ -118,12 +118,15 @@ impl Visit {
     /// Puts on record that a job's file is put in place: before a rename, and after a store that
     /// goes there at once.
     async fn intend(&self, operation: Operation, receiver: &Arc<Receiver>) -> Result<()> {
-        self.ownership.now(operation).await?;
         let recorded = match self.pass.check() {
             Ok(()) => self.shared.receiving.publishing(receiver).await,
             Err(outdated) => Err(outdated.into()),
         };
-        recorded.map_err(|refusal| refusal.into_error(operation))
+        match recorded.map_err(|refusal| refusal.into_error(operation))? {
+            // Its acknowledgement came with a look at the ownership.
+            Written::Now => Ok(()),
+            Written::Before => self.ownership.now(operation).await,
+        }
     }
 
     /// The job that what goes on in this session is for: the one of the file itself, where that

@@ -58,6 +58,15 @@ struct Index {
     of_visitor: HashMap<PartnerName, usize>,
 }
 
+/// Since when something is on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Since this call, which has seen that the instance is ours.
+    Now,
+    /// For longer, or there was nothing to write.
+    Before,
+}
+
 impl Register {
     /// The register of the jobs of the receiving side among those in flight; the others come
     /// back.
@@ -138,20 +147,22 @@ impl Register {
         Ok(())
     }
 
-    /// Puts on record that the visitor is about to put its file in place; durable on `Ok`.
+    /// Puts on record that the visitor is about to put its file in place; durable on `Ok`, which
+    /// tells whether that is so since now.
     ///
     /// # Errors
     /// While the job's pre-exit runs, which may still refuse the file, and when the journal fails.
-    pub(super) async fn publishing(&self, receiver: &Arc<Receiver>) -> Result<(), Refusal> {
+    pub(super) async fn publishing(&self, receiver: &Arc<Receiver>) -> Result<Written, Refusal> {
         let turn = Turn::of(receiver, self).await;
         if turn.status() == Status::ReceiverPreparing && receiver.is_busy() {
             return Err(exit_runs());
         }
         let events = up_to_publishing(turn.status());
-        if turn.status().in_flight() && !events.is_empty() {
-            turn.record(events, None, |_| {}).await?;
+        if !turn.status().in_flight() || events.is_empty() {
+            return Ok(Written::Before);
         }
-        Ok(())
+        turn.record(events, None, |_| {}).await?;
+        Ok(Written::Now)
     }
 
     fn all(&self) -> Vec<Arc<Receiver>> {
