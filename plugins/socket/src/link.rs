@@ -1,6 +1,8 @@
 //! A connection at work: one task reads frames and hands them to their streams, one writes what
 //! all of them have to say and gives signs of life.
 
+mod writer;
+
 use std::{
     collections::HashMap,
     io,
@@ -12,11 +14,13 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
+
+use writer::Writer;
 
 use crate::{
     failure::Failure,
@@ -30,7 +34,7 @@ use crate::{
 /// in memory on its way out: 2 MiB.
 const WAITING: usize = 8;
 
-/// Payloads up to this size are written in one go with their heads.
+/// Words up to this size in all are read, and written, in one go: each is a call to the system.
 const SMALL_BYTES: usize = 16 * 1024;
 
 /// How long a good-bye may take.
@@ -195,7 +199,7 @@ impl Link {
         });
         let write = Arc::clone(&shared);
         tokio::spawn(async move {
-            let mut writer = Writer { to: writer, seal: outgoing, limit };
+            let mut writer = Writer::new(writer, outgoing, limit);
             let cause = tokio::select! {
                 cause = write.over_with() => cause,
                 cause = writer.write_all(waiting, &write) => cause,
@@ -299,9 +303,10 @@ impl Shared {
 
     async fn read(
         self: &Arc<Self>,
-        mut reader: Box<dyn AsyncRead + Send + Unpin>,
+        reader: Box<dyn AsyncRead + Send + Unpin>,
         mut seal: Seal,
     ) -> Failure {
+        let mut reader = BufReader::with_capacity(SMALL_BYTES, reader);
         loop {
             let frame = match self.next_frame(&mut reader, &mut seal).await {
                 Ok(frame) => frame,
@@ -402,75 +407,6 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Streams> {
         // No code panics while it holds the lock halfway through a change.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Writer {
-    to: Box<dyn AsyncWrite + Send + Unpin>,
-    seal: Seal,
-    limit: Duration,
-}
-
-impl Writer {
-    /// Writes what comes, and a sign of life after each pause without.
-    async fn write_all(&mut self, mut waiting: mpsc::Receiver<Frame>, shared: &Shared) -> Failure {
-        loop {
-            let frame = tokio::select! {
-                Some(frame) = waiting.recv() => frame,
-                () = tokio::time::sleep(shared.pause) => message(0, Message::Ping),
-            };
-            // Whatever waits goes out together.
-            let more = !waiting.is_empty();
-            if let Err(failure) = self.write(frame, !more, shared).await {
-                return failure;
-            }
-        }
-    }
-
-    async fn write(&mut self, frame: Frame, flush: bool, shared: &Shared) -> Result<(), Failure> {
-        let stream = frame.stream;
-        let is_data = matches!(frame.body, Body::Data(_) | Body::Packed(_));
-        let (head, payload) = match self.seal.encode(frame) {
-            Ok(encoded) => encoded,
-            Err(unspeakable) => {
-                // Only the stream that wanted to say it is over.
-                tracing::warn!(%unspeakable, "a stream is closed");
-                shared.lock().open.remove(&stream);
-                self.seal.encode(message(stream, Message::Close))?
-            }
-        };
-        // A head alone would be a packet, and a call to the system, of its own.
-        let start = payload.len().min(SMALL_BYTES);
-        let carried = is_data.then_some(&shared.carried);
-        self.write_full(&[&head[..], &payload[..start]].concat(), carried).await?;
-        self.write_full(&payload[start..], carried).await?;
-        if flush {
-            let flushed = timeout(self.limit, self.to.flush()).await;
-            flushed.map_err(|_| Failure::Silent("while it was written to"))??;
-        }
-        Ok(())
-    }
-
-    /// Writes all, and counts it where that is wanted. The clock starts anew with each byte, as
-    /// with reading.
-    async fn write_full(
-        &mut self,
-        mut bytes: &[u8],
-        carried: Option<&AtomicU64>,
-    ) -> Result<(), Failure> {
-        while !bytes.is_empty() {
-            let written = timeout(self.limit, self.to.write(bytes)).await;
-            match written.map_err(|_| Failure::Silent("while it was written to"))?? {
-                0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                written => {
-                    bytes = &bytes[written..];
-                    if let Some(carried) = carried {
-                        carried.fetch_add(written as u64, Ordering::Relaxed);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

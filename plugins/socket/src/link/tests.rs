@@ -1,6 +1,11 @@
 //! A host's end of a connection against a visitor that keeps to no rules, over a line in memory.
 
-use tokio::io::{DuplexStream, duplex};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncWrite, DuplexStream, duplex};
 
 use super::*;
 use crate::frame::{Answer, CHUNK_BYTES, Offer, WINDOW};
@@ -193,4 +198,45 @@ async fn a_word_that_cannot_be_said() {
     assert!(ends.say(2, Body::Message(Message::Abort)).await);
     let heard = timeout(LIMIT, streams[1].wait()).await.unwrap().unwrap();
     assert_eq!(heard, Body::Message(Message::Abort));
+}
+
+/// Tells how much it takes at a time.
+struct Telling(mpsc::UnboundedSender<usize>);
+
+impl AsyncWrite for Telling {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.send(bytes.len()).unwrap();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn small_words_that_wait_go_out_in_one_go_and_no_large_one_is_copied() {
+    let (_far, near) = duplex(LINE_BYTES);
+    let (told, mut writes) = mpsc::unbounded_channel();
+    let ready = Ready { writer: Box::new(Telling(told)), ..Ready::in_memory(near, LIMIT) };
+    let link = Arc::new(Link::of_visitor(ready, LIMIT, Stock::default()));
+    let mut stream = link.open().unwrap();
+    // On a runtime of one thread the writer has its turn when all are in line.
+    for bytes in [10, CHUNK_BYTES, 20] {
+        stream.send(Body::Data(vec![7; bytes])).await.unwrap();
+    }
+    let mut written = Vec::new();
+    while written.iter().sum::<usize>() < 3 * HEAD_BYTES + 10 + CHUNK_BYTES + 20 {
+        written.push(timeout(LIMIT, writes.recv()).await.unwrap().unwrap());
+    }
+    let start = 2 * HEAD_BYTES + 10 + SMALL_BYTES;
+    assert_eq!(written, [start, CHUNK_BYTES - SMALL_BYTES, HEAD_BYTES + 20]);
 }
