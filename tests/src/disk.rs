@@ -1,12 +1,13 @@
 //! Small disks that fill up, turn read-only, or vanish under a running server.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use rustix::fs::{FallocateFlags, fallocate};
 use tempfile::TempDir;
 
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
 /// EXT4_IOC_SHUTDOWN without a flush of the log, as a power cut is.
 const SHUT_DOWN: &str = "import fcntl, os, sys\n\
     fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, b'\\2\\0\\0\\0')";
+
+/// Bytes at the beginning of an ext4 disk that hold its books, the journal among them.
+const BOOKS: u64 = 16 << 20;
 
 /// A file system of a size of our own, mounted in a folder of our own; unmounted
 /// when dropped. Mounting needs root.
@@ -49,13 +53,36 @@ impl SmallDisk {
     /// There are no loop devices or no `mkfs.ext4`, or this process may not mount.
     pub fn mount_ext4(size: u64) -> Result<Self, Unavailable> {
         // Not in the folder: that is covered by the mount.
-        let image = folder()?.keep().join("disk.img");
-        let disk = Self { folder: folder()?, image: Some(image.clone()), first: true };
-        let sized = File::create(&image).and_then(|file| file.set_len(size));
-        sized.map_err(|error| Unavailable::new("a disk image", error))?;
-        run("mkfs.ext4", &["-q", "-m", "0", "-E", "root_owner"], &[&image])?;
+        let disk = Self::make_ext4(folder()?.keep().join("disk.img"), size, "root_owner")?;
         disk.attach()?;
         Ok(disk)
+    }
+
+    /// The same on a disk in memory that has less room: while `below` is full, what is written to
+    /// files for the first time is lost, with an error. The file system itself goes on.
+    ///
+    /// # Errors
+    /// Those of [`SmallDisk::mount_ext4`], or `below` has no room for the books.
+    pub fn mount_ext4_on(below: &Self, size: u64) -> Result<Self, Unavailable> {
+        let image = below.path().join("image/disk.img");
+        let options = "root_owner,packed_meta_blocks=1";
+        let disk = Self::make_ext4(image.clone(), size, options)?;
+        let books = File::options()
+            .write(true)
+            .open(&image)
+            .and_then(|image| Ok(fallocate(image, FallocateFlags::empty(), 0, BOOKS)?));
+        books.map_err(|error| Unavailable::new("room for a file system's books", error))?;
+        disk.attach()?;
+        Ok(disk)
+    }
+
+    /// An ext4 disk with its image in a file, whose folder goes with it; not attached yet.
+    fn make_ext4(image: PathBuf, size: u64, options: &str) -> Result<Self, Unavailable> {
+        let sized = image.parent().map_or(Ok(()), fs::create_dir_all);
+        let sized = sized.and_then(|()| File::create(&image)?.set_len(size));
+        sized.map_err(|error| Unavailable::new("a disk image", error))?;
+        run("mkfs.ext4", &["-q", "-m", "0", "-E", options], &[&image])?;
+        Ok(Self { folder: folder()?, image: Some(image), first: true })
     }
 
     /// Like [`SmallDisk::mount`]; where it cannot be the test is skipped visibly
@@ -149,7 +176,7 @@ impl Drop for SmallDisk {
         }
         if let Some(folder) = self.image.as_deref().and_then(Path::parent) {
             // Whichever node goes first: what is mounted keeps the bytes of the image.
-            std::fs::remove_dir_all(folder).ok();
+            fs::remove_dir_all(folder).ok();
         }
     }
 }
@@ -178,7 +205,7 @@ fn answer(command: &mut Command) -> Result<String, Unavailable> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::ErrorKind};
+    use std::io::ErrorKind;
 
     use super::*;
 

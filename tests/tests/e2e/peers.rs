@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::fs::symlink,
     path::Path,
     time::{Duration, Instant},
 };
@@ -11,7 +12,7 @@ use std::{
 use ferryway_core::JobId;
 use ferryway_tests::{
     Unavailable,
-    content::Content,
+    content::{Content, hash_file},
     disk::SmallDisk,
     peers::{Peers, Security, Setup, seconds},
     scene::{MIB, MIDDLE, SIZE, largest},
@@ -169,6 +170,37 @@ fn the_disk_goes_from_under_the_serving_host() {
     let what = format!("the disk fails, its host ends after {ended_after:.2} s");
     let again = files.report(&peers, &what);
     assert!(again.iter().all(|&bytes| bytes <= SENT_AGAIN), "{again:?}");
+}
+
+/// A disk fails under a file that comes in, and heals. The system tells that once, and has the lost
+/// bytes in its memory as if they were the disk's: only what is on the disk counts as there.
+#[test]
+fn what_a_disk_lost_before_it_healed_is_sent_again() {
+    let disks = SmallDisk::mount(48 * MIB)
+        .and_then(|below| Ok((SmallDisk::mount_ext4_on(&below, DISK)?, below)));
+    let (disk, below) = match disks {
+        Ok(disks) => disks,
+        Err(reason) => return reason.skip(),
+    };
+    let mut peers = Peers::build(SLOW);
+    fs::remove_dir(peers.day.incoming()).unwrap();
+    symlink(disk.path(), peers.day.incoming()).unwrap();
+    let home = peers.day.home().to_owned();
+    peers.day.look_at(&home);
+    peers.day.start(0);
+    peers.night.start(0);
+    let ballast = below.path().join("ballast");
+    assert!(Content::new(115, 48 * MIB).write_to(&ballast).is_err(), "there is no room left");
+    let content = Content::new(114, SIZE);
+    let job = peers.send("up.bin", content);
+    peers.night.await_line("0204W", &[job.as_str()]);
+    fs::remove_file(ballast).unwrap();
+    peers.delivered(&job, "up.bin", content);
+    // As another node finds it.
+    disk.detach().unwrap();
+    let elsewhere = disk.elsewhere().unwrap();
+    elsewhere.attach().unwrap();
+    assert_eq!(hash_file(&elsewhere.path().join("up.bin")).unwrap(), content.hash());
 }
 
 /// How a node with a disk of its own comes to the address.

@@ -56,6 +56,11 @@ pub(crate) fn sync_by(file: &File, _to_write: impl FnOnce() -> io::Result<File>)
     file.sync_all()
 }
 
+/// Lets what is read next of a synced file come from the disk, as far as the system can.
+pub(crate) fn forget(file: &File) {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).ok();
+}
+
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
