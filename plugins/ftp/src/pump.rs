@@ -1,7 +1,11 @@
 //! The byte pump: the host's blocking source or sink on one side, a socket on the other, two
 //! buffers between them so that both work at the same time.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use ferryway_core::bytes::{CHUNK_BYTES, Meter, Sink, Source};
 use tokio::{
@@ -24,53 +28,39 @@ pub(crate) enum Stop {
 /// A download starts with this much memory: it is enough for a small file.
 const FIRST_BYTES: usize = 64 * 1024;
 
+/// Memory for the buffers of all transfers together, as long as there are not so many that each has
+/// but [`LEAST_BYTES`] twice.
+const STOCK_BYTES: usize = 32 * 1024 * 1024;
+
+/// A buffer is no smaller, however many transfers there are.
+const LEAST_BYTES: usize = 16 * 1024;
+
 /// Bytes do not wait longer for a full chunk than this before the sink gets them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A source that is reading ahead, or had all at hand.
-pub(crate) enum Ahead {
-    Reading(JoinHandle<Filled>),
-    Read(Box<Filled>),
-}
-
-pub(crate) struct Filled {
-    source: Source,
-    buffer: Vec<u8>,
-    filled: io::Result<usize>,
+/// A source that has begun to read ahead.
+pub(crate) struct Ahead {
+    filling: Filling,
+    share: Share,
 }
 
 impl Ahead {
     /// Starts to read the first chunk of about `length` bytes in all. Room for one byte more
     /// than a small file has shows its end in the same go.
     pub(crate) fn start(source: Source, length: u64) -> Self {
-        let room = usize::try_from(length.saturating_add(1)).unwrap_or(CHUNK_BYTES);
-        Self::fill(source, vec![0; room.clamp(4096, CHUNK_BYTES)])
-    }
-
-    fn fill(mut source: Source, mut buffer: Vec<u8>) -> Self {
-        let blocks = source.blocks();
-        let fill = move || {
-            let filled = source.fill(&mut buffer);
-            Filled { source, buffer, filled }
-        };
-        if blocks { Self::Reading(spawn_blocking(fill)) } else { Self::Read(Box::new(fill())) }
+        let share = Share::take();
+        let room = usize::try_from(length.saturating_add(1)).unwrap_or(usize::MAX);
+        let first = vec![0; room.clamp(4096, share.chunk_bytes())];
+        Self { filling: Filling::start(source, first), share }
     }
 
     /// Waits until the source is idle.
     pub(crate) async fn give_up(self) {
-        if let Self::Reading(reading) = self
+        if let Filling::Reading(reading) = self.filling
             && let Err(error) = reading.await
         {
             tracing::debug!(%error, "a source was lost");
         }
-    }
-
-    async fn wait(self) -> Result<(Source, Vec<u8>, usize), Stop> {
-        let Filled { source, buffer, filled } = match self {
-            Self::Reading(reading) => reading.await.map_err(|e| Stop::Local(e.into()))?,
-            Self::Read(filled) => *filled,
-        };
-        Ok((source, buffer, filled.map_err(Stop::Local)?))
     }
 }
 
@@ -82,18 +72,18 @@ pub(crate) async fn send(
     meter: &Meter,
     limit: Duration,
 ) -> Result<u64, Stop> {
-    let (mut source, mut buffer, mut filled) = ahead.wait().await?;
+    let Ahead { filling, share } = ahead;
+    let (mut source, mut buffer, mut filled) = filling.wait().await?;
     let (mut spare, mut sent) = (None, 0);
     while filled == buffer.len() {
-        let next = Ahead::fill(source, spare.take().unwrap_or_else(|| vec![0; CHUNK_BYTES]));
+        let next = Filling::start(source, share.buffer(spare.take()));
         let written = write(stream, &buffer, meter, limit).await;
         // The source is idle again before anything is reported.
         let next = next.wait().await;
         written?;
         sent += filled as u64;
-        let full = buffer;
+        spare = Some(buffer);
         (source, buffer, filled) = next?;
-        spare = (full.len() == CHUNK_BYTES).then_some(full);
     }
     write(stream, &buffer[..filled], meter, limit).await?;
     Ok(sent + filled as u64)
@@ -106,8 +96,8 @@ pub(crate) async fn receive(
     meter: &Meter,
     limit: Duration,
 ) -> Result<u64, Stop> {
-    let mut writer = Writer::Idle(sink);
-    let mut buffer = vec![0; FIRST_BYTES];
+    let (share, mut writer) = (Share::take(), Writer::Idle(sink));
+    let mut buffer = vec![0; FIRST_BYTES.min(share.chunk_bytes())];
     let mut received = 0;
     loop {
         let (filled, end) = read(stream, &mut buffer, limit).await;
@@ -126,9 +116,38 @@ pub(crate) async fn receive(
             }
             None => {}
         }
-        buffer = spare
-            .filter(|spare| spare.len() == CHUNK_BYTES)
-            .unwrap_or_else(|| vec![0; CHUNK_BYTES]);
+        buffer = share.buffer(spare);
+    }
+}
+
+/// A source that is reading, or had all at hand.
+enum Filling {
+    Reading(JoinHandle<Filled>),
+    Read(Box<Filled>),
+}
+
+struct Filled {
+    source: Source,
+    buffer: Vec<u8>,
+    filled: io::Result<usize>,
+}
+
+impl Filling {
+    fn start(mut source: Source, mut buffer: Vec<u8>) -> Self {
+        let blocks = source.blocks();
+        let fill = move || {
+            let filled = source.fill(&mut buffer);
+            Filled { source, buffer, filled }
+        };
+        if blocks { Self::Reading(spawn_blocking(fill)) } else { Self::Read(Box::new(fill())) }
+    }
+
+    async fn wait(self) -> Result<(Source, Vec<u8>, usize), Stop> {
+        let Filled { source, buffer, filled } = match self {
+            Self::Reading(reading) => reading.await.map_err(|e| Stop::Local(e.into()))?,
+            Self::Read(filled) => *filled,
+        };
+        Ok((source, buffer, filled.map_err(Stop::Local)?))
     }
 }
 
@@ -215,4 +234,53 @@ async fn read(
         }
     }
     (filled, None)
+}
+
+/// A transfer that takes its share of the stock.
+struct Share;
+
+/// How many there are.
+static SHARES: AtomicUsize = AtomicUsize::new(0);
+
+impl Share {
+    fn take() -> Self {
+        SHARES.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+
+    /// How large each of a transfer's two buffers is, with so many transfers as there are now.
+    fn chunk_bytes(&self) -> usize {
+        share_of(SHARES.load(Ordering::Relaxed))
+    }
+
+    /// A buffer of that size: the spare one, where it is.
+    fn buffer(&self, spare: Option<Vec<u8>>) -> Vec<u8> {
+        let bytes = self.chunk_bytes();
+        spare.filter(|spare| spare.len() == bytes).unwrap_or_else(|| vec![0; bytes])
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        SHARES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The size of a buffer where `transfers` share the stock, with two for each.
+fn share_of(transfers: usize) -> usize {
+    (STOCK_BYTES / 2 / transfers.max(1)).clamp(LEAST_BYTES, CHUNK_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_all_buffers_stays_within_the_stock() {
+        assert_eq!(share_of(1), CHUNK_BYTES);
+        for transfers in [1, 32, 33, 64, 500, 1000] {
+            assert!(2 * transfers * share_of(transfers) <= STOCK_BYTES, "{transfers}");
+        }
+        assert_eq!(share_of(1_000_000), LEAST_BYTES);
+    }
 }
