@@ -115,8 +115,7 @@ fn finish(state: &mut JobState, digest: Digest) {
     state.moved_bytes = FILE_BYTES;
 }
 
-/// Adds finished jobs to an install directory's history; their ends are spread over the last
-/// [`HISTORY_DAYS`].
+/// Adds finished jobs to an install directory's history; their ends are spread over the last 60 days.
 ///
 /// # Errors
 /// As the journal's.
