@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use suppaftp::{FtpError, tokio::AsyncRustlsFtpStream};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 
 use crate::{
     classify::Failure,
     config::{Limits, Mode, PassiveAddress, Settings},
-    control::{Control, answer, lost},
+    control::{Control, answer, lost, within},
     features::Features,
     source_address::connect_host,
     tls::{Configs, Connector},
@@ -58,7 +58,7 @@ pub(crate) async fn connect(
         ftp = secured(ftp, connector, &settings.host, limits).await?;
     }
     let login = ftp.login(&settings.user, &settings.password.0);
-    match timeout(limits.step, login).await {
+    match within(limits.step, login).await {
         Err(_) => return Err(Failure::Timeout("during the login")),
         Ok(Err(FtpError::UnexpectedResponse(response))) => {
             return Err(Failure::Login(answer(&response).reply()));
@@ -84,7 +84,7 @@ pub(crate) async fn connect(
 
 async fn greeted(stream: TcpStream, limits: Limits) -> Result<AsyncRustlsFtpStream, Failure> {
     let greeting = AsyncRustlsFtpStream::connect_with_stream(stream);
-    match timeout(limits.step, greeting).await {
+    match within(limits.step, greeting).await {
         Err(_) => Err(Failure::Timeout("before its greeting")),
         Ok(greeted) => greeted.map_err(lost),
     }
@@ -97,7 +97,7 @@ async fn secured(
     host: &str,
     limits: Limits,
 ) -> Result<AsyncRustlsFtpStream, Failure> {
-    match timeout(limits.step, ftp.into_secure(connector.clone(), host)).await {
+    match within(limits.step, ftp.into_secure(connector.clone(), host)).await {
         Err(_) => Err(Failure::Timeout("while the secure channel was made")),
         Ok(Ok(ftp)) => Ok(ftp),
         Ok(Err(FtpError::UnexpectedResponse(response))) => {

@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use ferryway_core::error::Reply;
 use suppaftp::{FtpError, FtpResult, tokio::AsyncRustlsFtpStream, types::Response};
-use tokio::time::timeout;
+use tokio::{
+    task::unconstrained,
+    time::{error::Elapsed, timeout},
+};
 
 use crate::{classify::Failure, config::Limits};
 
@@ -140,12 +143,24 @@ impl Control {
     }
 }
 
+/// Lets suppaftp say something and hear the answer, within a time limit.
+///
+/// It writes a command without a flush, and reads. Under TLS a write that tokio puts off, for its task
+/// has had its share of the turn, stays in memory then, and both ends wait for each other. So these
+/// steps, which are short, have no share that could be used up.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    step: impl Future<Output = FtpResult<T>>,
+) -> Result<FtpResult<T>, Elapsed> {
+    timeout(limit, unconstrained(step)).await
+}
+
 /// Any answer will do: suppaftp, expecting none, hands out each as an unexpected one.
 async fn bounded(
     limit: Duration,
     step: impl Future<Output = FtpResult<Response>>,
 ) -> Result<Answer, Failure> {
-    match timeout(limit, step).await {
+    match within(limit, step).await {
         Err(_) => Err(Failure::Timeout("on the control connection")),
         Ok(Ok(response) | Err(FtpError::UnexpectedResponse(response))) => Ok(answer(&response)),
         Ok(Err(error)) => Err(lost(error)),

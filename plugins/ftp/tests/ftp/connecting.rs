@@ -8,6 +8,7 @@ use ferryway_core::{
 };
 use ferryway_ftp::Ftp;
 use ferryway_mocks::ftp_server::{Behaviour, Rule, TlsConfig};
+use tokio::task::{consume_budget, yield_now};
 
 use crate::support::{Kept, Lab, bytes, download, path, upload};
 
@@ -123,6 +124,23 @@ async fn a_secure_session_resumes_on_every_data_connection() {
         assert_eq!((error.kind(), error.class()), (Kind::Tls, Class::Permanent), "{error}");
         let trusting = "tls = 'explicit'\ntls_verify = false";
         works(&mut *lab.session_with(trusting).await.unwrap()).await;
+    }
+}
+
+/// A task that has had its share of a turn is made to wait before it writes again. A command must not
+/// be left behind by that.
+#[tokio::test]
+async fn a_command_goes_out_whatever_its_task_did_before() {
+    let tls = TlsConfig::self_signed().unwrap();
+    let lab = Lab::with(|builder| builder.tls(tls)).await;
+    let settings = "tls = 'explicit'\ntls_verify = false\ntimeout_s = 2";
+    let mut session = lab.session_with(settings).await.unwrap();
+    for used in 0..=128 {
+        yield_now().await;
+        for _ in 0..used {
+            consume_budget().await;
+        }
+        session.ping().await.unwrap_or_else(|error| panic!("{used} used: {error}"));
     }
 }
 
