@@ -9,7 +9,10 @@ use std::{
 };
 
 use ferryway_core::Event;
-use ferryway_host::journal::{JournalStore, SqliteJournal, record::Job};
+use ferryway_host::journal::{
+    JournalStore, SqliteJournal,
+    record::{Job, JobSpec},
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -33,11 +36,12 @@ pub async fn compare(folder: &Path, rounds: u32, slice: Duration) -> Result<(), 
     let mut rows = WRITERS.map(|writers| Row { writers, ..Row::default() });
     for _ in 0..rounds {
         for row in &mut rows {
-            let job = journal.accept_first(vec![jobs::spec(install.path())?]).await?.remove(0);
+            let (install, writers) = (install.path(), row.writers);
+            let job = journal.accept_first(vec![jobs::spec(install)?]).await?.remove(0);
             let record = record_of(&job)?;
-            row.log.push(pace(in_log(install.path(), row.writers, &record, slice)).await?);
-            row.steps.push(pace(steps(&journal, install.path(), row.writers, slice)).await?);
-            row.lives.push(pace(lives(&journal, install.path(), row.writers, slice)).await?);
+            row.log.push(pace(in_log(install, writers, &record, slice)).await?);
+            row.steps.push(pace(in_journal(&journal, install, writers, slice, steps)).await?);
+            row.lives.push(pace(in_journal(&journal, install, writers, slice, lives)).await?);
         }
     }
     println!(
@@ -158,58 +162,48 @@ async fn in_log(
     Ok(count)
 }
 
-/// Each writer moves a job of its own to and fro.
-async fn steps(
+/// Has each writer do its `work` with jobs in the journal until the time is over.
+async fn in_journal<F>(
     journal: &Arc<SqliteJournal>,
     install: &Path,
     writers: usize,
     slice: Duration,
-) -> Result<u64, Failure> {
+    work: impl Fn(Arc<SqliteJournal>, JobSpec, Instant) -> F,
+) -> Result<u64, Failure>
+where
+    F: Future<Output = Result<u64, Failure>> + Send + 'static,
+{
     let spec = jobs::spec(install)?;
     let end = Instant::now() + slice;
-    let writer = || {
-        let (journal, spec) = (Arc::clone(journal), spec.clone());
-        async move {
-            let mut job = journal.accept_first(vec![spec]).await?.remove(0);
-            let mut count = 1;
-            while Instant::now() < end {
-                let event = if count % 2 == 1 { Event::Prepare } else { Event::Retry };
-                let (next, step) = job.step(&[event], None, |_| {})?;
-                journal.queue(step).await?.await?;
-                job = next;
-                count += 1;
-            }
-            Ok(count)
-        }
-    };
-    together(writers, writer).await
+    together(writers, || work(Arc::clone(journal), spec.clone(), end)).await
 }
 
-/// Each writer brings one job after the other from its acceptance to its end; finished ones go to
-/// the history meanwhile.
-async fn lives(
-    journal: &Arc<SqliteJournal>,
-    install: &Path,
-    writers: usize,
-    slice: Duration,
-) -> Result<u64, Failure> {
-    let spec = jobs::spec(install)?;
-    let end = Instant::now() + slice;
-    let writer = || {
-        let (journal, spec) = (Arc::clone(journal), spec.clone());
-        async move {
-            let mut count = 0;
-            while Instant::now() < end {
-                let mut job = journal.accept_first(vec![spec.clone()]).await?.remove(0);
-                for stage in 0..LIFE.len() {
-                    let (next, receipt) = jobs::live_on(&*journal, &job, stage).await?;
-                    receipt.await?;
-                    job = next;
-                }
-                count += 1 + LIFE.len() as u64;
-            }
-            Ok(count)
+/// Moves a job to and fro.
+async fn steps(journal: Arc<SqliteJournal>, spec: JobSpec, end: Instant) -> Result<u64, Failure> {
+    let mut job = journal.accept_first(vec![spec]).await?.remove(0);
+    let mut count = 1;
+    while Instant::now() < end {
+        let event = if count % 2 == 1 { Event::Prepare } else { Event::Retry };
+        let (next, step) = job.step(&[event], None, |_| {})?;
+        journal.queue(step).await?.await?;
+        job = next;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Brings one job after the other from its acceptance to its end; finished ones go to the history
+/// meanwhile.
+async fn lives(journal: Arc<SqliteJournal>, spec: JobSpec, end: Instant) -> Result<u64, Failure> {
+    let mut count = 0;
+    while Instant::now() < end {
+        let mut job = journal.accept_first(vec![spec.clone()]).await?.remove(0);
+        for stage in 0..LIFE.len() {
+            let (next, receipt) = jobs::live_on(&*journal, &job, stage).await?;
+            receipt.await?;
+            job = next;
         }
-    };
-    together(writers, writer).await
+        count += 1 + LIFE.len() as u64;
+    }
+    Ok(count)
 }
