@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ferryway_core::{DefinitionId, JobId, RemotePath};
+use ferryway_core::{DefinitionId, JobId, PartnerName, RemotePath};
 use jiff::Timestamp;
+
+use ferryway_host::control::api::SILENCE_LIMIT;
 
 use crate::{exit::Exit, filter::StatusFilter, time};
 
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     /// Tell how the host is
     #[command(visible_alias = "status")]
     Health(HealthArgs),
+    /// Try out what a partner's server does, and tell the settings that suit it
+    Probe(ProbeArgs),
     /// Have the host read its definitions again
     Reload,
     /// Print a shell's completions
@@ -171,6 +175,20 @@ pub(crate) struct HealthArgs {
     /// Wait at most so many seconds
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) timeout: Option<u32>,
+}
+
+/// Arguments of `probe`.
+#[derive(Args, Debug)]
+pub(crate) struct ProbeArgs {
+    /// The partner
+    #[arg(value_name = "PARTNER")]
+    pub(crate) partner: PartnerName,
+    /// The folder on the partner to try it in [default: where sessions start]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<RemotePath>,
+    /// Also leave a session silent for so many seconds, and see whether it still answers
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=SILENCE_LIMIT.as_secs()))]
+    pub(crate) silent: Option<u64>,
 }
 
 /// How deep a look at the host goes.

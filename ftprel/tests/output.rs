@@ -57,6 +57,30 @@ async fn lists_are_filtered_and_readable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_probe_says_what_was_seen_and_what_to_set() {
+    let host = Host::start().await;
+    let said = host.run(["probe", "BANK", "in", "--silent", "60"]).await.ok();
+    for line in [
+        "Partner    BANK, in `in`",
+        "Locks      yes: a file that another session stores is waited for",
+        "Silence    a session is closed after 60 s, or before",
+        "With publish = \"direct\" it is in the rows C1, C3a, C3b of docs/failover-servers.md.",
+        "[partners.BANK]",
+        "late_close = \"truncates\"",
+        "publish = \"atomic\"",
+        "resume = \"never\"",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line} in\n{said}");
+    }
+    let probed = host.run(["probe", "BANK", "--json"]).await.json();
+    assert_eq!(keys(&probed), ["advice", "findings"]);
+    assert_eq!(probed["findings"]["folder"], Value::Null);
+    assert_eq!(probed["advice"]["rows"], json!(["C1", "C3a", "C3b"]));
+    let asked = host.run(["probe", "BANK", "--silent", "3601"]).await;
+    assert_eq!(asked.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn history_comes_in_pages() {
     let host = Host::start().await;
     for number in 1..=3 {

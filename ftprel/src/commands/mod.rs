@@ -8,6 +8,7 @@ mod hold;
 mod list;
 mod man;
 mod order;
+mod probe;
 mod release;
 mod reload;
 mod restart;
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Cancel(args) => cancel::run(args, &context).await,
         Command::History(args) => history::run(args, &context).await,
         Command::Health(args) => health::run(args, &context).await,
+        Command::Probe(args) => probe::run(args, &context).await,
         Command::Reload => reload::run(&context).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

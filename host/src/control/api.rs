@@ -11,6 +11,7 @@
 //! | `GET /v1/history?...` | [`HistoryQuery`](crate::journal::record::HistoryQuery) as the query | [`Job`]s |
 //! | `GET /v1/health` | | [`Health`] |
 //! | `POST /v1/journal/probe` | | [`Probed`], once the journal has taken a durable write |
+//! | `POST /v1/partners/{partner}/probe` | [`ProbeRequest`] | [`PartnerProbed`] |
 //! | `POST /v1/services/{service}` | [`ServiceOrder`] | [`ServiceState`] |
 //! | `POST /v1/reload` | | [`Reloaded`] |
 //!
@@ -18,11 +19,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use ferryway_core::{DefinitionId, Epoch, InstanceName, JobId};
+use ferryway_core::{DefinitionId, Epoch, InstanceName, JobId, RemotePath};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::record::Job;
+use crate::{
+    journal::record::Job,
+    partner::habits::{Advice, Findings},
+};
 
 /// The longest body of a request in bytes.
 pub const BODY_LIMIT: usize = 8 << 20;
@@ -35,6 +39,12 @@ pub const WAIT_JOBS_LIMIT: usize = 10_000;
 
 /// The longest time that one request waits for jobs; who wants more asks again.
 pub const WAIT_TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The longest silence that a partner can be probed with.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// The longest time that a probe of a partner takes beyond its silence.
+pub const PROBE_TIME_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// The most jobs in one page of the history.
 pub const PAGE_LIMIT: usize = 1_000;
@@ -173,6 +183,28 @@ pub struct ServiceState {
 pub struct Probed {
     /// How long that took, in microseconds.
     pub took_us: u64,
+}
+
+/// A request to try out what a partner's server does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// The folder on the partner to try it in, when it is not the one where sessions start.
+    #[serde(default)]
+    pub folder: Option<RemotePath>,
+    /// Seconds for which a session is left silent before it is asked for a sign of life, at most
+    /// [`SILENCE_LIMIT`]; none is when there are none.
+    #[serde(default)]
+    pub silent_s: Option<u64>,
+}
+
+/// What a partner's server was seen to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartnerProbed {
+    /// What it does.
+    pub findings: Findings,
+    /// What to set because of that.
+    pub advice: Advice,
 }
 
 /// The definitions were read again.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferryway_core::JobId;
+use ferryway_core::{JobId, PartnerName};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
@@ -15,8 +15,9 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     api::{
-        BODY_LIMIT, Command, Health, JobView, Probed, Refusal, Reloaded, Service, ServiceOrder,
-        ServiceState, SubmitRequest, WAIT_TIME_LIMIT, WaitRequest,
+        BODY_LIMIT, Command, Health, JobView, PROBE_TIME_LIMIT, PartnerProbed, ProbeRequest,
+        Probed, Refusal, Reloaded, Service, ServiceOrder, ServiceState, SubmitRequest,
+        WAIT_TIME_LIMIT, WaitRequest,
     },
     socket::{Connected, connect, socket_path, stranger},
 };
@@ -189,6 +190,20 @@ impl Client {
     /// When refused, the journal failed and the host ends.
     pub async fn probe(&self) -> Result<Probed> {
         self.post("/v1/journal/probe", &(), CALL_TIME_LIMIT).await
+    }
+
+    /// Has the host try out what a partner's server does.
+    ///
+    /// # Errors
+    /// When refused, nothing is known; what the probe made on the partner may be there still.
+    pub async fn probe_partner(
+        &self,
+        partner: &PartnerName,
+        request: &ProbeRequest,
+    ) -> Result<PartnerProbed> {
+        let silent = Duration::from_secs(request.silent_s.unwrap_or_default());
+        let limit = silent + PROBE_TIME_LIMIT + CALL_TIME_LIMIT;
+        self.post(&format!("/v1/partners/{partner}/probe"), request, limit).await
     }
 
     /// Starts or stops a service of the host, unless it is so already.

@@ -17,11 +17,12 @@ pub mod socket;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ferryway_core::JobId;
+use ferryway_core::{JobId, PartnerName};
 
 use crate::journal::record::{Entry, HistoryQuery, Job};
 use api::{
-    Command, Health, JobView, Probed, Refusal, Service, ServiceOrder, ServiceState, SubmitRequest,
+    Command, Health, JobView, PartnerProbed, ProbeRequest, Probed, Refusal, Service, ServiceOrder,
+    ServiceState, SubmitRequest,
 };
 
 /// What a running host does for its operators.
@@ -63,6 +64,17 @@ pub trait Operations: Send + Sync + 'static {
     /// # Errors
     /// The journal failed: the host ends.
     async fn probe(&self) -> Result<Probed, Refusal>;
+
+    /// Tries out what a partner's server does, see
+    /// [`PartnerState::probe`](crate::partner::PartnerState::probe).
+    ///
+    /// # Errors
+    /// The partner is unknown, is being probed already, cannot be reached, or takes no file.
+    async fn probe_partner(
+        &self,
+        partner: &PartnerName,
+        request: ProbeRequest,
+    ) -> Result<PartnerProbed, Refusal>;
 
     /// Starts or stops a service, unless it is so already.
     ///

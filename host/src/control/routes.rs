@@ -14,16 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use ferryway_core::JobId;
+use ferryway_core::{JobId, PartnerName};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::{
     Operations,
     api::{
-        BATCH_LIMIT, BODY_LIMIT, Command, Health, JobView, PAGE_DEFAULT, PAGE_LIMIT, Probed,
-        Reason, Refusal, Reloaded, Service, ServiceOrder, ServiceState, SubmitRequest,
-        WAIT_JOBS_LIMIT, WAIT_TIME_LIMIT, WaitRequest,
+        BATCH_LIMIT, BODY_LIMIT, Command, Health, JobView, PAGE_DEFAULT, PAGE_LIMIT,
+        PROBE_TIME_LIMIT, PartnerProbed, ProbeRequest, Probed, Reason, Refusal, Reloaded,
+        SILENCE_LIMIT, Service, ServiceOrder, ServiceState, SubmitRequest, WAIT_JOBS_LIMIT,
+        WAIT_TIME_LIMIT, WaitRequest,
     },
 };
 use crate::journal::record::{Entry, HistoryQuery, Job};
@@ -52,8 +53,14 @@ pub(super) fn router(operations: Arc<dyn Operations>) -> Router {
     let patient = Router::new().route("/v1/wait", post(wait)).route_layer(middleware::from_fn(
         |request, next| bounded(WAIT_TIME_LIMIT + TIME_LIMIT, request, next),
     ));
+    let probes = Router::new()
+        .route("/v1/partners/{partner}/probe", post(probe_partner))
+        .route_layer(middleware::from_fn(|request, next| {
+            bounded(SILENCE_LIMIT + PROBE_TIME_LIMIT, request, next)
+        }));
     prompt
         .merge(patient)
+        .merge(probes)
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -122,6 +129,18 @@ async fn health(State(host): Host) -> Json<Health> {
 
 async fn probe(State(host): Host) -> Answer<Probed> {
     Ok(Json(host.probe().await?))
+}
+
+async fn probe_partner(State(host): Host, name: Id, body: Body) -> Answer<PartnerProbed> {
+    let Path(name) = name.map_err(|rejection| invalid(rejection.body_text()))?;
+    let partner: PartnerName = name.parse().map_err(|error| invalid(format!("{error}")))?;
+    let request: ProbeRequest = decode(body)?;
+    if request.silent_s.is_some_and(|silent| silent > SILENCE_LIMIT.as_secs()) {
+        let most = SILENCE_LIMIT.as_secs();
+        return Err(invalid(format!("a session can be left silent for {most} s at most")));
+    }
+    let probed = to_the_end(async move { host.probe_partner(&partner, request).await }).await?;
+    Ok(Json(probed))
 }
 
 async fn service(State(host): Host, name: Id, body: Body) -> Answer<ServiceState> {

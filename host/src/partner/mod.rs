@@ -1,9 +1,8 @@
 //! A partner as the running host knows it: its sessions, its staging folders, its habits.
 
-mod late_close;
+pub mod habits;
 pub mod pace;
 pub mod pool;
-mod rename_over;
 pub mod source_address;
 pub mod staging;
 
@@ -38,6 +37,8 @@ pub struct PartnerState {
     late_close: Mutex<LateClose>,
     replaces: Mutex<Option<bool>>,
     outage: Mutex<Outage>,
+    /// Held while the partner is [probed](Self::probe).
+    pub probing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +73,7 @@ impl PartnerState {
             late_close: Mutex::new(LateClose::Probe),
             replaces: Mutex::default(),
             outage: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
         }))
     }
 

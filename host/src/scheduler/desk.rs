@@ -46,6 +46,9 @@ impl Scheduler {
             Order::Count { reply } => {
                 let _gone = reply.send((self.queue.moving(), self.jobs.len()));
             }
+            Order::Partner { name, reply } => {
+                let _gone = reply.send(self.partners.get(&name).cloned());
+            }
             Order::Returned { system, done } => {
                 self.returned(&system);
                 let _gone = done.send(());

@@ -15,8 +15,8 @@ use crate::{
     control::{
         Operations,
         api::{
-            Command, Health, JobView, Probed, Reason, Refusal, Service, ServiceOrder, ServiceState,
-            SubmitRequest,
+            Command, Health, JobView, PartnerProbed, ProbeRequest, Probed, Reason, Refusal,
+            Service, ServiceOrder, ServiceState, SubmitRequest,
         },
     },
     journal::{
@@ -214,6 +214,31 @@ impl Operations for Desk {
         let began = Instant::now();
         self.shared.journal.probe().await.map_err(|error| refuse(&error))?;
         Ok(Probed { took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX) })
+    }
+
+    async fn probe_partner(
+        &self,
+        partner: &PartnerName,
+        request: ProbeRequest,
+    ) -> Result<PartnerProbed, Refusal> {
+        let name = partner.clone();
+        let Some(open) = self.ask(|reply| Order::Partner { name, reply }).await? else {
+            let message = format!(
+                "there is no partner {partner}, or it cannot be used; `ferryway check` lists the \
+                 faults"
+            );
+            return Err(Refusal::new(Reason::NotFound, message));
+        };
+        let conflict = |message| Refusal::new(Reason::Conflict, message);
+        let Ok(_alone) = open.probing.try_lock() else {
+            return Err(conflict(format!("partner {partner} is being probed already")));
+        };
+        let silent = request.silent_s.map(Duration::from_secs);
+        let findings = open.probe(request.folder.as_ref(), silent).await;
+        let findings = findings.map_err(|failure| {
+            conflict(format!("partner {partner} cannot be probed: {}", failure.chain()))
+        })?;
+        Ok(PartnerProbed { advice: findings.advice(), findings })
     }
 
     async fn service(

@@ -1,10 +1,12 @@
 //! What the scheduler can be asked.
 
+use std::sync::Arc;
+
 use ferryway_core::{JobId, PartnerName};
 use tokio::sync::oneshot;
 
 use super::desk::Ordered;
-use crate::{control::api::JobView, journal::record::Job};
+use crate::{control::api::JobView, journal::record::Job, partner::PartnerState};
 
 /// An order to the scheduler.
 pub(super) enum Order {
@@ -20,6 +22,8 @@ pub(super) enum Order {
     Wait { jobs: Vec<JobId>, done: oneshot::Sender<()> },
     /// Tells how many jobs move, and how many are in flight.
     Count { reply: oneshot::Sender<(usize, usize)> },
+    /// Gives a partner, if it is open.
+    Partner { name: PartnerName, reply: oneshot::Sender<Option<Arc<PartnerState>>> },
     /// Waits no longer for a system that says it is back.
     Returned { system: PartnerName, done: oneshot::Sender<()> },
     /// Tells the partners that this host can be reached.

@@ -7,16 +7,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ferryway_core::{Direction, Epoch, Event, JobId, RunNumber, Status, apply};
+use ferryway_core::{Direction, Epoch, Event, JobId, PartnerName, RunNumber, Status, apply};
 use ferryway_host::{
     control::{
         Operations,
         api::{
-            Command, Health, JobView, Probed, Progress, Reason, Refusal, Service, ServiceOrder,
-            ServiceState, SubmitRequest,
+            Command, Health, JobView, PartnerProbed, ProbeRequest, Probed, Progress, Reason,
+            Refusal, Service, ServiceOrder, ServiceState, SubmitRequest,
         },
     },
     journal::record::{Entry, HistoryQuery, Job, JobSpec},
+    partner::habits::{Findings, Folders, Idle, Locking, OpenFile, Restart},
 };
 use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockWriteGuard, watch};
@@ -222,6 +223,29 @@ impl Operations for FakeOperations {
         drop(self.enter()?);
         let _open = self.gate.read().await;
         Ok(Probed { took_us: 2_500 })
+    }
+
+    async fn probe_partner(
+        &self,
+        partner: &PartnerName,
+        request: ProbeRequest,
+    ) -> Result<PartnerProbed, Refusal> {
+        drop(self.enter()?);
+        let findings = Findings {
+            partner: partner.clone(),
+            folder: request.folder,
+            locking: Locking::Waits,
+            open_file: OpenFile::Follows,
+            folders: Folders::Always,
+            replaces: Some(true),
+            restart: Restart::Truncates,
+            checksums: Vec::new(),
+            lists_hidden: true,
+            fences: false,
+            idle: request.silent_s.map(|silent_s| Idle { silent_s, alive: false }),
+            left: Vec::new(),
+        };
+        Ok(PartnerProbed { advice: findings.advice(), findings })
     }
 
     async fn service(

@@ -19,6 +19,7 @@ mod interrupted;
 mod matrix;
 mod orders;
 mod peers;
+mod probe;
 mod receivers;
 mod service;
 mod services;

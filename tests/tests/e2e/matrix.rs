@@ -2,7 +2,7 @@
 
 use ferryway_tests::{scene::Kind, servers::ServerKind};
 
-use crate::{deliver, interrupted, takeover};
+use crate::{deliver, interrupted, probe, takeover};
 
 /// A module for each row, with a test for each server.
 macro_rules! matrix {
@@ -32,6 +32,7 @@ macro_rules! matrix {
 }
 
 matrix! {
+    habits: probe::habits;
     send: deliver::send;
     fetch: deliver::fetch;
     odd_names: deliver::odd_names;

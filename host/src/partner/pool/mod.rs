@@ -104,6 +104,16 @@ impl Pool {
         })
     }
 
+    /// A pool of its own for the same partner, with as many sessions more.
+    pub fn beside(&self, limit: usize) -> Arc<Self> {
+        let (partner, source) = {
+            let settings = lock(&self.settings);
+            (settings.partner.clone(), settings.source)
+        };
+        let (transport, sources) = (Arc::clone(&self.transport), Arc::clone(&self.sources));
+        Self::new(transport, partner, source, sources, limit)
+    }
+
     /// Waits until one of the limit is free, or paused where that will do, and looks which
     /// address to leave from.
     ///

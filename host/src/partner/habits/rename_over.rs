@@ -7,8 +7,8 @@ use ferryway_core::{
     transport::{Rename, Session},
 };
 
-use super::{PartnerState, staging::store_empty};
-use crate::locks::lock;
+use super::{PartnerState, taken};
+use crate::{locks::lock, partner::staging::store_empty};
 
 impl PartnerState {
     /// Whether a rename replaces a file, as far as it is known without a try.
@@ -46,7 +46,8 @@ impl PartnerState {
     }
 }
 
-async fn try_out(
+/// `None` when the partner refuses for another reason than the file in the way.
+pub(super) async fn try_out(
     session: &mut dyn Session,
     [from, onto]: &[RemotePath; 2],
 ) -> Result<Option<bool>, TransportError> {
@@ -63,13 +64,4 @@ async fn try_out(
     let alone = taken(session.remove(onto.clone()).await)?
         && taken(session.rename(from.clone(), onto.clone()).await)?;
     Ok(alone.then_some(false))
-}
-
-/// Whether the partner did as told; `false` when it refused.
-fn taken(result: Result<(), TransportError>) -> Result<bool, TransportError> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.reply().is_some() => Ok(false),
-        Err(error) => Err(error),
-    }
 }
