@@ -20,7 +20,7 @@ use ferryway_core::{
 use libloading::Library;
 #[cfg(unix)]
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use object::{Object, ObjectKind, ObjectSection};
+use object::{Object, ObjectKind, ObjectSection, ReadCache};
 
 use super::{Refusal, trust};
 
@@ -81,9 +81,10 @@ fn read(file: &Path) -> Result<Declaration, Refusal> {
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
         return Err(Refusal::NotALibrary("it is not a regular file".into()));
     }
-    let content = fs::read(file).map_err(unreadable)?;
+    // Of some megabytes a few kilobytes are read, on the way of every start.
+    let content = ReadCache::new(fs::File::open(file).map_err(unreadable)?);
     let broken = |error: object::Error| Refusal::NotALibrary(error.to_string());
-    let library = object::File::parse(&*content).map_err(broken)?;
+    let library = object::File::parse(&content).map_err(broken)?;
     if library.kind() != ObjectKind::Dynamic {
         let kind = library.kind();
         return Err(Refusal::NotALibrary(format!("it is an object of kind {kind:?}")));
