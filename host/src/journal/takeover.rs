@@ -31,8 +31,11 @@
 //! at its publication, so a journal that somebody removed is not mistaken for a fresh install.
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
+    thread,
 };
 
 use ferryway_core::Epoch;
@@ -262,6 +265,7 @@ fn build(
     // A copy that does not come out whole may have met a removal of its origin by another
     // successor, or a cache that was not coherent; a damaged file stays damaged.
     const TRIES: u32 = 3;
+    let durability = options.durability()?;
     let mut tries = 1;
     loop {
         let origin = origin(folder, previous, epoch)?;
@@ -274,8 +278,13 @@ fn build(
             }
         };
         options.hook.pass(Point::Copied, new)?;
-        match copied.and_then(|()| schema::prepare(new, origin.is_none(), epoch, &options.instance))
-        {
+        let fresh = origin.is_none();
+        let prepare = || schema::prepare(new, fresh, (epoch, &options.instance), durability);
+        let prepared = match (copied, fresh) {
+            (Ok(()), false) => while_it_is_synced(new, prepare)?,
+            (copied, _) => copied.and_then(|()| prepare()),
+        };
+        match prepared {
             Ok(()) => {
                 options.hook.pass(Point::Prepared, new)?;
                 return Ok(origin);
@@ -291,6 +300,31 @@ fn build(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Prepares a copy while its bytes go to the disk; then a few pages are left to be synced.
+///
+/// # Errors
+/// The disk's, after which nothing is tried again. What comes of `prepare` is inside.
+fn while_it_is_synced(copy: &Path, prepare: impl FnOnce() -> Result<()>) -> Result<Result<()>> {
+    let sync = || -> io::Result<File> {
+        let file = File::options().read(true).write(true).open(copy)?;
+        file.sync_all()?;
+        Ok(file)
+    };
+    thread::scope(|scope| {
+        // Without a thread all is synced in the end.
+        let syncing = thread::Builder::new().spawn_scoped(scope, sync);
+        let prepared = prepare();
+        // Closed only now: to close a file drops SQLite's locks on it.
+        let synced = match syncing.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(synced)) => synced.map(drop),
+            Ok(Err(_panic)) => Err(io::Error::other("the thread for it broke")),
+            Err(_none) => Ok(()),
+        };
+        synced.map_err(|error| failed(copy, "sync the copy of the journal", error))?;
+        Ok(prepared)
+    })
 }
 
 /// The epoch to copy from; `None` in a fresh install.

@@ -79,6 +79,17 @@ impl Options {
             clock: Clock::default(),
         }
     }
+
+    /// How writes become durable in the journal's folder.
+    ///
+    /// # Errors
+    /// As [`Durability::of`].
+    pub(super) fn durability(&self) -> Result<Durability> {
+        match self.durability {
+            Some(durability) => Ok(durability),
+            None => Durability::of(&self.install.join("journal")),
+        }
+    }
 }
 
 /// Tells the time.
@@ -127,11 +138,7 @@ impl SqliteJournal {
         let epoch = ownership.owner().epoch;
         let journal = options.install.join("journal");
         let archive = Archive::new(&journal, epoch);
-        let durability = match options.durability {
-            Some(durability) => durability,
-            None => Durability::of(&journal)?,
-        };
-        let connection = schema::open_writer(&database, durability)?;
+        let connection = schema::open_writer(&database, options.durability()?)?;
         let view = View { connection: &connection, database: &database, archive: &archive };
         let in_flight = view.in_flight()?;
         let finished: i64 = connection

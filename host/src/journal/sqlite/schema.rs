@@ -96,8 +96,8 @@ pub(in crate::journal) fn identify(path: &Path, format: &Format) -> Result<i64> 
 pub(in crate::journal) fn prepare(
     path: &Path,
     fresh: bool,
-    epoch: Epoch,
-    instance: &InstanceName,
+    (epoch, instance): (Epoch, &InstanceName),
+    durability: Durability,
 ) -> Result<()> {
     if fresh {
         remove_database(path).map_err(|error| failed(path, "remove a half-made file", error))?;
@@ -144,6 +144,10 @@ pub(in crate::journal) fn prepare(
     }
     // Out of the write-ahead mode, so that no log belongs to the file.
     connection.pragma_update(None, "journal_mode", "DELETE").map_err(sql("close the log"))?;
+    if durability == Durability::WriteAhead {
+        // The owner's mode is a mark in the file: set here, it is synced with the rest.
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(sql("mark the database"))?;
+    }
     connection.close().map_err(|(_, error)| refused(path, "close the database", error))
 }
 
@@ -281,7 +285,8 @@ mod tests {
     fn a_journal_goes_through_every_version_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        prepare(&path, true, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
+            .unwrap();
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         let row = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
@@ -313,7 +318,8 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        prepare(&path, true, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
+            .unwrap();
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         migrate(&mut connection, &path, &BROKEN).unwrap_err();
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
@@ -334,7 +340,8 @@ mod tests {
         old.execute("INSERT INTO meta VALUES (1, 'night', 3, 0)", []).unwrap();
         drop(old);
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
-        prepare(&path, false, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        prepare(&path, false, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
+            .unwrap();
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
         let connection = open_writer(&path, Durability::Rollback).unwrap();
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -342,11 +349,29 @@ mod tests {
         assert_eq!(count("SELECT probes FROM meta"), 0);
     }
 
+    /// Who changes the mode of a file that is in use syncs it four times for that.
+    #[test]
+    fn a_prepared_journal_is_one_file_in_the_mode_of_its_owner() {
+        for (durability, mode) in [(Durability::WriteAhead, 2), (Durability::Rollback, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal.db");
+            let instance = "night".parse().unwrap();
+            for fresh in [true, false] {
+                prepare(&path, fresh, (Epoch::FIRST, &instance), durability).unwrap();
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+                assert_eq!(std::fs::read(&path).unwrap()[18..20], [mode, mode]);
+            }
+            drop(open_writer(&path, durability).unwrap());
+            assert_eq!(std::fs::read(&path).unwrap()[18..20], [mode, mode]);
+        }
+    }
+
     #[test]
     fn a_path_with_odd_characters_opens() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("50% ? #月.db");
-        prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        prepare(&path, true, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
+            .unwrap();
         let connection = open_immutable(&path).unwrap();
         let epoch: i64 =
             connection.query_row("SELECT epoch FROM meta", [], |row| row.get(0)).unwrap();

@@ -390,7 +390,13 @@ mod tests {
     fn the_next_run_takes_no_look_at_other_definitions() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        schema::prepare(&path, true, Epoch::FIRST, &"night".parse().unwrap()).unwrap();
+        schema::prepare(
+            &path,
+            true,
+            (Epoch::FIRST, &"night".parse().unwrap()),
+            Durability::Rollback,
+        )
+        .unwrap();
         let connection = schema::open_writer(&path, Durability::Rollback).unwrap();
         // Whoever reads the second row fails.
         connection.execute("INSERT INTO runs VALUES ('A1', 7), ('no id', 1)", []).unwrap();
