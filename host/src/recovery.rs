@@ -4,30 +4,47 @@ use ferryway_core::{Status, status::AtTakeover};
 
 use crate::{
     exits::{Onward, after_takeover},
-    journal::{JournalStore, Result, record::Job},
+    journal::{JournalStore, Receipt, Result, record::Job},
     notices::Notices,
     scheduler::events_at_takeover,
 };
 
+/// The writes that take jobs up, in line at the journal.
+#[derive(Debug)]
+#[must_use = "nothing may be done for the jobs before their writes are durable"]
+pub struct Written(Option<Receipt<Job>>);
+
+impl Written {
+    /// Resolves when all of them are durable.
+    ///
+    /// # Errors
+    /// When the journal takes no more writes.
+    pub async fn durable(self) -> Result<()> {
+        match self.0 {
+            Some(last) => last.await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Brings every job in flight to where it can be taken up, and tells the operator of each. Jobs whose
 /// post-exit had started stay as they are: [`after_takeover`] says how they go on, if they do.
+/// Nothing may leave this host for one of the jobs before what is [`Written`] is durable.
 ///
 /// # Errors
 /// When the journal takes no more writes.
 pub async fn take_up(
     journal: &dyn JournalStore,
-    jobs: Vec<Job>,
+    mut jobs: Vec<Job>,
     notices: &Notices,
-) -> Result<Vec<Job>> {
-    let mut taken_up = Vec::with_capacity(jobs.len());
+) -> Result<(Vec<Job>, Written)> {
     let mut last = None;
-    for mut job in jobs {
-        tell(&job, notices);
+    for job in &mut jobs {
+        tell(job, notices);
         // The predecessor's back-off was about its own connections.
         job.state.not_before = None;
         let events = events_at_takeover(job.status);
         if events.is_empty() {
-            taken_up.push(job);
             continue;
         }
         let note = format!("taken over in status {} ({})", job.status.code(), job.status.meaning());
@@ -39,13 +56,10 @@ pub async fn take_up(
             state.moved_bytes += moved;
         })?;
         last = Some(journal.queue(step).await?);
-        taken_up.push(next);
+        *job = next;
     }
-    // One is durable, all before it are.
-    if let Some(receipt) = last {
-        receipt.await?;
-    }
-    Ok(taken_up)
+    // When the last is durable, all before it are.
+    Ok((jobs, Written(last)))
 }
 
 /// Tells the operator what becomes of a job.
@@ -130,14 +144,19 @@ mod tests {
         }
     }
 
-    /// One write for each job that moves, none for one that stays as the table says; and none waits
-    /// as long as its former owner was to.
-    #[tokio::test]
-    async fn only_jobs_that_change_are_written_and_all_may_go() {
+    fn notices() -> (tempfile::TempDir, Notices) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("install");
         install::init(&place, &"night".parse().unwrap()).unwrap();
         let notices = Notices::open(&Config::load(&place).unwrap());
+        (folder, notices)
+    }
+
+    /// One write for each job that moves, none for one that stays as the table says; and none waits
+    /// as long as its former owner was to.
+    #[tokio::test]
+    async fn only_jobs_that_change_are_written_and_all_may_go() {
+        let (_folder, notices) = notices();
         let statuses = Status::EACH.into_iter().filter(|status| status.in_flight());
         let mut jobs: Vec<_> = (1..).zip(statuses).map(|(run, status)| job(run, status)).collect();
         for job in &mut jobs {
@@ -153,12 +172,39 @@ mod tests {
             assert!(done.send(Ok(job(1, Status::Accepted))).is_ok());
             Ok(receipt)
         });
-        let taken_up = take_up(&journal, jobs.clone(), &notices).await.unwrap();
+        let (taken_up, written) = take_up(&journal, jobs.clone(), &notices).await.unwrap();
+        written.durable().await.unwrap();
         assert_eq!(taken_up.len(), jobs.len());
         for (before, after) in jobs.iter().zip(&taken_up) {
             let expected =
                 ferryway_core::apply(before.status, ferryway_core::Event::TakeOver).unwrap();
             assert_eq!((after.status, after.state.not_before), (expected, None));
         }
+    }
+
+    /// A new owner goes on with its own preparations while the disk works, and no further.
+    #[tokio::test]
+    async fn jobs_come_back_before_their_writes_are_durable() {
+        let (_folder, notices) = notices();
+        let jobs = vec![job(1, Status::Connecting), job(2, Status::Connecting)];
+        let (sender, at_the_disk) = std::sync::mpsc::channel();
+        let mut journal = MockJournal::new();
+        journal.expect_queue().times(2).returning(move |_| {
+            let (done, receipt) = Receipt::pair();
+            sender.send(done).unwrap();
+            Ok(receipt)
+        });
+        let limit = std::time::Duration::from_secs(10);
+        let taken_up = tokio::time::timeout(limit, take_up(&journal, jobs, &notices));
+        let (_, written) = taken_up.await.expect("the disk is not waited for").unwrap();
+        let mut durable = std::pin::pin!(written.durable());
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        for done in at_the_disk.try_iter() {
+            assert!(durable.as_mut().poll(&mut context).is_pending());
+            // The last one alone is listened to.
+            let _unheard = done.send(Ok(job(1, Status::Accepted)));
+        }
+        durable.await.unwrap();
     }
 }

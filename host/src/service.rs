@@ -181,7 +181,7 @@ async fn serve(
     notices.took_over(&takeover, &config.host_name, &node, began.elapsed());
     let serving = format!("instance {}, node {node}, epoch {}", config.instance, takeover.epoch);
     let (restarted, settled) = recovery::count(&takeover.in_flight);
-    let jobs = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
+    let (jobs, written) = recovery::take_up(&*journal, takeover.in_flight, notices).await?;
     let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
     let (receiving, jobs) =
         Register::take_up(&config, Arc::clone(&store), Arc::clone(notices), jobs);
@@ -194,8 +194,10 @@ async fn serve(
         node,
         started_at,
     });
-    shared.receiving.resume_exits().await?;
+    // The lines are formed while the disk works. What leaves this host comes after.
     let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+    written.durable().await?;
+    receiving.resume_exits().await?;
     let mut scheduler = tokio::spawn(scheduler.at_rest().run());
     // Whoever waits for our files comes before our own jobs, and is left after them.
     desk.open(options.services).await?;

@@ -105,7 +105,7 @@ async fn start(install: &Path, config: Config) -> Result<(Scheduler, Desk), Fail
     let (journal, takeover) = taken.await??;
     let journal = Arc::new(journal) as Arc<dyn JournalStore>;
     let notices = Arc::new(Notices::open(&config));
-    let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await?;
+    let (jobs, written) = recovery::take_up(&*journal, takeover.in_flight, &notices).await?;
     let partner = MemoryPartner::new();
     partner.make_folders("in");
     let plugin = Plugin {
@@ -125,5 +125,7 @@ async fn start(install: &Path, config: Config) -> Result<(Scheduler, Desk), Fail
         node: "node".to_owned(),
         started_at: Timestamp::now(),
     });
-    Ok(Scheduler::new(shared, jobs).await?)
+    let made = Scheduler::new(shared, jobs).await?;
+    written.durable().await?;
+    Ok(made)
 }

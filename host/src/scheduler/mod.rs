@@ -127,7 +127,7 @@ impl Shared {
 
 impl Scheduler {
     /// A scheduler of the jobs in flight, as recovery left them, and the desk that takes its
-    /// orders.
+    /// orders. Nothing leaves this host before it [runs](Self::run).
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -170,10 +170,10 @@ impl Scheduler {
             waiters: Vec::new(),
         };
         scheduler.open_partners().await?;
+        scheduler.queue.reserve(jobs.len());
         for job in jobs {
             scheduler.take_in(job);
         }
-        scheduler.withdraw_unheard().await?;
         Ok((scheduler, desk))
     }
 
@@ -192,6 +192,7 @@ impl Scheduler {
         let journal = Arc::clone(&self.shared.journal);
         let closed = journal.closed();
         tokio::pin!(closed);
+        self.withdraw_unheard().await?;
         loop {
             // One time for both: what falls due between two looks at the clock would be seen
             // by neither.
@@ -256,8 +257,9 @@ impl Scheduler {
         // Accepted here, and nothing has been done with it yet.
         let untold = job.version == 1 && job.epoch == self.shared.journal.epoch();
         let untold = Arc::new(AtomicBool::new(untold));
-        let in_flight = InFlight { job: Arc::new(Mutex::new(job.clone())), untold, attempt: None };
-        self.jobs.insert(job.id, in_flight);
+        let id = job.id.clone();
+        let in_flight = InFlight { job: Arc::new(Mutex::new(job)), untold, attempt: None };
+        self.jobs.insert(id, in_flight);
     }
 
     fn start_what_may_go(&mut self, now: Timestamp) {

@@ -74,6 +74,12 @@ impl Target {
 }
 
 impl Queue {
+    /// Makes room for so many more jobs.
+    pub fn reserve(&mut self, jobs: usize) {
+        self.entries.reserve(jobs);
+        self.targets.reserve(jobs);
+    }
+
     /// Takes a job in; it may go from `due` on, or waits for an operator when that is `None`.
     pub fn insert(&mut self, job: &Job, due: Option<Timestamp>) {
         let entry = Entry {

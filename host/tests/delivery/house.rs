@@ -125,7 +125,7 @@ impl House {
         let (journal, takeover) = taken.await.unwrap().map_err(|error| error.to_string())?;
         let journal: Arc<dyn JournalStore> = Arc::new(journal);
         let notices = Arc::new(Notices::open(&config));
-        let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices)
+        let (jobs, written) = recovery::take_up(&*journal, takeover.in_flight, &notices)
             .await
             .map_err(|error| error.to_string())?;
         let plugin = Plugin {
@@ -145,9 +145,10 @@ impl House {
             node: node.to_owned(),
             started_at: jiff::Timestamp::now(),
         });
-        shared.receiving.resume_exits().await.map_err(|error| error.to_string())?;
         let (scheduler, desk) =
             Scheduler::new(Arc::clone(&shared), own).await.map_err(|error| error.to_string())?;
+        written.durable().await.map_err(|error| error.to_string())?;
+        shared.receiving.resume_exits().await.map_err(|error| error.to_string())?;
         let scheduler = tokio::spawn(scheduler.run());
         let door = reception::open(&shared, &desk).await.map_err(|error| error.to_string())?;
         let door = door.expect("a door");

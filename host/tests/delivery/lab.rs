@@ -333,7 +333,7 @@ impl Lab {
         let (journal, takeover) = taken.await.unwrap()?;
         let journal = Arc::new(journal);
         let notices = Arc::new(Notices::open(&config));
-        let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await?;
+        let (jobs, written) = recovery::take_up(&*journal, takeover.in_flight, &notices).await?;
         let plugin = Plugin {
             path: PathBuf::from("linked"),
             name: "linked".to_owned(),
@@ -353,6 +353,7 @@ impl Lab {
             started_at: Timestamp::now(),
         });
         let (scheduler, desk) = Scheduler::new(shared, jobs).await?;
+        written.durable().await?;
         Ok((scheduler, desk, journal))
     }
 }

@@ -126,7 +126,8 @@ impl House {
         let (journal, takeover) = taken.await.unwrap().unwrap();
         let journal = Arc::new(journal);
         let notices = Arc::new(Notices::open(&config));
-        let jobs = recovery::take_up(&*journal, takeover.in_flight, &notices).await.unwrap();
+        let (jobs, written) =
+            recovery::take_up(&*journal, takeover.in_flight, &notices).await.unwrap();
         let store = Arc::clone(&journal) as Arc<dyn JournalStore>;
         let (receiving, own) =
             Register::take_up(&config, Arc::clone(&store), Arc::clone(&notices), jobs);
@@ -147,8 +148,9 @@ impl House {
             node: "node".to_owned(),
             started_at: jiff::Timestamp::now(),
         });
-        shared.receiving.resume_exits().await.unwrap();
         let (scheduler, desk) = Scheduler::new(Arc::clone(&shared), Vec::new()).await.unwrap();
+        written.durable().await.unwrap();
+        shared.receiving.resume_exits().await.unwrap();
         // Ends with the last desk, which the door has.
         tokio::spawn(scheduler.run());
         let door = reception::open(&shared, &desk).await.unwrap().expect("a door");

@@ -86,15 +86,16 @@ impl View<'_> {
         );
         let mut jobs: Vec<Job> = Vec::new();
         loop {
-            let after = jobs.last().map_or(0, |job| job.sequence);
-            let page: Vec<Job> = self.sql(|c| {
-                c.prepare_cached(SQL)?
-                    .query_map([after.cast_signed(), PAGE as i64], rows::job)?
-                    .collect()
+            let (before, after) = (jobs.len(), jobs.last().map_or(0, |job| job.sequence));
+            self.sql(|c| {
+                let mut select = c.prepare_cached(SQL)?;
+                let mut page = select.query([after.cast_signed(), PAGE as i64])?;
+                while let Some(row) = page.next()? {
+                    jobs.push(rows::job(row)?);
+                }
+                Ok(())
             })?;
-            let full = page.len() == PAGE;
-            jobs.extend(page);
-            if !full {
+            if jobs.len() - before < PAGE {
                 return Ok(jobs);
             }
         }

@@ -74,12 +74,10 @@ impl Register {
         config: &Config,
         journal: Arc<dyn JournalStore>,
         notices: Arc<Notices>,
-        jobs: Vec<Job>,
+        mut jobs: Vec<Job>,
     ) -> (Arc<Self>, Vec<Job>) {
-        let (received, own): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| job.spec.origin.is_some());
         let mut index = Index::default();
-        for job in received {
+        for job in jobs.extract_if(.., |job| job.spec.origin.is_some()) {
             index.enter(&Arc::new(Receiver::new(job)));
         }
         let runner = Runner::new(
@@ -94,7 +92,7 @@ impl Register {
         let index = Mutex::new(index);
         let ending = AtomicBool::new(false);
         let register = Self { journal, notices, runner, places, places_in_all, ending, index };
-        (Arc::new(register), own)
+        (Arc::new(register), jobs)
     }
 
     /// All of them, in no order.
