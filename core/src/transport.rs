@@ -189,13 +189,16 @@ pub struct Upload {
 }
 
 /// What became of an [`Upload`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// How many bytes the source gave.
     pub bytes: u64,
     /// The size of the file as the partner showed it after the transfer. Where it did not, or was
     /// not asked, a [`stat`](Session::stat) tells more.
     pub size: Option<u64>,
+    /// The partner's hash of the whole file after the transfer, where it tells that unasked; else
+    /// a [`checksum`](Session::checksum) tells more.
+    pub digest: Option<Digest>,
 }
 
 /// What to fetch, and where to put it.
@@ -250,6 +253,9 @@ pub struct Capabilities {
     pub epoch_fencing: bool,
     /// Whether the partner can be told about jobs.
     pub notices: bool,
+    /// How many sessions of ours the partner has room for, where they share a connection: small
+    /// files may then use more of them than are configured. 0 where each is a connection.
+    pub rooms: usize,
 }
 
 /// Whether a transfer can start at an offset.

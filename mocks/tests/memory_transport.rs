@@ -73,6 +73,7 @@ async fn the_suite_skips_what_a_poor_partner_lacks() {
         checksums: Vec::new(),
         epoch_fencing: false,
         notices: false,
+        rooms: 0,
     };
     let subject = subject(transport().with_capabilities(poor), Some("in"));
     let report = conformance::run_all(&subject).await;

@@ -32,6 +32,7 @@ enum Defect {
     TranslatesLineEnds,
     MiscountsStores,
     ShowsAnotherSize,
+    TellsAnotherHash,
     ForgetsTheMeter,
     HidesHiddenNames,
     ListsAbsentFolderAsEmpty,
@@ -60,6 +61,8 @@ async fn every_defect_is_found() {
         (TranslatesLineEnds, "every_byte_survives"),
         (MiscountsStores, "every_size_round_trips"),
         (ShowsAnotherSize, "every_size_round_trips"),
+        (TellsAnotherHash, "every_size_round_trips"),
+        (TellsAnotherHash, "a_store_at_an_offset_goes_on"),
         (ShowsAnotherSize, "a_store_at_an_offset_goes_on"),
         (ForgetsTheMeter, "the_meter_counts_every_byte"),
         (HidesHiddenNames, "a_list_has_hidden_names"),
@@ -204,13 +207,19 @@ impl Session for DefectiveSession {
         }
         let length = upload.length;
         let stored = match self.0.store(upload).await {
-            Err(_) if self.has(Defect::ClaimsStores) => Ok(Stored { bytes: length, size: None }),
+            Err(_) if self.has(Defect::ClaimsStores) => {
+                Ok(Stored { bytes: length, size: None, digest: None })
+            }
             stored => stored,
         };
         let more = |defect| u64::from(self.has(defect));
-        self.blame(stored).map(|Stored { bytes, size }| Stored {
+        self.blame(stored).map(|Stored { bytes, size, digest }| Stored {
             bytes: bytes + more(Defect::MiscountsStores),
             size: size.map(|size| size + more(Defect::ShowsAnotherSize)),
+            digest: match self.1 {
+                Defect::TellsAnotherHash => Digest::from_hex(Algorithm::Crc32, "0"),
+                _ => digest,
+            },
         })
     }
 

@@ -72,7 +72,7 @@ async fn transfer(run: &Run, session: &mut dyn Session, source: Source) -> Resul
         }
     };
     drop(run.queue(&[Event::Verify], None, |_| {}).await?);
-    verify::partial(session, &target, (size, stored.size), &hashes).await?;
+    verify::partial(session, &target, (size, Some(stored)), &hashes).await?;
     source.unchanged().await?;
     let digest = lock(&hashes).digest(ferryway_core::Algorithm::Blake3);
     let names = vec![target.to_string()];

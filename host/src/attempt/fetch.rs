@@ -158,7 +158,7 @@ async fn prove(
             "`{remote}` changed on the partner during the transfer; it is fetched anew"
         )));
     }
-    verify::checksum(session, remote, length, hashes).await?;
+    verify::checksum(session, remote, (length, None), hashes).await?;
     let digest = lock(hashes).digest(Algorithm::Blake3);
     Ok(Proof { fingerprint: Fingerprint { size: length, ..fingerprint }, digest })
 }

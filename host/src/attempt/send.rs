@@ -9,7 +9,7 @@ use std::{
 use ferryway_core::{
     Class, Event, Kind, RemotePath,
     bytes::Source as ByteStream,
-    transport::{Session, Upload},
+    transport::{Session, Stored, Upload},
 };
 
 use super::{
@@ -110,7 +110,8 @@ async fn transfer(
         }
     };
     let size = source.fingerprint.size;
-    if !session.capabilities().checksums.is_empty() {
+    let is_told = shown.as_ref().is_some_and(|shown| shown.digest.is_some());
+    if !is_told && !session.capabilities().checksums.is_empty() {
         // The partner hashes the file, which may take its time.
         drop(run.queue(&[Event::Verify], None, |_| {}).await?);
     }
@@ -211,7 +212,7 @@ pub(super) async fn next_partial(
     Ok(Partial { number, path, place })
 }
 
-/// Brings what lies behind `start` to the partner, and gives the size that it shows then.
+/// Brings what lies behind `start` to the partner, and gives what that shows of it then.
 async fn upload(
     run: &Run,
     session: &mut dyn Session,
@@ -219,7 +220,7 @@ async fn upload(
     source: &Source,
     start: Start,
     hashes: &SharedHashes,
-) -> Result<Option<u64>, Failure> {
+) -> Result<Option<Stored>, Failure> {
     let size = source.fingerprint.size;
     let offset = start.offset();
     if offset > 0 && offset == size {
@@ -250,7 +251,7 @@ async fn upload(
     let upload =
         Upload { path: partial.clone(), offset, length: size - offset, source: bytes, meter };
     match session.store(upload).await {
-        Ok(stored) => Ok(stored.size),
+        Ok(stored) => Ok(Some(stored)),
         Err(error) => {
             if error.kind() == Kind::Local {
                 // The source's own trouble comes first: it may have changed.

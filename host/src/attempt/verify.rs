@@ -4,24 +4,24 @@
 use crate::locks::lock;
 use ferryway_core::{
     Algorithm, Digest, Kind, RemotePath, TransportError,
-    transport::{Resume, Session},
+    transport::{Resume, Session, Stored},
 };
 
 use super::{Failure, stream::SharedHashes};
 
 /// Checks the partner's size of the file, and its hash where it offers one, which is returned.
-/// `shown` is the size that it has shown since the last byte was stored.
+/// `shown` is what it has shown since the last byte was stored.
 ///
 /// # Errors
 /// `Void` when the partner holds something else, or does not show it.
 pub(super) async fn partial(
     session: &mut dyn Session,
     path: &RemotePath,
-    (size, shown): (u64, Option<u64>),
+    (size, shown): (u64, Option<Stored>),
     hashes: &SharedHashes,
 ) -> Result<Option<Digest>, Failure> {
     if session.capabilities().size {
-        let found = match shown {
+        let found = match shown.as_ref().and_then(|shown| shown.size) {
             None => match session.stat(path.clone()).await {
                 Ok(stat) => stat.size,
                 Err(error) => return Err(of_taken(path, error)),
@@ -35,7 +35,8 @@ pub(super) async fn partial(
             )));
         }
     }
-    match checksum(session, path, size, hashes).await {
+    let told = shown.and_then(|shown| shown.digest);
+    match checksum(session, path, (size, told), hashes).await {
         Err(Failure::Transport(error)) => Err(of_taken(path, error)),
         compared => compared,
     }
@@ -52,20 +53,25 @@ pub(super) fn of_taken(path: &RemotePath, error: TransportError) -> Failure {
     }
 }
 
-/// Compares the partner's hash of the file with ours, where it offers one, and returns it.
+/// Compares the partner's hash of the file with ours, where it offers one, and returns it. It is
+/// asked for unless it was `told`.
 ///
 /// # Errors
 /// `Void` when the partner holds something else.
 pub(super) async fn checksum(
     session: &mut dyn Session,
     path: &RemotePath,
-    size: u64,
+    (size, told): (u64, Option<Digest>),
     hashes: &SharedHashes,
 ) -> Result<Option<Digest>, Failure> {
     let Some((algorithm, own)) = strongest(&session.capabilities().checksums, hashes) else {
         return Ok(None);
     };
-    match session.checksum(path.clone(), algorithm, size).await {
+    let found = match told.filter(|told| told.algorithm == algorithm) {
+        Some(told) => Ok(told),
+        None => session.checksum(path.clone(), algorithm, size).await,
+    };
+    match found {
         Ok(found) if found == own => Ok(Some(own)),
         Ok(found) => Err(Failure::Void(format!(
             "the partner's hash of `{path}` is {found}, not {own}; it is sent anew"

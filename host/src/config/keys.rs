@@ -267,7 +267,11 @@ pub(super) static PARTNER: Section = Section {
     about: "A remote system. Its name has up to 32 letters, digits, `-` and `_`. Every key that is not listed here is the transport's and checked by it. A transport's string may be given as a table instead, `{ file = \"path\" }` (relative to the install directory), `{ env = \"NAME\" }` or `{ credential = \"name\" }` (of systemd): it is read when the partner is used, and never printed.",
     keys: &[
         key("transport", Kind::Text, "Name of the transport, as `ferryway plugins` lists it."),
-        key("sessions", integer(1, 256, 4), "Sessions that may be open to the partner at once."),
+        key(
+            "sessions",
+            integer(1, 256, 4),
+            "Sessions that may be open to the partner at once. By `socket`, where they share a connection, small files use more, as many as the receiving host has room for.",
+        ),
         key(
             "jobs",
             integer(1, 10_000, 64),

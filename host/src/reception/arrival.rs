@@ -99,7 +99,8 @@ pub(super) fn receive(
     let (looks, length) = (files::looks(&file)?, offset + bytes);
     let hashed =
         hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
-    Ok(Arrived { stored: Stored { bytes, size: Some(looks.size) }, hashed })
+    let digest = hashed.as_ref().and_then(Hashed::proof).map(|proof| proof.digest);
+    Ok(Arrived { stored: Stored { bytes, size: Some(looks.size), digest }, hashed })
 }
 
 fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<std::fs::File, Refusal> {

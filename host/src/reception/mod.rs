@@ -259,6 +259,7 @@ impl Reception for FrontDesk {
             hashed: None,
             open: true,
             guest,
+            rooms: self.rooms.share(visitors),
         }))
     }
 

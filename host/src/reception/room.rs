@@ -56,6 +56,12 @@ impl Rooms {
         Arc::new(Self { all, taken: Mutex::default() })
     }
 
+    /// How many rooms each of `visitors` may count on, and one more that may come to know us: who
+    /// takes no more keeps nobody out.
+    pub(super) fn share(&self, visitors: usize) -> usize {
+        self.all / (visitors + 1)
+    }
+
     /// A room for this visitor, one of `visitors` that may come; `None` when all are taken, or
     /// the rest is kept for others.
     pub(super) fn take(self: &Arc<Self>, visitor: &PartnerName, visitors: usize) -> Option<Guest> {
@@ -164,6 +170,17 @@ mod tests {
         // Without others there is nothing to keep.
         let rest = fill(&rooms, "B", 1);
         assert_eq!(second.len() + rest.len(), 20);
+    }
+
+    #[test]
+    fn who_takes_no_more_than_its_share_keeps_nobody_out() {
+        let rooms = Rooms::new(20);
+        assert_eq!((rooms.share(1), rooms.share(4)), (10, 4));
+        let modest = (0..rooms.share(1)).map(|_| rooms.take(&name("A"), 1));
+        let modest: Vec<_> = modest.map(|guest| guest.expect("a room is free")).collect();
+        // A reload has let another one come.
+        assert_eq!(fill(&rooms, "B", 2).len(), 20 - modest.len());
+        assert_eq!(Rooms::new(2).share(3), 0);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) struct Visit {
     pub(super) hashed: Option<Hashed>,
     pub(super) open: bool,
     pub(super) guest: Guest,
+    /// How many rooms there are for the visitor.
+    pub(super) rooms: usize,
 }
 
 /// What a piece of work for a visitor goes by. It may outlive the session, and keeps its room.
@@ -187,6 +189,7 @@ impl Session for Visit {
             checksums: vec![Algorithm::Blake3],
             epoch_fencing: true,
             notices: true,
+            rooms: self.rooms,
         }
     }
 
@@ -245,6 +248,10 @@ impl Session for Visit {
             })
             .await?;
         self.hashed = arrived.hashed;
+        // The visitor learns the hash with this answer, and need not ask for it.
+        if let Some((receiver, hashed)) = self.announced.as_ref().zip(self.hashed.as_ref()) {
+            receiver.prove(hashed.proof());
+        }
         // It may have taken long: a host that has lost its instance meanwhile confirms nothing.
         self.ownership.lately(Operation::Store).await?;
         if let Some(receiver) = in_place {

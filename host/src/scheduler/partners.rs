@@ -105,6 +105,7 @@ impl Scheduler {
             let (partner, shared) = (Arc::clone(partner), Arc::clone(&self.shared));
             let tries = self.untidy.get(name).map_or(1, |failed| failed + 1);
             self.chores.spawn(async move {
+                partner.pool.shed().await;
                 let tidied = tidy(&partner, &*shared.journal, clear, &shared.notices).await;
                 if let Err(failure) = &tidied {
                     tracing::debug!(partner = %partner.name, failure = failure.chain(),

@@ -156,22 +156,21 @@ impl Request {
             Transport::Socket => Self::Socket(Ask::Store),
         }
     }
-
-    /// What proves that the server has the whole file.
-    fn verify(transport: Transport) -> Self {
-        match transport {
-            Transport::Ftp => Self::Ftp("MLST"),
-            Transport::Socket => Self::Socket(Ask::Checksum),
-        }
-    }
 }
 
 fn direct(cell: Cell, phase: Phase, random: &mut fastrand::Rng) -> Vec<Place> {
-    let (store, verify) = (Request::store(cell.transport), Request::verify(cell.transport));
+    let store = Request::store(cell.transport);
     let at = |request, point| Place { request, on: On::Target, point };
     let mut byte = || at(store, some_byte(random));
     if phase == Phase::Finished {
-        return vec![at(store, Point::After), at(verify, Point::Before), at(verify, Point::After)];
+        // What proves that the server has the whole file.
+        return match cell.transport {
+            Transport::Ftp => {
+                let look = Request::Ftp("MLST");
+                vec![at(store, Point::After), at(look, Point::Before), at(look, Point::After)]
+            }
+            Transport::Socket => vec![at(store, Point::After), at(store, Point::Answered)],
+        };
     }
     if !cell.row.cluster_serves() {
         // The note is about a failover while bytes move.
@@ -228,8 +227,6 @@ fn atomic_by_socket(phase: Phase, moves: bool, random: &mut fastrand::Rng) -> Ve
     if phase != Phase::Sending {
         moments.extend([
             at(Ask::Store, On::Partial, Point::Answered),
-            at(Ask::Checksum, On::Partial, Point::Before),
-            at(Ask::Checksum, On::Partial, Point::After),
             at(Ask::Rename, On::Target, Point::Before),
             at(Ask::Rename, On::Target, Point::After),
         ]);

@@ -250,6 +250,7 @@ impl Lab {
             checksums,
             epoch_fencing: false,
             notices: false,
+            rooms: 0,
         }))
     }
 

@@ -77,6 +77,24 @@ async fn either_of_two_hosts_may_die_at_every_point() {
     assert_full(&counts);
 }
 
+/// Over a long line a small file takes as long as the answers that it waits for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_file_waits_for_four_answers() {
+    let (_, setup) = setups().remove(0);
+    let mut field = Field::new(&setup);
+    field.open_house().await;
+    let sender = field.lab.start("sender").await;
+    field.accepted.push(sender.submit().await.unwrap());
+    works_off(&field.lab, &sender).await;
+    field.sender = Some(sender);
+    let asked: Vec<_> = field.lab.log.entries().into_iter().map(|done| done.operation).collect();
+    use Operation::{Checksum, Rename, Stat, Store, Tell};
+    let of_job = |asked: &Operation| matches!(asked, Checksum | Rename | Stat | Store | Tell);
+    let of_job: Vec<_> = asked.into_iter().filter(of_job).collect();
+    assert_eq!(of_job, [Tell, Store, Rename, Tell], "{}", field.lab.log.print());
+    field.end().await;
+}
+
 /// Every kind fired where it must.
 fn assert_full(counts: &HashMap<(&'static str, Side, Kind), u32>) {
     for (name, setup) in setups() {

@@ -31,7 +31,8 @@ pub(super) async fn a_session_offers_no_more_than_its_transport(subject: &Subjec
         || (offered.folders && !most.folders)
         || (offered.lists_hidden && !most.lists_hidden)
         || (offered.epoch_fencing && !most.epoch_fencing)
-        || (offered.notices && !most.notices);
+        || (offered.notices && !most.notices)
+        || offered.rooms > most.rooms;
     ensure!(!grown, "the session offers {offered:?}, the transport {most:?}");
     Ok(Verdict::Passed)
 }

@@ -176,7 +176,7 @@ pub(super) async fn an_unknown_checksum_is_unsupported(subject: &Subject) -> Out
     Ok(Verdict::Passed)
 }
 
-fn digest(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+pub(super) fn digest(algorithm: Algorithm, bytes: &[u8]) -> Digest {
     match algorithm {
         Algorithm::Crc32 => Digest::from_bytes(algorithm, &crc32fast::hash(bytes).to_be_bytes()),
         Algorithm::Sha256 => Digest::from_bytes(algorithm, &sha2::Sha256::digest(bytes)),

@@ -11,7 +11,7 @@ use ferryway_core::{
     transport::{Capabilities, Download, Session, Stored, Upload},
 };
 
-use super::{Failure, Subject};
+use super::{Failure, Subject, names::digest};
 use crate::streams::{self, Collected};
 
 /// How often a fresh session was tried.
@@ -74,14 +74,11 @@ impl<'a> Room<'a> {
 
     pub(super) async fn put_at(&mut self, path: &RemotePath, bytes: &[u8]) -> Result<(), Failure> {
         let upload = upload(path, 0, bytes.len() as u64, streams::source(bytes));
-        let Stored { bytes: stored, size } = self.session.store(upload).await?;
-        if stored != bytes.len() as u64 {
-            return Err(Failure::new(format!("stored {stored} of {} bytes", bytes.len())));
+        let stored = self.session.store(upload).await?;
+        if stored.bytes != bytes.len() as u64 {
+            return Err(Failure::new(format!("{stored:?} is told of {} bytes", bytes.len())));
         }
-        match size.filter(|&size| size != stored) {
-            Some(size) => Err(Failure::new(format!("a file of {stored} bytes is shown as {size}"))),
-            None => Ok(()),
-        }
+        shows(&stored, bytes)
     }
 
     /// The file's bytes.
@@ -141,6 +138,17 @@ pub(super) fn upload(path: &RemotePath, offset: u64, length: u64, source: Source
 
 pub(super) fn download(path: &RemotePath, offset: u64, sink: Sink) -> Download {
     Download { path: path.clone(), offset, sink, meter: Arc::default() }
+}
+
+/// Fails where a store is told to have left a file of another size, or with another hash, than
+/// these bytes.
+pub(super) fn shows(stored: &Stored, bytes: &[u8]) -> Result<(), Failure> {
+    let size = stored.size.is_none_or(|size| size == bytes.len() as u64);
+    let hash = stored.digest.as_ref().is_none_or(|told| *told == digest(told.algorithm, bytes));
+    match size && hash {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{stored:?} is told of a file of {}", bytes.len()))),
+    }
 }
 
 /// Fails unless `result` is an error that means "no such thing" or "not possible there".

@@ -8,7 +8,7 @@ use ferryway_core::{
 use super::{
     Outcome, Subject, Verdict, ensure,
     look::ODD_NAMES,
-    room::{Room, download, expect_refusal, same, upload},
+    room::{Room, download, expect_refusal, same, shows, upload},
 };
 use crate::streams::{Collected, Then, content, source, source_then};
 
@@ -92,11 +92,7 @@ pub(super) async fn a_store_at_an_offset_goes_on(subject: &Subject) -> Outcome {
     let stored =
         room.session.store(upload(&path, 700_001, rest.len() as u64, source(rest))).await?;
     ensure!(stored.bytes == rest.len() as u64, "{stored:?} is told of {} bytes", rest.len());
-    let whole = bytes.len() as u64;
-    ensure!(
-        stored.size.is_none_or(|size| size == whole),
-        "{stored:?} is told of a file of {whole}"
-    );
+    shows(&stored, &bytes)?;
     room.expect(&path, &bytes).await?;
     // A restart offset must not leak into the next transfer.
     room.put_at(&path, b"fresh").await?;

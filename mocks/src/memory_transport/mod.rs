@@ -43,6 +43,7 @@ impl MemoryTransport {
             checksums: vec![Algorithm::Sha256, Algorithm::Crc32],
             epoch_fencing: false,
             notices: false,
+            rooms: 0,
         };
         Self { partner, capabilities, faults: MemoryFaults::default() }
     }

@@ -117,7 +117,7 @@ impl MemorySession {
                 let shown = self.transport.partner.stat(upload.path.as_str()).ok();
                 let size = shown.and_then(|stat| stat.size);
                 let size = size.filter(|_| self.transport.capabilities.size);
-                return Ok(Stored { bytes, size });
+                return Ok(Stored { bytes, size, digest: None });
             }
             source = back;
             file.write(upload.offset + bytes, &chunk);

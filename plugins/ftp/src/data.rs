@@ -48,7 +48,7 @@ impl Wire {
         let path = upload.path.clone();
         let bytes = self.send(upload).await?;
         let size = self.stored_size(&path).await?;
-        Ok(Stored { bytes, size })
+        Ok(Stored { bytes, size, digest: None })
     }
 
     async fn send(&mut self, upload: Upload) -> Result<u64, Failure> {

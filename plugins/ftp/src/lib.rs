@@ -72,6 +72,7 @@ impl Transport for Ftp {
             checksums: vec![Algorithm::Sha256, Algorithm::Crc32],
             epoch_fencing: false,
             notices: false,
+            rooms: 0,
         }
     }
 

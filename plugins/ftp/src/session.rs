@@ -80,6 +80,7 @@ fn capabilities(wire: &Wire) -> Capabilities {
         checksums: features.checksums(),
         epoch_fencing: false,
         notices: false,
+        rooms: 0,
     }
 }
 

@@ -21,7 +21,7 @@ use ferryway_core::{
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol. Both ends speak the same one.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 /// The most bytes of a file in one frame.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
@@ -137,8 +137,8 @@ pub(crate) enum Answer {
     Stat { folder: bool, size: Option<u64>, modified: Option<SystemTime> },
     /// How many bytes moved.
     Bytes(u64),
-    /// How many bytes of a file were taken, and the size that it has then.
-    Stored { bytes: u64, size: Option<u64> },
+    /// How many bytes of a file were taken, the size that it has then, and the hash of all of it.
+    Stored { bytes: u64, size: Option<u64>, digest: Option<(Algorithm, String)> },
     /// A hash, in hexadecimal digits.
     Digest(String),
     /// How the job stands that a notice was about.
@@ -158,6 +158,8 @@ pub(crate) struct Offer {
     pub(crate) notices: bool,
     /// It takes and gives compressed data.
     pub(crate) packs: bool,
+    /// How many sessions it has room for.
+    pub(crate) rooms: u32,
 }
 
 /// Why a request was not carried out.

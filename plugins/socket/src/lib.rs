@@ -101,6 +101,8 @@ fn capabilities() -> Capabilities {
         checksums: vec![Algorithm::Blake3],
         epoch_fencing: true,
         notices: true,
+        // A door says how many it has.
+        rooms: usize::MAX,
     }
 }
 

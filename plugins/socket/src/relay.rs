@@ -110,6 +110,7 @@ fn offer(session: &dyn Session) -> Offer {
         checksums: capabilities.checksums,
         notices: capabilities.notices,
         packs: true,
+        rooms: u32::try_from(capabilities.rooms).unwrap_or(u32::MAX),
     }
 }
 
@@ -243,7 +244,10 @@ async fn take_in(
     let (end, ends) = oneshot::channel();
     let store = async {
         // Nobody hears of it only when the stream is over.
-        let stored = |Stored { bytes, size }| Answer::Stored { bytes, size };
+        let stored = |Stored { bytes, size, digest }| {
+            let digest = digest.map(|digest| (digest.algorithm, digest.hex().to_owned()));
+            Answer::Stored { bytes, size, digest }
+        };
         let _heard = end.send(reply(store.await.map(stored)));
         Ok(())
     };

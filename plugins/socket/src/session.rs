@@ -393,7 +393,10 @@ async fn give(
     }
     stream.say(Message::End { bytes: given }).await?;
     match answer(stream).await? {
-        Answer::Stored { bytes, size } if bytes == given => Ok(Stored { bytes, size }),
+        Answer::Stored { bytes, size, digest } if bytes == given => {
+            let digest = digest.and_then(|(algorithm, hex)| Digest::from_hex(algorithm, &hex));
+            Ok(Stored { bytes, size, digest })
+        }
         other => Err(Failure::out_of_place(&other)),
     }
 }
@@ -425,6 +428,7 @@ fn narrowed(offer: &Offer) -> Capabilities {
             .filter(|algorithm| most.checksums.contains(algorithm))
             .collect(),
         notices: offer.notices,
+        rooms: usize::try_from(offer.rooms).unwrap_or(usize::MAX),
         ..most
     }
 }

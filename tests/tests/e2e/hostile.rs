@@ -113,8 +113,8 @@ fn nothing_that_comes_to_the_door_disturbs_a_transfer() {
     });
     let (before, began) = (memory(host, "VmRSS:"), Instant::now());
 
-    let oversized = [&greeting(1)[..], &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1], &[0; 16]].concat();
-    let half = [&greeting(1)[..], &[0, 0, 0, 1, 0, 0, 0, 1, 0], &[0; 5]].concat();
+    let oversized = [&greeting(2)[..], &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 1], &[0; 16]].concat();
+    let half = [&greeting(2)[..], &[0, 0, 0, 1, 0, 0, 0, 1, 0], &[0; 5]].concat();
     let silences = [half, b"FERRY".to_vec()].map(|words| thread::spawn(move || say(door, &words)));
     for (what, words, limit) in [
         ("garbage", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n\r\n".repeat(2), 2.0),

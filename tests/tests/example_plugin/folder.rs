@@ -45,6 +45,7 @@ impl Transport for Folder {
             checksums: Vec::new(),
             epoch_fencing: false,
             notices: false,
+            rooms: 0,
         }
     }
 
@@ -146,7 +147,7 @@ impl Session for FolderSession {
                     0 => {
                         let shown = file.sync_all().and_then(|()| file.metadata());
                         let size = Some(shown.map_err(refused)?.len());
-                        return Ok(Stored { bytes: meter.bytes(), size });
+                        return Ok(Stored { bytes: meter.bytes(), size, digest: None });
                     }
                     read => {
                         file.write_all(&chunk[..read]).map_err(refused)?;

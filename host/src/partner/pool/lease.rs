@@ -13,16 +13,20 @@ use super::{Origin, Pool};
 /// The right to one session.
 pub enum Slot {
     /// To an idle or a new one.
-    Own {
-        /// Where it is from.
-        pool: Arc<Pool>,
-        /// What the session is to be made by.
-        origin: Origin,
-        /// One of the limit.
-        permit: OwnedSemaphorePermit,
-    },
+    Own(Own),
     /// To a paused one, for the moment.
     Between(Lease),
+}
+
+/// The right to an idle or a new session.
+pub struct Own {
+    pub(super) pool: Arc<Pool>,
+    /// What the session is to be made by.
+    pub(super) origin: Origin,
+    /// One of the limit, or of the companions.
+    pub(super) permit: OwnedSemaphorePermit,
+    /// Which of them.
+    pub(super) is_companion: bool,
 }
 
 /// A session lent to one job. Dropped without [`Lease::give_back`], the session is closed:
@@ -35,7 +39,7 @@ pub struct Lease {
 /// The right to go on with a session after a pause.
 pub struct Paused(Arc<Turns<Shared>>);
 
-/// One of the limit, and the session in it while none of its jobs uses that. `None` when the
+/// One of the limit or of the companions, and the session in it while none of its jobs uses that. `None` when the
 /// session was lost; who uses it next connects anew.
 pub(super) struct Shared {
     session: Option<Box<dyn Session>>,
@@ -51,38 +55,40 @@ impl Slot {
     /// # Errors
     /// The slot, to connect in.
     pub async fn at_hand(self) -> std::result::Result<Lease, Self> {
-        let (pool, origin, permit) = match self {
-            Self::Own { pool, origin, permit } => (pool, origin, permit),
+        let own = match self {
+            Self::Own(own) => own,
             Self::Between(lease) => return Ok(lease),
         };
-        match pool.pop_fresh(origin) {
-            Some(session) => Ok(Lease::new(session, origin, pool, permit).await),
-            None => Err(Self::Own { pool, origin, permit }),
+        match own.pool.pop_fresh(own.origin) {
+            Some(session) => Ok(Lease::new(session, own).await),
+            None => Err(Self::Own(own)),
         }
     }
 
-    /// A session: an idle one that answers, or a new one.
+    /// A session: an idle one that answers, or a new one. Where there is none beyond the limit, it
+    /// is one of the limit, after a wait.
     ///
     /// # Errors
     /// As [`Transport::connect`](ferryway_core::transport::Transport::connect).
     pub async fn connect(self) -> Result<Lease> {
-        match self {
-            Self::Own { pool, origin, permit } => {
-                let session = pool.session(origin).await?;
-                Ok(Lease::new(session, origin, pool, permit).await)
+        let own = match self {
+            Self::Own(own) => own,
+            Self::Between(lease) => return Ok(lease),
+        };
+        match own.pool.session(own.origin).await {
+            Ok(session) => Ok(Lease::new(session, own).await),
+            Err(error) if own.is_companion => {
+                own.pool.companions.refused(own.permit, &error);
+                Box::pin(own.pool.lend()).await
             }
-            Self::Between(lease) => Ok(lease),
+            Err(error) => Err(error),
         }
     }
 }
 
 impl Lease {
-    async fn new(
-        session: Box<dyn Session>,
-        origin: Origin,
-        pool: Arc<Pool>,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
+    async fn new(session: Box<dyn Session>, own: Own) -> Self {
+        let Own { pool, origin, permit, .. } = own;
         let shared = Shared { session: None, origin, pool, _permit: permit };
         Self { session, turn: Arc::new(Turns::new(shared)).lock_owned().await }
     }

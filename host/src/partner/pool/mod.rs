@@ -2,8 +2,10 @@
 //!
 //! A job that has to wait for the journal in the middle pauses its session. Until it goes on,
 //! jobs with little to move may use it, and nobody else: what was paused for a moment must not
-//! wait for a long file.
+//! wait for a long file. Where the partner has room for more sessions than the limit, such jobs use
+//! those as well: `companions`.
 
+mod companions;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -26,8 +28,9 @@ use ferryway_core::{
 };
 use tokio::sync::{Mutex as Turns, Notify, Semaphore};
 
-use lease::Shared;
+use companions::Companions;
 pub use lease::{Lease, Paused, Slot};
+use lease::{Own, Shared};
 
 /// An idle session older than this is asked for a sign of life before it is used: the partner
 /// or a firewall may have dropped it.
@@ -41,7 +44,9 @@ pub struct Pool {
     transport: Arc<dyn Transport>,
     sources: Arc<SourceAddresses>,
     settings: Mutex<Settings>,
+    limit: usize,
     permits: Arc<Semaphore>,
+    companions: Companions,
     idle: Mutex<Vec<Idle>>,
     paused: Mutex<Vec<Weak<Turns<Shared>>>>,
     /// Wakes one who waits with little to move when a session is paused.
@@ -54,7 +59,7 @@ pub struct Pool {
 /// How long a session is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stay {
-    /// For a few bytes that are at hand: a paused session will do.
+    /// For a few bytes that are at hand: one beyond the limit will do, or a paused one.
     Short,
     /// For as long as it takes.
     Long,
@@ -83,7 +88,8 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool of at most `limit` sessions, which leave from the address that `source` chooses.
+    /// A pool of at most `limit` sessions, and of companions for small files where the partner has
+    /// room for them; they leave from the address that `source` chooses.
     pub fn new(
         transport: Arc<dyn Transport>,
         partner: Partner,
@@ -96,7 +102,9 @@ impl Pool {
             transport,
             sources,
             settings: Mutex::new(Settings { partner, source, origin }),
+            limit,
             permits: Arc::new(Semaphore::new(limit)),
+            companions: Companions::beyond(limit),
             idle: Mutex::default(),
             paused: Mutex::default(),
             pauses: Notify::new(),
@@ -121,11 +129,14 @@ impl Pool {
     /// When the pool is closed, and `SourceAddress` when nothing may connect now.
     pub async fn slot(self: &Arc<Self>, stay: Stay) -> Result<Slot> {
         let mut own = pin!(Arc::clone(&self.permits).acquire_owned());
+        let mut beyond = pin!(self.companions.join());
         let _waiting = (stay == Stay::Long).then(|| Waiting::new(&self.long_waiters));
-        let permit = loop {
+        let (permit, is_companion) = loop {
             tokio::select! {
                 biased;
-                permit = &mut own => break permit,
+                permit = &mut own => break (permit, false),
+                // Before a paused one, whose job would have to wait for this one's round trips.
+                permit = &mut beyond, if stay == Stay::Short => break (Ok(permit), true),
                 () = self.pauses.notified(), if stay == Stay::Short => {
                     // Whoever paused it may be back already, and a look at the disk costs more.
                     if self.has_between() && let Some(lease) = self.between(self.origin().await?) {
@@ -135,7 +146,8 @@ impl Pool {
             }
         };
         let permit = permit.map_err(|_| TransportError::closed(Operation::Connect))?;
-        Ok(Slot::Own { pool: Arc::clone(self), origin: self.origin().await?, permit })
+        let (pool, origin) = (Arc::clone(self), self.origin().await?);
+        Ok(Slot::Own(Own { pool, origin, permit, is_companion }))
     }
 
     /// Lends a session, waiting until one of the limit is free.
@@ -148,8 +160,22 @@ impl Pool {
 
     /// Says good-bye on every idle session.
     pub async fn close(&self) {
-        let idle = std::mem::take(&mut *lock(&self.idle));
-        for mut idle in idle {
+        self.keep_idle(0).await;
+    }
+
+    /// Says good-bye on the idle sessions beyond the limit: others may want their rooms.
+    pub async fn shed(&self) {
+        self.keep_idle(self.limit).await;
+    }
+
+    /// Says good-bye on the oldest idle sessions, down to this number.
+    async fn keep_idle(&self, number: usize) {
+        let leaving: Vec<_> = {
+            let mut idle = lock(&self.idle);
+            let beyond = idle.len().saturating_sub(number);
+            idle.drain(..beyond).collect()
+        };
+        for mut idle in leaving {
             if let Err(error) = idle.session.close().await {
                 tracing::debug!(%error, "a session did not close politely");
             }
@@ -188,7 +214,10 @@ impl Pool {
             return Ok(session);
         }
         let partner = lock(&self.settings).partner.clone();
-        self.transport.connect(Partner { source_address: origin.source, ..partner }).await
+        let partner = Partner { source_address: origin.source, ..partner };
+        let session = self.transport.connect(partner).await?;
+        self.companions.fill(session.capabilities().rooms);
+        Ok(session)
     }
 
     async fn idle_session(&self, origin: Origin) -> Option<Box<dyn Session>> {

@@ -1,4 +1,5 @@
-use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
+use ferryway_core::{Kind, error::Reply, transport::Capabilities};
+use ferryway_mocks::memory_transport::{Effect, MemoryPartner, MemoryTransport};
 use tokio::task::yield_now;
 
 use super::*;
@@ -11,6 +12,17 @@ fn pool(limit: usize) -> Arc<Pool> {
 
 fn transport() -> Arc<dyn Transport> {
     Arc::new(MemoryTransport::new(MemoryPartner::new()))
+}
+
+/// A pool of one session, with a partner whose sessions share a connection and that has so many
+/// rooms.
+fn roomy_pool(rooms: usize) -> (Arc<Pool>, MemoryTransport) {
+    let transport = MemoryTransport::new(MemoryPartner::new());
+    let capabilities = Capabilities { rooms, ..transport.capabilities() };
+    let transport = transport.with_capabilities(capabilities);
+    let sources = Lab::new().sources;
+    let shared = Arc::new(transport.clone());
+    (Pool::new(shared, partner(), SourceChoice::Fixed, sources, 1), transport)
 }
 
 fn partner() -> Partner {
@@ -137,4 +149,44 @@ async fn a_paused_session_from_elsewhere_serves_its_own_job_only() {
     pool.change(partner(), SourceChoice::Virtual);
     paused.go_on().await.unwrap().give_back();
     assert_eq!(lock(&pool.idle).len(), 0);
+}
+
+#[tokio::test]
+async fn small_files_use_the_rooms_beyond_the_limit_and_long_ones_do_not() {
+    let (pool, _) = roomy_pool(3);
+    let first = lend(&pool, Stay::Long).await;
+    let [second, third] = [ask(&pool, Stay::Short).await, ask(&pool, Stay::Short).await];
+    assert!(second.is_finished() && third.is_finished(), "there is room for three");
+    let (second, third) = (second.await.unwrap(), third.await.unwrap());
+    let long = ask(&pool, Stay::Long).await;
+    let fourth = ask(&pool, Stay::Short).await;
+    assert!(!long.is_finished() && !fourth.is_finished());
+    second.give_back();
+    fourth.await.unwrap().give_back();
+    settle().await;
+    assert!(!long.is_finished(), "it needs one of the limit");
+    first.give_back();
+    long.await.unwrap().give_back();
+    third.give_back();
+    assert_eq!(lock(&pool.idle).len(), 3);
+    pool.shed().await;
+    assert_eq!(lock(&pool.idle).len(), 1, "the others' rooms are free");
+}
+
+#[tokio::test]
+async fn who_is_refused_a_room_beyond_the_limit_waits_for_a_session() {
+    let (pool, transport) = roomy_pool(2);
+    let first = lend(&pool, Stay::Long).await;
+    let full = TransportError::retryable(Kind::Refused, Operation::Connect, "every room is taken");
+    let full = full.replied(Reply { code: 421, text: "full".to_owned() });
+    let refusal = transport.faults().on_nth(Operation::Connect, 1, Effect::Fail(full));
+    let second = ask(&pool, Stay::Short).await;
+    assert!(refusal.fired() && !second.is_finished());
+    first.give_back();
+    let second = second.await.unwrap();
+    // It is not asked for again.
+    let third = ask(&pool, Stay::Short).await;
+    assert!(!third.is_finished());
+    second.give_back();
+    third.await.unwrap().give_back();
 }

@@ -99,17 +99,12 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
-    let offer =
-        (any::<bool>(), any::<bool>(), vec(algorithm(), 0..4), any::<bool>(), any::<bool>());
+    let offer = (any::<[bool; 4]>(), vec(algorithm(), 0..4), any::<u32>());
     prop_oneof![
         Just(Answer::Nothing),
-        offer.prop_map(|(resume, replaces, checksums, notices, packs)| Answer::Opened(Offer {
-            resume,
-            replaces,
-            checksums,
-            notices,
-            packs
-        })),
+        offer.prop_map(|([resume, replaces, notices, packs], checksums, rooms)| {
+            Answer::Opened(Offer { resume, replaces, checksums, notices, packs, rooms })
+        }),
         (any::<bool>(), option::of(any::<u64>()), option::of(0..u32::MAX)).prop_map(
             |(folder, size, modified)| Answer::Stat {
                 folder,
@@ -120,7 +115,8 @@ fn answer() -> impl Strategy<Value = Answer> {
             }
         ),
         any::<u64>().prop_map(Answer::Bytes),
-        any::<(u64, Option<u64>)>().prop_map(|(bytes, size)| Answer::Stored { bytes, size }),
+        (any::<(u64, Option<u64>)>(), option::of((algorithm(), text())))
+            .prop_map(|((bytes, size), digest)| Answer::Stored { bytes, size, digest }),
         text().prop_map(Answer::Digest),
         option::of(standing()).prop_map(Answer::Standing),
     ]

@@ -70,7 +70,14 @@ fn open() -> Body {
 }
 
 fn opened() -> Offer {
-    Offer { resume: true, replaces: true, checksums: Vec::new(), notices: true, packs: true }
+    Offer {
+        resume: true,
+        replaces: true,
+        checksums: Vec::new(),
+        notices: true,
+        packs: true,
+        rooms: 4,
+    }
 }
 
 /// As the relay does: says that the stream is open, however long that takes.
