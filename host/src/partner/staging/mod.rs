@@ -354,13 +354,17 @@ async fn make_folders(
     if session.make_folder(folder.clone()).await.is_ok() {
         return Ok(true);
     }
+    let mut made = false;
     for path in base.parent().iter().chain([base, folder]) {
-        match session.make_folder(path.clone()).await {
-            Ok(()) => {}
+        made = match session.make_folder(path.clone()).await {
+            Ok(()) => true,
             // It may be there already; the listing below tells.
-            Err(error) if error.reply().is_some() => {}
+            Err(error) if error.reply().is_some() => false,
             Err(error) => return Err(error.into()),
-        }
+        };
+    }
+    if made {
+        return Ok(true);
     }
     match session.list(Some(folder.clone())).await {
         Ok(_) => Ok(true),
