@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -271,19 +272,35 @@ async fn a_death_while_jobs_move_to_the_history_loses_and_doubles_nothing() {
     assert_eq!((&again[0], &again[1..]), (&next, &listed[..]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_history_file_left_in_a_transaction_is_read_and_mended() {
-    let install = Install::new(Durability::WriteAhead);
+/// A journal with a file of the history, of March 2024, and a job that is in it.
+async fn with_history(install: &Install) -> (SqliteJournal, Job, PathBuf) {
     let (journal, _) = install.host("alpha");
     let mut first = None;
     for _ in 0..40 {
         let job = accept(&journal, "A").await;
         first.get_or_insert(finish(&journal, &job).await);
     }
-    let first = first.unwrap();
-    let history = install.path().join("journal/hist");
-    let file = history.join("202403.1.db");
+    let file = install.path().join("journal/hist/202403.1.db");
     until("a move", async || file.exists()).await;
+    (journal, first.unwrap(), file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_owner_removes_nothing_from_the_history() {
+    let install = Install::new(Durability::WriteAhead);
+    let (former, first, file) = with_history(&install).await;
+    let (journal, _) = install.host("beta");
+    let error = former.prune("2024-07-01T00:00:00Z".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, JournalError::Fenced { .. }), "{error}");
+    assert!(file.exists());
+    assert_eq!(journal.job(&first.id).await.unwrap(), Some(first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_file_left_in_a_transaction_is_read_and_mended() {
+    let install = Install::new(Durability::WriteAhead);
+    let (journal, first, file) = with_history(&install).await;
+    let history = install.path().join("journal/hist");
     journal.close().await.unwrap();
     // The state in the middle of a transaction: rows are gone from the file, and its rollback
     // journal has them. It is taken from a writer that is still at it.

@@ -171,12 +171,13 @@ impl Archive {
 
     /// Removes the files of the months that were over before a time, and counts the jobs in
     /// them, except those out of date: `revived` has their sequence and the version from
-    /// which on they are not.
+    /// which on they are not. Nobody who lost the instance removes anything.
     pub(super) fn prune(
         &self,
         before: Timestamp,
         revived: &[(i64, i64)],
         mover: &mut Mover,
+        ownership: &Ownership,
     ) -> Result<u64> {
         let mut pruned = 0;
         for file in self.files()? {
@@ -193,6 +194,7 @@ impl Archive {
                 }
                 Ok(count)
             })?;
+            ownership.check()?;
             mover.close(&file);
             remove_database(&file.path)
                 .and_then(|()| sync_folder(&self.folder))

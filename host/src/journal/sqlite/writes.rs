@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::journal::{
     JournalError, Result,
+    current::Ownership,
     fault::refused,
     record::{Checkpoint, Entry, Fence, Job, Leftover, Staging, Step},
 };
@@ -24,6 +25,7 @@ pub(super) struct Batch<'a> {
     pub(super) database: &'a Path,
     pub(super) archive: &'a Archive,
     pub(super) mover: &'a mut Mover,
+    pub(super) ownership: &'a Ownership,
     pub(super) epoch: Epoch,
     pub(super) now: Timestamp,
     pub(super) change: Change,
@@ -248,7 +250,7 @@ impl Batch<'_> {
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         })?;
-        let archived = self.archive.prune(before, &revived, self.mover)?;
+        let archived = self.archive.prune(before, &revived, self.mover, self.ownership)?;
         let (unheard, hot) = self.sql(|c| {
             let unheard = c.execute(
                 "DELETE FROM unheard WHERE sequence IN \
