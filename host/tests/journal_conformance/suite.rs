@@ -232,6 +232,8 @@ async fn the_newest_checkpoint_survives_a_takeover(subject: &impl Subject) {
     .await;
     let job = journal.job(&job.id).await.unwrap().unwrap();
     assert_eq!(job.version, 1, "a checkpoint is no write of the job");
+    let job = walk(&*journal, &job, &[Event::Prepare]).await;
+    assert_eq!(job.checkpoint, expected, "a step leaves it as it is");
     assert_eq!(subject.take_over("beta").1, [job]);
 }
 

@@ -3,6 +3,7 @@
 //! One thread writes, in groups; readers have connections of their own and wait for nobody.
 
 mod history;
+mod known;
 mod line;
 mod read;
 mod rows;
@@ -36,6 +37,7 @@ use super::{
 
 use {
     history::Mover,
+    known::Known,
     line::{Line, Reply, Request, Write},
     writer::Writer,
 };
@@ -158,6 +160,7 @@ impl SqliteJournal {
             ownership: Arc::clone(&ownership),
             archive: archive.clone(),
             mover: Mover::new(archive.clone(), options.hook.clone()),
+            known: Known::default(),
             finished: finished.cast_unsigned(),
             keep: options.keep_recent,
             hook: options.hook.clone(),

@@ -20,6 +20,7 @@ use crate::journal::{
 use super::{
     Clock,
     history::{Archive, Mover},
+    known::Known,
     line::{Answer, Line, Turn, Write},
     writes::{Batch, Change},
 };
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     pub(super) ownership: Arc<Ownership>,
     pub(super) archive: Archive,
     pub(super) mover: Mover,
+    pub(super) known: Known,
     /// Finished jobs in the hot database.
     pub(super) finished: u64,
     /// How many of them may stay.
@@ -96,6 +98,7 @@ impl Writer {
             database,
             archive: &self.archive,
             mover: &mut self.mover,
+            known: &mut self.known,
             ownership: &self.ownership,
             epoch,
             now: self.clock.now(),

@@ -16,6 +16,7 @@ use crate::journal::{
 
 use super::{
     history::{Archive, Mover, copy_job},
+    known::Known,
     line::{Answer, Request, Write},
     rows::{self, BY_ID, BY_KEY, Stored, Texts, nanoseconds, text},
 };
@@ -25,6 +26,7 @@ pub(super) struct Batch<'a> {
     pub(super) database: &'a Path,
     pub(super) archive: &'a Archive,
     pub(super) mover: &'a mut Mover,
+    pub(super) known: &'a mut Known,
     pub(super) ownership: &'a Ownership,
     pub(super) epoch: Epoch,
     pub(super) now: Timestamp,
@@ -79,10 +81,13 @@ impl Batch<'_> {
     }
 
     /// Records how far jobs got that have not ended. A checkpoint of an older attempt is late.
-    pub(super) fn checkpoints(&self, checkpoints: &HashMap<JobId, Checkpoint>) -> Result<()> {
+    pub(super) fn checkpoints(&mut self, checkpoints: &HashMap<JobId, Checkpoint>) -> Result<()> {
         const SQL: &str = "UPDATE jobs SET checkpoint_attempt = ?2, checkpoint_offset = ?3, \
                            checkpoint_moved = ?4 WHERE id = ?1 AND ended_at IS NULL \
                            AND coalesce(checkpoint_attempt, 0) <= ?2";
+        for job in checkpoints.keys() {
+            self.known.take(job);
+        }
         self.sql(|c| {
             let mut update = c.prepare_cached(SQL)?;
             for (job, checkpoint) in checkpoints {
@@ -133,10 +138,14 @@ impl Batch<'_> {
             self.append(c, &stored.job, statuses, None)?;
             Ok(stored.job)
         })
+        .inspect(|job| self.known.put(job))
     }
 
     fn step(&mut self, step: Step, state: &str) -> Result<Job> {
-        let hot = self.sql(|c| rows::find(c, BY_ID, [step.job.as_str()]))?;
+        let hot = match self.known.take(&step.job) {
+            Some(job) => Some(Stored { job, ended_at: None }),
+            None => self.sql(|c| rows::find(c, BY_ID, [step.job.as_str()]))?,
+        };
         let from_history = hot.is_none();
         let found = match hot {
             Some(stored) => Some(stored),
@@ -181,6 +190,7 @@ impl Batch<'_> {
         let now = !job.status.in_flight() && !unheard;
         self.change.ended += u64::from(!before && now);
         self.change.revived += u64::from(before && !now);
+        self.known.put(&job);
         Ok(job)
     }
 
