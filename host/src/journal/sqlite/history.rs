@@ -30,6 +30,7 @@ use crate::{
 };
 
 use super::{
+    entries,
     rows::{self, BY_ID, BY_KEY, Stored, columns},
     schema::{self, ARCHIVE},
 };
@@ -289,11 +290,10 @@ impl Mover {
         let remove = || -> rusqlite::Result<()> {
             let transaction = Transaction::new(hot, TransactionBehavior::Immediate)?;
             for sequence in months.into_values().flatten() {
-                let sequence = [sequence.cast_signed()];
-                for table in ["entries", "jobs"] {
-                    let sql = format!("DELETE FROM {table} WHERE sequence = ?");
-                    transaction.prepare_cached(&sql)?.execute(sequence)?;
-                }
+                entries::remove(&transaction, sequence)?;
+                transaction
+                    .prepare_cached("DELETE FROM jobs WHERE sequence = ?")?
+                    .execute([sequence.cast_signed()])?;
             }
             transaction.commit()
         };
@@ -346,12 +346,7 @@ pub(super) fn copy_job(from: &Connection, to: &Connection, sequence: u64) -> rus
         columns!(),
         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
-    const ENTRIES: &str = "SELECT sequence, number, at, epoch, event, status, note FROM entries \
-                           WHERE sequence = ?";
-    const NEW_ENTRY: &str = "INSERT OR REPLACE INTO entries \
-                             (sequence, number, at, epoch, event, status, note) \
-                             VALUES (?, ?, ?, ?, ?, ?, ?)";
-    for (select, insert) in [(JOB, NEW_JOB), (ENTRIES, NEW_ENTRY)] {
+    for (select, insert) in [(JOB, NEW_JOB), (entries::select(from)?, entries::INSERT_BY_JOB)] {
         let mut select = from.prepare_cached(select)?;
         let mut insert = to.prepare_cached(insert)?;
         let width = select.column_count();

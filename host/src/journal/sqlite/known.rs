@@ -9,23 +9,24 @@ use std::collections::HashMap;
 
 use ferryway_core::JobId;
 
+use super::entries::Place;
 use crate::journal::record::{Job, JobState};
 
-/// The jobs; bounded, and without their states, of which each step brings a new one.
+/// The jobs and the places of their newest entries; bounded, and without their states, of which each step brings a new one.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<JobId, Job>);
+pub(super) struct Known(HashMap<JobId, (Job, Option<Place>)>);
 
 impl Known {
     /// As many jobs as a commit has writes; more would cost memory for those that rest.
     const LIMIT: usize = 1024;
 
     /// A job in flight as its row is now. It has to be [put](Self::put) back to be known again.
-    pub(super) fn take(&mut self, id: &JobId) -> Option<Job> {
+    pub(super) fn take(&mut self, id: &JobId) -> Option<(Job, Option<Place>)> {
         self.0.remove(id)
     }
 
     /// Remembers a job whose row has just been written.
-    pub(super) fn put(&mut self, job: &Job) {
+    pub(super) fn put(&mut self, job: &Job, newest: Option<Place>) {
         if !job.status.in_flight() {
             return;
         }
@@ -33,7 +34,7 @@ impl Known {
             // Who is at work is soon known again.
             self.0.clear();
         }
-        self.0.insert(job.id.clone(), without_state(job));
+        self.0.insert(job.id.clone(), (without_state(job), newest));
     }
 }
 
@@ -71,14 +72,14 @@ mod tests {
     fn the_newest_of_many_jobs_in_flight_are_known() {
         let mut known = Known::default();
         for run in 1..=3000 {
-            known.put(&job(run));
+            known.put(&job(run), Some(7));
             assert!(known.0.len() <= Known::LIMIT);
         }
         let last = job(3000);
-        assert_eq!(known.take(&last.id), Some(last.clone()));
+        assert_eq!(known.take(&last.id), Some((last.clone(), Some(7))));
         assert_eq!(known.take(&last.id), None);
         let (ended, _) = last.step(&[Event::Fail], None, |_| {}).unwrap();
-        known.put(&ended);
+        known.put(&ended, None);
         assert_eq!(known.take(&ended.id), None);
     }
 }

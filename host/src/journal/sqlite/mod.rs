@@ -2,6 +2,7 @@
 //!
 //! One thread writes, in groups; readers have connections of their own and wait for nobody.
 
+mod entries;
 mod history;
 mod known;
 mod line;

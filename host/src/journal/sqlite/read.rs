@@ -12,6 +12,7 @@ use crate::journal::{
 };
 
 use super::{
+    entries,
     history::{Archive, ArchiveFile},
     rows::{self, BY_ID, BY_KEY, Stored, columns, epoch, json, name, nanoseconds},
 };
@@ -112,14 +113,14 @@ impl View<'_> {
 
     pub(in crate::journal) fn entries(&self, id: &JobId) -> Result<Vec<Entry>> {
         if let Some(stored) = self.sql(|c| rows::find(c, BY_ID, [id.as_str()]))? {
-            let entries = self.sql(|c| rows::entries(c, stored.job.sequence))?;
+            let entries = self.sql(|c| entries::read(c, stored.job.sequence))?;
             // The job may have left between the two reads.
             if !entries.is_empty() {
                 return Ok(entries);
             }
         }
         let found =
-            self.archive.find_with(id, |c, stored| rows::entries(c, stored.job.sequence))?;
+            self.archive.find_with(id, |c, stored| entries::read(c, stored.job.sequence))?;
         Ok(found.map(|(_, entries)| entries).unwrap_or_default())
     }
 

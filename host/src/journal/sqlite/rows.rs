@@ -1,11 +1,12 @@
-//! Jobs and entries as rows.
+//! Jobs as rows.
 
 use ferryway_core::{Epoch, RunNumber};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Params, Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::journal::record::{Checkpoint, Entry, Job};
+use super::entries::Place;
+use crate::journal::record::{Checkpoint, Job};
 
 /// The columns of a job, in the order that [`job`] and [`insert`] know.
 macro_rules! columns {
@@ -59,21 +60,6 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
     stored(row).map(|stored| stored.job)
 }
 
-/// Reads a row of `event, status, at, epoch, note`.
-pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let event = match row.get_ref(0)? {
-        rusqlite::types::ValueRef::Null => None,
-        _ => Some(json(row, 0)?),
-    };
-    Ok(Entry {
-        event,
-        status: json(row, 1)?,
-        at: time(row, 2)?,
-        epoch: epoch(row, 3)?,
-        note: row.get(4)?,
-    })
-}
-
 /// The one job that a condition names.
 pub(super) fn find(
     connection: &Connection,
@@ -86,16 +72,17 @@ pub(super) fn find(
 pub(super) const BY_ID: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE id = ?");
 pub(super) const BY_KEY: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE key = ?");
 
-/// Writes a job that has no row yet.
+/// Writes a job that has no row yet into the hot database, with the place of its newest entry.
 pub(super) fn insert(
     connection: &Connection,
     stored: &Stored,
     texts: &Texts<'_>,
+    newest: Option<Place>,
 ) -> rusqlite::Result<()> {
     const SQL: &str = concat!(
         "INSERT INTO jobs (",
         columns!(),
-        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ", newest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
     let job = &stored.job;
     let checkpoint = job.checkpoint.as_ref();
@@ -116,6 +103,7 @@ pub(super) fn insert(
         checkpoint.map(|checkpoint| checkpoint.attempt),
         checkpoint.map(|checkpoint| checkpoint.offset.cast_signed()),
         checkpoint.map(|checkpoint| checkpoint.moved_bytes.cast_signed()),
+        newest,
     ])?;
     Ok(())
 }
@@ -124,42 +112,6 @@ pub(super) fn insert(
 pub(super) struct Texts<'a> {
     pub(super) spec: &'a str,
     pub(super) state: &'a str,
-}
-
-/// Adds an entry to a job's record.
-pub(super) fn append(
-    connection: &Connection,
-    job: &Job,
-    number: i64,
-    entry: &Entry,
-) -> rusqlite::Result<()> {
-    let event = entry.event.as_ref().map(text).transpose()?;
-    connection
-        .prepare_cached(
-            "INSERT INTO entries (sequence, number, at, epoch, event, status, note) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(rusqlite::params![
-            job.sequence.cast_signed(),
-            number,
-            nanoseconds(entry.at),
-            entry.epoch.number().cast_signed(),
-            event,
-            text(&entry.status)?,
-            entry.note,
-        ])?;
-    Ok(())
-}
-
-/// A job's record.
-pub(super) fn entries(connection: &Connection, sequence: u64) -> rusqlite::Result<Vec<Entry>> {
-    connection
-        .prepare_cached(
-            "SELECT event, status, at, epoch, note FROM entries WHERE sequence = ? \
-             ORDER BY number",
-        )?
-        .query_map([sequence.cast_signed()], entry)?
-        .collect()
 }
 
 /// A value as JSON.

@@ -36,6 +36,7 @@ pub(in crate::journal) const JOURNAL: Format = Format {
         include_str!("fences.sql"),
         include_str!("probes.sql"),
         include_str!("unheard.sql"),
+        include_str!("log.sql"),
     ],
 };
 
@@ -268,6 +269,7 @@ fn migrate(connection: &mut Connection, path: &Path, format: &Format) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::sqlite::entries;
 
     const NEXT: Format = Format {
         application_id: JOURNAL.application_id,
@@ -276,6 +278,7 @@ mod tests {
             JOURNAL.steps[1],
             JOURNAL.steps[2],
             JOURNAL.steps[3],
+            JOURNAL.steps[4],
             "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 5;",
             "UPDATE jobs SET priority = priority + 1;",
         ],
@@ -287,10 +290,10 @@ mod tests {
         let path = folder.path().join("journal.db");
         prepare(&path, true, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
             .unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 5);
         let mut connection = open_writer(&path, Durability::Rollback).unwrap();
         let row = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
-                   NULL,NULL,NULL)";
+                   NULL,NULL,NULL,NULL)";
         connection.execute(row, []).unwrap();
         migrate(&mut connection, &path, &NEXT).unwrap();
         migrate(&mut connection, &path, &NEXT).unwrap();
@@ -298,10 +301,10 @@ mod tests {
             connection.query_row("SELECT priority FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(priority, 6);
         drop(connection);
-        assert_eq!(identify(&path, &NEXT).unwrap(), 6);
+        assert_eq!(identify(&path, &NEXT).unwrap(), 7);
         // What the older program says of it.
         let refusal = identify(&path, &JOURNAL).unwrap_err();
-        assert!(matches!(refusal, JournalError::Newer { found: 6, supported: 4, .. }));
+        assert!(matches!(refusal, JournalError::Newer { found: 7, supported: 5, .. }));
     }
 
     #[test]
@@ -313,6 +316,7 @@ mod tests {
                 JOURNAL.steps[1],
                 JOURNAL.steps[2],
                 JOURNAL.steps[3],
+                JOURNAL.steps[4],
                 "CREATE TABLE extra (a); SELECT nothing;",
             ],
         };
@@ -325,7 +329,7 @@ mod tests {
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         assert_eq!(connection.query_row(extra, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         drop(connection);
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 5);
     }
 
     #[test]
@@ -338,15 +342,36 @@ mod tests {
         old.pragma_update(None, "application_id", FIRST.application_id).unwrap();
         migrate(&mut old, &path, &FIRST).unwrap();
         old.execute("INSERT INTO meta VALUES (1, 'night', 3, 0)", []).unwrap();
+        let rows = "INSERT INTO jobs VALUES (7,'A1','A',1,NULL,'\"x\"',NULL,1,1,0,0,'{}','{}',\
+                    NULL,NULL,NULL);
+                    INSERT INTO entries VALUES (7,65536,0,3,NULL,'\"accepted\"','old');";
+        old.execute_batch(rows).unwrap();
+        let notes = |connection: &Connection| -> Vec<_> {
+            let entries = entries::read(connection, 7).unwrap();
+            entries.into_iter().map(|entry| entry.note.unwrap()).collect()
+        };
+        assert_eq!(notes(&old), ["old"], "as an onlooker reads it");
         drop(old);
         assert_eq!(identify(&path, &JOURNAL).unwrap(), 1);
         prepare(&path, false, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
             .unwrap();
-        assert_eq!(identify(&path, &JOURNAL).unwrap(), 4);
+        assert_eq!(identify(&path, &JOURNAL).unwrap(), 5);
         let connection = open_writer(&path, Durability::Rollback).unwrap();
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(count("SELECT count(*) FROM fences"), 0);
         assert_eq!(count("SELECT probes FROM meta"), 0);
+        let mut entry = entries::read(&connection, 7).unwrap().remove(0);
+        let mut newest = entries::newest(&connection, 7).unwrap();
+        for number in 1..3 {
+            entry.note = Some(format!("new {number}"));
+            newest =
+                Some(entries::append(&connection, newest, (2 << 16) + number, &entry).unwrap());
+        }
+        connection.execute("UPDATE jobs SET newest = ?", [newest]).unwrap();
+        assert_eq!(notes(&connection), ["old", "new 1", "new 2"]);
+        entries::remove(&connection, 7).unwrap();
+        assert_eq!(notes(&connection), [""; 0]);
+        assert_eq!(count("SELECT count(*) FROM log"), 0);
     }
 
     /// Who changes the mode of a file that is in use syncs it four times for that.

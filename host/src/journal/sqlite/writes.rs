@@ -15,6 +15,7 @@ use crate::journal::{
 };
 
 use super::{
+    entries::{self, Place},
     history::{Archive, Mover, copy_job},
     known::Known,
     line::{Answer, Request, Write},
@@ -134,17 +135,20 @@ impl Batch<'_> {
         self.sql(|c| {
             let texts = Texts { spec: &spec_text, state: &text(&job.state)? };
             let stored = Stored { job, ended_at: None };
-            rows::insert(c, &stored, &texts)?;
-            self.append(c, &stored.job, statuses, None)?;
-            Ok(stored.job)
+            let newest = self.append(c, &stored.job, statuses, (None, None))?;
+            rows::insert(c, &stored, &texts, newest)?;
+            Ok((stored.job, newest))
         })
-        .inspect(|job| self.known.put(job))
+        .map(|(job, newest)| {
+            self.known.put(&job, newest);
+            job
+        })
     }
 
     fn step(&mut self, step: Step, state: &str) -> Result<Job> {
-        let hot = match self.known.take(&step.job) {
-            Some(job) => Some(Stored { job, ended_at: None }),
-            None => self.sql(|c| rows::find(c, BY_ID, [step.job.as_str()]))?,
+        let (hot, newest) = match self.known.take(&step.job) {
+            Some((job, newest)) => (Some(Stored { job, ended_at: None }), newest),
+            None => self.sql(|c| read_row(c, &step.job))?,
         };
         let from_history = hot.is_none();
         let found = match hot {
@@ -179,9 +183,10 @@ impl Batch<'_> {
         job.epoch = self.epoch;
         job.updated_at = self.now;
         job.state = step.state;
-        self.sql(|c| {
-            update(c, &job, state)?;
-            self.append(c, &job, statuses, step.note)
+        let newest = self.sql(|c| {
+            let newest = self.append(c, &job, statuses, (newest, step.note))?;
+            update(c, &job, state, newest)?;
+            Ok(newest)
         })?;
         let unheard = job.is_unheard();
         let was_unheard = self.note_unheard(&job, unheard)?;
@@ -190,7 +195,7 @@ impl Batch<'_> {
         let now = !job.status.in_flight() && !unheard;
         self.change.ended += u64::from(!before && now);
         self.change.revived += u64::from(before && !now);
-        self.known.put(&job);
+        self.known.put(&job, newest);
         Ok(job)
     }
 
@@ -229,14 +234,15 @@ impl Batch<'_> {
         }
     }
 
-    /// Adds the entries of one write to the job's record; the note goes with the last.
+    /// Adds the entries of one write to the job's record, whose newest one so far is given; the
+    /// note goes with the last. Returns the place of the newest one from now on.
     fn append(
         &self,
         connection: &Connection,
         job: &Job,
         entered: Vec<Entered>,
-        mut note: Option<String>,
-    ) -> rusqlite::Result<()> {
+        (mut newest, mut note): (Option<Place>, Option<String>),
+    ) -> rusqlite::Result<Option<Place>> {
         let mut entered = entered.into_iter().peekable();
         // The version orders the writes, the lower bits the entries of one.
         let mut number = job.version.cast_signed() << 16;
@@ -248,10 +254,10 @@ impl Batch<'_> {
                 status,
                 note: if entered.peek().is_none() { note.take() } else { None },
             };
-            rows::append(connection, job, number, &entry)?;
+            newest = Some(entries::append(connection, newest, number, &entry)?);
             number += 1;
         }
-        Ok(())
+        Ok(newest)
     }
 
     fn prune(&mut self, before: Timestamp) -> Result<u64> {
@@ -267,11 +273,7 @@ impl Batch<'_> {
                  (SELECT sequence FROM jobs WHERE ended_at < ?)",
                 [nanoseconds(before)],
             )?;
-            c.execute(
-                "DELETE FROM entries WHERE sequence IN \
-                 (SELECT sequence FROM jobs WHERE ended_at < ?)",
-                [nanoseconds(before)],
-            )?;
+            entries::prune(c, nanoseconds(before))?;
             let hot = c.execute("DELETE FROM jobs WHERE ended_at < ?", [nanoseconds(before)])?;
             Ok((unheard as u64, hot as u64))
         })?;
@@ -328,12 +330,30 @@ fn last_run(
         .map(|last| last.map(|last: i64| RunNumber(last.cast_unsigned())))
 }
 
-fn update(connection: &Connection, job: &Job, state: &str) -> rusqlite::Result<()> {
+/// A job of the hot database and the place of its newest entry.
+fn read_row(
+    connection: &Connection,
+    id: &JobId,
+) -> rusqlite::Result<(Option<Stored>, Option<Place>)> {
+    let stored = rows::find(connection, BY_ID, [id.as_str()])?;
+    let newest = match &stored {
+        Some(stored) => entries::newest(connection, stored.job.sequence)?,
+        None => None,
+    };
+    Ok((stored, newest))
+}
+
+fn update(
+    connection: &Connection,
+    job: &Job,
+    state: &str,
+    newest: Option<Place>,
+) -> rusqlite::Result<()> {
     // No column of an index changes here; that keeps the common write short.
     let changed = connection
         .prepare_cached(
-            "UPDATE jobs SET status = ?3, version = ?4, epoch = ?5, updated_at = ?6, state = ?7 \
-             WHERE sequence = ?1 AND version = ?2",
+            "UPDATE jobs SET status = ?3, version = ?4, epoch = ?5, updated_at = ?6, state = ?7, \
+             newest = ?8 WHERE sequence = ?1 AND version = ?2",
         )?
         .execute(params![
             job.sequence.cast_signed(),
@@ -343,6 +363,7 @@ fn update(connection: &Connection, job: &Job, state: &str) -> rusqlite::Result<(
             job.epoch.number().cast_signed(),
             nanoseconds(job.updated_at),
             state,
+            newest,
         ])?;
     // The row was read with this version in the same transaction.
     if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
