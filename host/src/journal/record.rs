@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ferryway_core::{
-    DefinitionId, Digest, Epoch, Event, IllegalTransition, JobId, PartnerName, RunNumber, Status,
-    apply,
-    notice::{Reference, Standing},
+    DefinitionId, Epoch, Event, IllegalTransition, JobId, PartnerName, RunNumber, Status, apply,
+    notice::Reference,
     policy::{Direction, OnFailure, OnTakeover, Publish, ResumePolicy},
-    status::Outcome,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -16,9 +14,11 @@ use crate::config::{Template, TemplateValues};
 
 mod elsewhere;
 mod origin;
+mod state;
 
 pub use elsewhere::{Fence, Leftover, Staging, StagingState};
 pub use origin::Origin;
+pub use state::{Attempt, ExitEnd, ExitState, Fingerprint, Intent, JobState, Token};
 
 /// A job: one run of a transfer definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,137 +116,6 @@ pub struct Exit {
     /// What a new owner does when its end is not known. Of a post-exit only: a pre-exit is run
     /// again.
     pub on_takeover: OnTakeover,
-}
-
-/// The part of a job that its owner rewrites as it goes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct JobState {
-    /// The number of the newest attempt; numbers are never used twice.
-    pub attempts: u32,
-    /// Tries that failed since the last success or restart.
-    pub failures: u32,
-    /// Not to be tried before this time.
-    pub not_before: Option<Timestamp>,
-    /// The newest attempt, while its partial may exist.
-    pub attempt: Option<Attempt>,
-    /// The attempts before it, the oldest first, until what they left is moved or removed.
-    pub earlier: Vec<Attempt>,
-    /// Set once a rename onto the target was intended, until the job is delivered.
-    pub intent: Option<Intent>,
-    /// Size of the delivered file in bytes.
-    pub size: Option<u64>,
-    /// Hash of the delivered file.
-    pub digest: Option<Digest>,
-    /// Bytes put on the wire by all attempts that ended or were recorded.
-    pub moved_bytes: u64,
-    /// How often the target was put in place on behalf of this job.
-    pub published: u32,
-    /// Why the last try failed.
-    pub last_error: Option<String>,
-    /// Whether an operator holds the job (else a suspended job ran out of retries).
-    pub held: bool,
-    /// How often the job was restarted by force, each time to deliver once more.
-    pub forced: u32,
-    /// The pre-exit of this delivery.
-    pub pre_exit: ExitState,
-    /// The post-exit of this delivery.
-    pub post_exit: ExitState,
-    /// How the partner's own job stood when it was last heard of.
-    pub peer: Option<Standing>,
-    /// How often an operator has let the job go on; of a receiving job, its visitor's operator,
-    /// as it was last announced.
-    pub starts: u32,
-    /// Whether the job's end has been said to its other side: of a receiving job, that its
-    /// visitor asks for it no more.
-    pub withdrawn: bool,
-    /// How often in a row it has waited for the partner's own job.
-    pub waits: u32,
-}
-
-/// What is known of a user exit's runs. An exit whose end is on record never runs again, unless
-/// an operator says so.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ExitState {
-    /// How often it was about to start.
-    pub starts: u32,
-    /// How its last run ended.
-    pub end: Option<ExitEnd>,
-}
-
-/// How a user exit ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExitEnd {
-    /// Whether this is a success by the exit's own codes.
-    pub success: bool,
-    /// How, in words: `exit code 3`, `signal 9`, `no end within 60 s`.
-    pub how: String,
-    /// The end of what it printed.
-    pub output: String,
-}
-
-/// One try on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Its number.
-    pub number: u32,
-    /// The epoch that began it.
-    pub epoch: Epoch,
-    /// What the source looked like. All that lies under the names is of this version.
-    pub fingerprint: Fingerprint,
-    /// Every name that the partial may bear, the oldest first: remote paths for a send, names
-    /// beside the local target for a fetch.
-    pub names: Vec<String>,
-}
-
-/// What tells one version of a source from another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// Size in bytes.
-    pub size: u64,
-    /// Time of the last modification, in nanoseconds since 1970, where it is known.
-    pub modified_ns: Option<i64>,
-    /// The file's identity on its file system, where it has one.
-    pub identity: Option<String>,
-}
-
-/// The durable intent to publish.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
-    /// Every partial that was to be renamed onto the target; one is added by each attempt
-    /// that gets this far. None is taken out, unless an operator gives all of them up: an
-    /// intent without any only says what became of the old target.
-    pub tokens: Vec<Token>,
-    /// Every name that the moved-away old target may bear, the oldest first.
-    #[serde(default)]
-    pub displaced: Vec<String>,
-    /// Names to which the old target was to be moved, by commands that were lost. An empty file
-    /// of ours at each makes the partner refuse the move, however late it reads it.
-    #[serde(default)]
-    pub barred: Vec<String>,
-}
-
-/// A verified partial: found under one of its names, it is not published; found under none
-/// on a partner that shows its witness, it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token {
-    /// The attempt that made it.
-    pub attempt: u32,
-    /// Every name it may bear, the oldest first.
-    pub names: Vec<String>,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its hash.
-    pub digest: Option<Digest>,
-    /// The partner's own hash of it, where the partner offers one.
-    #[serde(default)]
-    pub proof: Option<Digest>,
-    /// What the partner shows as long as it is the one that held the token: the folder in
-    /// which the token was made, by its first name, or the mark beside it. `None` where there
-    /// is nothing of the kind.
-    #[serde(default)]
-    pub witness: Option<String>,
 }
 
 /// How far an attempt got.
@@ -348,43 +217,6 @@ impl Exits {
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
         self.pre.is_none() && self.post.is_none()
-    }
-}
-
-impl JobState {
-    /// Makes what follows another delivery: its exits are to run again, and the partner is told
-    /// of it as of another job.
-    fn deliver_once_more(&mut self) {
-        self.forced += 1;
-        self.pre_exit = ExitState::default();
-        self.post_exit = ExitState::default();
-        self.peer = None;
-    }
-
-    /// Lets the job go on because an operator says so.
-    pub fn start_again(&mut self) {
-        self.starts += 1;
-        self.withdrawn = false;
-        // The partner's own job may begin anew with the next announcement, unless it has its file.
-        let done = Status::ReceiverIdle(Outcome::Completed);
-        self.peer = self.peer.take().filter(|peer| peer.status == done);
-    }
-
-    /// Makes `attempt` the newest one; the one before it is kept with its own names.
-    pub fn begin_attempt(&mut self, attempt: Attempt) {
-        self.attempts = attempt.number;
-        self.earlier.extend(self.attempt.replace(attempt));
-    }
-
-    /// Forgets all attempts: their partials are moved, removed or noted.
-    pub fn forget_attempts(&mut self) {
-        self.attempt = None;
-        self.earlier.clear();
-    }
-
-    /// Every attempt whose partial may exist, the oldest first.
-    pub fn unfinished(&self) -> impl Iterator<Item = &Attempt> {
-        self.earlier.iter().chain(&self.attempt)
     }
 }
 
