@@ -1,5 +1,6 @@
 //! What the journal and the host take as the work grows; see `benches/README.md`.
 
+pub mod bare;
 pub mod fixed;
 pub mod frames;
 pub mod house;

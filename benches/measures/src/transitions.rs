@@ -1,7 +1,8 @@
 //! Durable transitions of jobs, through the journal's whole interface, beside the same records in an
-//! appended log on the same disk.
+//! appended log, and the same rows in bare SQLite, on the same disk.
 
 use std::{
+    cell::Cell,
     fs,
     path::Path,
     sync::Arc,
@@ -16,9 +17,9 @@ use ferryway_host::journal::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Failure,
+    Failure, bare,
     jobs::{self, LIFE},
-    log::Log,
+    log::{Log, Record},
     median,
 };
 
@@ -39,16 +40,22 @@ pub async fn compare(folder: &Path, rounds: u32, slice: Duration) -> Result<(), 
             let (install, writers) = (install.path(), row.writers);
             let job = journal.accept_first(vec![jobs::spec(install)?]).await?.remove(0);
             let record = record_of(&job)?;
-            row.log.push(pace(in_log(install, writers, &record, slice)).await?);
+            let log = Log::open(&install.join("log"))?;
+            row.log.push(pace(in_log(log, writers, &record, slice)).await?);
+            fs::remove_file(install.join("log"))?;
+            let room = tempfile::tempdir_in(install)?;
+            let bare = bare::open(room.path(), writers, &serde_json::to_string(&job.spec)?)?;
+            row.bare.push(pace(in_log(bare, writers, &record, slice)).await?);
             row.steps.push(pace(in_journal(&journal, install, writers, slice, steps)).await?);
             row.lives.push(pace(in_journal(&journal, install, writers, slice, lives)).await?);
         }
     }
     println!(
-        "| writers | appended log, records/s | CPU µs each | transitions/s | CPU µs each | to the log \
+        "| writers | appended log, records/s | CPU µs each | bare SQLite, rows of transitions/s | CPU \
+         µs each | to the log | transitions/s | CPU µs each | to the log \
          | least | most | writes of whole jobs/s | CPU µs each | to the log |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for row in &rows {
         row.print();
     }
@@ -66,6 +73,7 @@ struct Pace {
 struct Row {
     writers: usize,
     log: Vec<Pace>,
+    bare: Vec<Pace>,
     steps: Vec<Pace>,
     lives: Vec<Pace>,
 }
@@ -87,9 +95,11 @@ impl Row {
         let least = steps.iter().copied().fold(f64::INFINITY, f64::min);
         let most = steps.iter().copied().fold(0.0, f64::max);
         println!(
-            "| {} | {} | {} | {:.2} | {least:.2} | {most:.2} | {} | {:.2} |",
+            "| {} | {} | {} | {:.2} | {} | {:.2} | {least:.2} | {most:.2} | {} | {:.2} |",
             self.writers,
             both(&self.log),
+            both(&self.bare),
+            median(&to_log(&self.bare)),
             both(&self.steps),
             median(&steps),
             both(&self.lives),
@@ -136,29 +146,21 @@ fn record_of(job: &Job) -> Result<Vec<u8>, Failure> {
     Ok(record)
 }
 
-async fn in_log(
-    folder: &Path,
-    writers: usize,
-    record: &[u8],
-    slice: Duration,
-) -> Result<u64, Failure> {
-    let path = folder.join("log");
-    let log = Arc::new(Log::open(&path)?);
-    let end = Instant::now() + slice;
+async fn in_log(log: Log, writers: usize, record: &[u8], slice: Duration) -> Result<u64, Failure> {
+    let (log, end, jobs) = (Arc::new(log), Instant::now() + slice, Cell::new(0));
     let count = together(writers, || {
-        let (log, record) = (Arc::clone(&log), record.to_vec());
+        let (log, job) = (Arc::clone(&log), jobs.replace(jobs.get() + 1));
+        let mut record = Record { job, number: 0, bytes: record.to_vec() };
         async move {
-            let mut count = 0;
             while Instant::now() < end {
+                record.number += 1;
                 log.append(record.clone()).await?;
-                count += 1;
             }
-            Ok(count)
+            Ok(record.number)
         }
     });
     let count = count.await?;
     Arc::into_inner(log).ok_or("the log is in use")?.close()?;
-    fs::remove_file(path)?;
     Ok(count)
 }
 
