@@ -2,6 +2,8 @@
 
 # Sessions to a partner, and so one partner for as many files.
 crowd_sessions=250
+# How long all move before the memory is looked at.
+crowd_seconds=15
 
 can_crowd() { has_vsftpd && has_ferryway && has tc; }
 
@@ -50,6 +52,8 @@ crowd_of() {
         order crowd --json submit "UPP$number" --from-file "$work/crowd-sent" >"$work/ftprel.out"
     done
     patience=120 await "$crowd_jobs moving jobs" "$work/crowd.out" crowd_moves
+    # Buffers and windows are full only by and by.
+    sleep "$crowd_seconds"
 }
 
 crowd_keys() { printf '%s\n' "sessions = $1" "jobs = $1"; }

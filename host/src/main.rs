@@ -11,9 +11,9 @@ use tokio::runtime::Builder;
 /// hangs has threads that hang there, too, and must end all the same.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
-/// Threads for work that may block: for each session of visitors and partners that the
-/// configuration allows at its most, for the syncs behind them, and for the journal. They are made
-/// when they are needed, and end when they are not.
+/// Threads for work that may block: for each session of partners that the configuration allows at
+/// its most, for the steps of visitors' work, for the syncs behind them, and for the journal. They are
+/// made when they are needed, and end when they are not.
 const WORKERS: usize = 4096;
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
 use ferryway_core::bytes::{ByteSink, ByteSource, Sink, Source};
@@ -20,6 +21,8 @@ pub enum Then {
     Panic,
     /// It blocks its thread until the gate opens, then ends.
     Wait(Gate),
+    /// It is never ready again, and fails when it is used all the same.
+    Halt,
 }
 
 /// Repeatable bytes without a pattern that a lost or doubled chunk could hide in.
@@ -47,6 +50,13 @@ pub fn source_then(bytes: impl Into<Vec<u8>>, step: usize, then: Then) -> Source
     Source::new(Content { bytes: bytes.into(), given: 0, step, then })
 }
 
+/// A source of these bytes that is ready every other time it is asked, for `step` of them. It fails
+/// when more are read, or when it is not ready.
+pub fn halting_source(bytes: impl Into<Vec<u8>>, step: usize) -> Source {
+    let content = Content { bytes: bytes.into(), given: 0, step, then: Then::End };
+    Source::new(Halting { stream: content, step, ready: false })
+}
+
 /// What a [`sink`](Collected::sink) has taken; a handle on shared state.
 #[derive(Clone, Debug, Default)]
 pub struct Collected(Arc<Mutex<Vec<u8>>>);
@@ -65,6 +75,12 @@ impl Collected {
     /// A sink that collects `room` bytes here and then does as told.
     pub fn sink_then(&self, room: usize, then: Then) -> Sink {
         Sink::new(Collecting { into: self.clone(), room, then })
+    }
+
+    /// A sink that collects here and is ready as a [`halting_source`] is.
+    pub fn halting_sink(&self, step: usize) -> Sink {
+        let stream = Collecting { into: self.clone(), room: usize::MAX, then: Then::End };
+        Sink::new(Halting { stream, step, ready: false })
     }
 
     /// What was taken so far.
@@ -137,6 +153,7 @@ impl Then {
                 gate.pass();
                 Ok(())
             }
+            Self::Halt => Err(io::Error::other("the test's stream was not ready")),
         }
     }
 }
@@ -166,6 +183,13 @@ impl ByteSource for Content {
         self.given += length;
         Ok(length)
     }
+
+    fn poll_ready(&mut self, bytes: usize, _: &mut Context<'_>) -> Poll<usize> {
+        match self.then {
+            Then::Halt if self.given == self.bytes.len() => Poll::Pending,
+            _ => Poll::Ready(bytes),
+        }
+    }
 }
 
 struct Collecting {
@@ -186,5 +210,60 @@ impl ByteSink for Collecting {
             self.room = usize::MAX;
         }
         Ok(())
+    }
+
+    fn poll_ready(&mut self, bytes: usize, _: &mut Context<'_>) -> Poll<usize> {
+        match (&self.then, self.room) {
+            (Then::Halt, 0) => Poll::Pending,
+            (Then::Halt, room) => Poll::Ready(room.min(bytes)),
+            _ => Poll::Ready(bytes),
+        }
+    }
+}
+
+struct Halting<T> {
+    stream: T,
+    step: usize,
+    ready: bool,
+}
+
+impl<T> Halting<T> {
+    fn check(&mut self, bytes: usize) -> io::Result<()> {
+        match std::mem::take(&mut self.ready) {
+            true if bytes <= self.step => Ok(()),
+            true => Err(io::Error::other("the test's stream was not ready for so much")),
+            false => Then::Halt.act(),
+        }
+    }
+
+    fn poll(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        if self.ready {
+            return Poll::Ready(self.step.min(bytes));
+        }
+        self.ready = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl ByteSource for Halting<Content> {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        self.check(chunk.len())?;
+        self.stream.read(chunk)
+    }
+
+    fn poll_ready(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        self.poll(bytes, context)
+    }
+}
+
+impl ByteSink for Halting<Collecting> {
+    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.check(chunk.len())?;
+        self.stream.write(chunk)
+    }
+
+    fn poll_ready(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        self.poll(bytes, context)
     }
 }

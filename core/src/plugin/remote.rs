@@ -29,6 +29,10 @@ use crate::{
 /// What errors call this side.
 const SIDE: &str = "plugin";
 
+/// Threads for reads and writes that wait for a disk, and for nothing else. Twice as many as a host has
+/// jobs on their way unless it is told otherwise, so that disks that hang leave some to others.
+const WORKERS: usize = 128;
+
 /// Started when the host loads the plugin and never dropped.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
@@ -69,6 +73,7 @@ fn runtime() -> io::Result<Handle> {
     if RUNTIME.get().is_none() {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads())
+            .max_blocking_threads(WORKERS)
             .enable_all()
             .thread_name("ferryway-plugin")
             .build()?;

@@ -54,10 +54,11 @@ pub async fn deliver(run: &Run) -> Result<Reached, Failure> {
     if !matches!(run.status(), Status::Confirming | Status::PostExit) {
         prepare::prepare(run).await?;
         match run.look(|job| (job.spec.direction, job.spec.publish)) {
-            (Direction::Send, Publish::Atomic) => send::send(run).await?,
-            (Direction::Send, Publish::Direct) => direct::send(run).await?,
-            (Direction::Fetch, publish) => fetch::fetch(run, publish).await?,
+            // Each on its own: a job has no memory for what it does not do.
+            (Direction::Send, Publish::Atomic) => Box::pin(send::send(run)).await?,
+            (Direction::Send, Publish::Direct) => Box::pin(direct::send(run)).await?,
+            (Direction::Fetch, publish) => Box::pin(fetch::fetch(run, publish)).await?,
         }
     }
-    finish::finish(run).await
+    Box::pin(finish::finish(run)).await
 }

@@ -8,6 +8,7 @@
 
 mod arrival;
 mod book;
+mod departure;
 mod fence;
 mod jobs;
 mod ownership;

@@ -1,9 +1,6 @@
 //! A visitor's session: the operations of the contract over this host's own folders.
 
-use std::{
-    io::{Read, Seek, SeekFrom},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ferryway_core::{
@@ -13,16 +10,20 @@ use ferryway_core::{
         Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Stored, Upload,
     },
 };
-use tokio::task::spawn_blocking;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinHandle, spawn_blocking},
+};
 
 use super::{
     Watch,
     arrival::{self, Hashed},
+    departure,
     fence::Pass,
     jobs::{Receiver, Teller, Written},
     ownership::Ownership,
     refusal::Refusal,
-    room::{Guest, Room, WhileThere},
+    room::{Guest, Room},
     tree::Tree,
 };
 use crate::{
@@ -31,8 +32,8 @@ use crate::{
     scheduler::{Desk, Shared},
 };
 
-/// Bytes that are read at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes that are taken from a visitor, or given to it, at a time.
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The session of a visitor that was let in.
 pub(super) struct Visit {
@@ -60,6 +61,28 @@ pub(super) struct Errand {
     pub(super) room: Arc<Room>,
 }
 
+/// Steps that are under way at a time, for all visitors together: twice as many as the visitors that a
+/// door serves unless it is told otherwise, so that disks that hang leave some to others.
+static STEPS: Semaphore = Semaphore::const_new(128);
+
+/// Does a step of a longer piece of work where it may block.
+pub(super) async fn off_the_runtime<T: Send + 'static>(
+    step: impl FnOnce() -> std::result::Result<T, Refusal> + Send + 'static,
+) -> std::result::Result<T, Refusal> {
+    // It is never closed.
+    let turn = STEPS.acquire().await;
+    let step = move || {
+        let _turn = turn;
+        step()
+    };
+    spawn_blocking(step).await.unwrap_or_else(|error| Err(broke(&error)))
+}
+
+fn broke(error: &JoinError) -> Refusal {
+    tracing::error!(%error, "the work for a visitor broke");
+    Refusal::NotNow("the work broke".to_owned())
+}
+
 impl Visit {
     /// Does file work where it may block, unless a newer owner was here.
     async fn work<T: Send + 'static>(
@@ -67,20 +90,33 @@ impl Visit {
         operation: Operation,
         work: impl FnOnce(&Errand) -> std::result::Result<T, Refusal> + Send + 'static,
     ) -> Result<T> {
-        self.check_open(operation)?;
-        let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());
-        let errand = Errand { tree, pass, room };
+        let errand = self.errand(operation)?;
         let work = move || {
             errand.pass.check()?;
-            // Whoever was shown out by a newer owner hears of that, and not of what it met then.
-            let outdated = |refusal| errand.pass.check().err().map_or(refusal, Refusal::from);
-            work(&errand).map_err(outdated)
+            work(&errand)
         };
-        let done = spawn_blocking(work).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the work for a visitor broke");
-            Err(Refusal::NotNow("the work broke".to_owned()))
-        });
-        done.map_err(|refusal| self.refuse(refusal, operation))
+        self.done(operation, spawn_blocking(work)).await
+    }
+
+    /// What a piece of work goes by.
+    fn errand(&self, operation: Operation) -> Result<Errand> {
+        self.check_open(operation)?;
+        let (tree, pass, room) = (self.tree.clone(), self.pass.clone(), self.guest.room());
+        Ok(Errand { tree, pass, room })
+    }
+
+    /// What came of a piece of work, which goes on when nobody waits for it any more.
+    async fn done<T>(
+        &self,
+        operation: Operation,
+        work: JoinHandle<std::result::Result<T, Refusal>>,
+    ) -> Result<T> {
+        let done = work.await.unwrap_or_else(|error| Err(broke(&error)));
+        done.map_err(|refusal| {
+            // Whoever was shown out by a newer owner hears of that, and not of what it met then.
+            let refusal = self.pass.check().err().map_or(refusal, Refusal::from);
+            self.refuse(refusal, operation)
+        })
     }
 
     /// # Errors
@@ -209,30 +245,11 @@ impl Session for Visit {
     }
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
-        let Download { path, offset, mut sink, meter } = download;
+        let Download { path, offset, sink, meter } = download;
         self.show(self.job_of(&path, Direction::Fetch).as_ref(), Event::Begin).await;
-        self.work(Operation::Fetch, move |Errand { tree, pass, room }| {
-            let mut file = tree.to_read(&path)?.open_read()?;
-            let size = file.metadata()?.len();
-            if offset > size {
-                let text = format!("the file has {size} bytes: there is no byte {offset}");
-                return Err(Refusal::Senseless(text));
-            }
-            file.seek(SeekFrom::Start(offset))?;
-            let mut file = WhileThere { room, inner: file };
-            let mut chunk = vec![0; CHUNK_BYTES];
-            loop {
-                pass.check()?;
-                match file.read(&mut chunk)? {
-                    0 => return Ok(meter.bytes()),
-                    read => {
-                        sink.write(&chunk[..read]).map_err(Refusal::BrokenOff)?;
-                        meter.add(read as u64);
-                    }
-                }
-            }
-        })
-        .await
+        let errand = self.errand(Operation::Fetch)?;
+        let departure = departure::send(path, offset, sink, meter, errand);
+        self.done(Operation::Fetch, tokio::spawn(departure)).await
     }
 
     async fn store(&mut self, upload: Upload) -> Result<Stored> {
@@ -241,12 +258,9 @@ impl Session for Visit {
         self.ownership.lately(Operation::Store).await?;
         let in_place = self.job_of(&path, Direction::Send);
         let earlier = self.hashed.take();
-        let arrived = self
-            .work(Operation::Store, move |errand| {
-                let place = errand.tree.to_write(&path)?;
-                arrival::receive(&place, offset, source, errand, earlier)
-            })
-            .await?;
+        let errand = self.errand(Operation::Store)?;
+        let arrival = arrival::receive(path, offset, source, errand, earlier);
+        let arrived = self.done(Operation::Store, tokio::spawn(arrival)).await?;
         self.hashed = arrived.hashed;
         // The visitor learns the hash with this answer, and need not ask for it.
         if let Some((receiver, hashed)) = self.announced.as_ref().zip(self.hashed.as_ref()) {

@@ -1,13 +1,10 @@
 //! The byte pump: the host's blocking source or sink on one side, a socket on the other, two
-//! buffers between them so that both work at the same time.
+//! buffers between them so that both work at the same time. Who has to be waited for, as where a
+//! partner has a pace, holds no thread meanwhile.
 
-use std::{
-    io,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use ferryway_core::bytes::{CHUNK_BYTES, Meter, Sink, Source};
+use ferryway_core::bytes::{CHUNK_BYTES, Meter, Room, Sink, Source};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::{JoinHandle, spawn_blocking},
@@ -28,39 +25,30 @@ pub(crate) enum Stop {
 /// A download starts with this much memory: it is enough for a small file.
 const FIRST_BYTES: usize = 64 * 1024;
 
-/// Memory for the buffers of all transfers together, as long as there are not so many that each has
-/// but [`LEAST_BYTES`] twice.
-const STOCK_BYTES: usize = 32 * 1024 * 1024;
+/// No buffer is made smaller for the sake of a small file.
+const FEW_BYTES: usize = 4096;
 
-/// A buffer is no smaller, however many transfers there are.
-const LEAST_BYTES: usize = 16 * 1024;
+/// Nothing is read ahead of smaller buffers: then there are many transfers, and others move while one
+/// reads.
+const AHEAD_BYTES: usize = 64 * 1024;
 
 /// Bytes do not wait longer for a full chunk than this before the sink gets them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A source that has begun to read ahead.
-pub(crate) struct Ahead {
-    filling: Filling,
-    share: Share,
-}
+pub(crate) struct Ahead(Filling);
 
 impl Ahead {
     /// Starts to read the first chunk of about `length` bytes in all. Room for one byte more
     /// than a small file has shows its end in the same go.
     pub(crate) fn start(source: Source, length: u64) -> Self {
-        let share = Share::take();
-        let room = usize::try_from(length.saturating_add(1)).unwrap_or(usize::MAX);
-        let first = vec![0; room.clamp(4096, share.chunk_bytes())];
-        Self { filling: Filling::start(source, first), share }
+        let most = usize::try_from(length.saturating_add(1)).unwrap_or(usize::MAX);
+        Self(Filling::start(source, Buffer::new(most.clamp(FEW_BYTES, CHUNK_BYTES))))
     }
 
     /// Waits until the source is idle.
     pub(crate) async fn give_up(self) {
-        if let Filling::Reading(reading) = self.filling
-            && let Err(error) = reading.await
-        {
-            tracing::debug!(%error, "a source was lost");
-        }
+        self.0.give_up().await;
     }
 }
 
@@ -72,21 +60,28 @@ pub(crate) async fn send(
     meter: &Meter,
     limit: Duration,
 ) -> Result<u64, Stop> {
-    let Ahead { filling, share } = ahead;
-    let (mut source, mut buffer, mut filled) = filling.wait().await?;
+    let mut filled = ahead.0.wait().await?;
     let (mut spare, mut sent) = (None, 0);
-    while filled == buffer.len() {
-        let next = Filling::start(source, share.buffer(spare.take()));
-        let written = write(stream, &buffer, meter, limit).await;
-        // The source is idle again before anything is reported.
-        let next = next.wait().await;
-        written?;
-        sent += filled as u64;
+    while !filled.ended {
+        let Filled { source, buffer, .. } = filled;
+        sent += buffer.filled().len() as u64;
+        if buffer.bytes.len() < AHEAD_BYTES {
+            write(stream, buffer.filled(), meter, limit).await?;
+            filled = Filling::start(source, Buffer::again(Some(buffer))).wait().await?;
+            continue;
+        }
+        let next = Filling::start(source, Buffer::again(spare.take()));
+        let written = write(stream, buffer.filled(), meter, limit).await;
+        if let Err(stop) = written {
+            // The source is idle again before anything is reported.
+            next.give_up().await;
+            return Err(stop);
+        }
         spare = Some(buffer);
-        (source, buffer, filled) = next?;
+        filled = next.wait().await?;
     }
-    write(stream, &buffer[..filled], meter, limit).await?;
-    Ok(sent + filled as u64)
+    write(stream, filled.buffer.filled(), meter, limit).await?;
+    Ok(sent + filled.buffer.filled().len() as u64)
 }
 
 /// Takes all that the stream gives into the sink and tells how many bytes.
@@ -96,15 +91,15 @@ pub(crate) async fn receive(
     meter: &Meter,
     limit: Duration,
 ) -> Result<u64, Stop> {
-    let (share, mut writer) = (Share::take(), Writer::Idle(sink));
-    let mut buffer = vec![0; FIRST_BYTES.min(share.chunk_bytes())];
+    let mut writer = Writer::Idle(sink);
+    let mut buffer = Buffer::new(FIRST_BYTES);
     let mut received = 0;
     loop {
-        let (filled, end) = read(stream, &mut buffer, limit).await;
+        let end = read(stream, &mut buffer, limit).await;
         let (sink, spare) = writer.wait(meter).await?;
-        received += filled as u64;
+        received += buffer.filled().len() as u64;
         // After a failure too, the sink gets what has come: a later try may start from there.
-        writer = Writer::start(sink, buffer, filled);
+        writer = Writer::start(sink, buffer);
         match end {
             Some(Ok(())) => {
                 writer.wait(meter).await?;
@@ -116,75 +111,181 @@ pub(crate) async fn receive(
             }
             None => {}
         }
-        buffer = share.buffer(spare);
+        buffer = Buffer::again(spare);
     }
 }
 
-/// A source that is reading, or had all at hand.
-enum Filling {
-    Reading(JoinHandle<Filled>),
-    Read(Box<Filled>),
+/// Bytes on their way, and their part of the memory for that.
+struct Buffer {
+    bytes: Vec<u8>,
+    filled: usize,
+    room: Room,
 }
 
+impl Buffer {
+    /// A buffer of a size that suits the moment, of `most` bytes at most.
+    fn new(most: usize) -> Self {
+        let room = Room::take(most);
+        Self { bytes: vec![0; room.bytes()], filled: 0, room }
+    }
+
+    /// The next buffer of a transfer: the spare one, where it is of the size that suits the moment.
+    fn again(spare: Option<Self>) -> Self {
+        let Some(spare) = spare else { return Self::new(CHUNK_BYTES) };
+        let Self { bytes, room, .. } = spare;
+        drop(room);
+        let room = Room::take(CHUNK_BYTES);
+        if bytes.len() == room.bytes() {
+            return Self { bytes, filled: 0, room };
+        }
+        // First back, then anew.
+        drop(bytes);
+        Self { bytes: vec![0; room.bytes()], filled: 0, room }
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+}
+
+/// A source that has to be waited for, or has begun to read.
+enum Filling {
+    Waiting(Source, Buffer),
+    Begun(Work<Filled>),
+}
+
+/// What a source gave.
 struct Filled {
     source: Source,
-    buffer: Vec<u8>,
-    filled: io::Result<usize>,
+    buffer: Buffer,
+    /// Whether that was the end of it.
+    ended: bool,
 }
 
 impl Filling {
-    fn start(mut source: Source, mut buffer: Vec<u8>) -> Self {
-        let blocks = source.blocks();
-        let fill = move || {
-            let filled = source.fill(&mut buffer);
-            Filled { source, buffer, filled }
-        };
-        if blocks { Self::Reading(spawn_blocking(fill)) } else { Self::Read(Box::new(fill())) }
+    /// Begins to read when the source is ready.
+    fn start(mut source: Source, buffer: Buffer) -> Self {
+        match source.ready_now(buffer.bytes.len()) {
+            Some(_) => Self::Begun(Self::read(source, buffer)),
+            None => Self::Waiting(source, buffer),
+        }
     }
 
-    async fn wait(self) -> Result<(Source, Vec<u8>, usize), Stop> {
-        let Filled { source, buffer, filled } = match self {
-            Self::Reading(reading) => reading.await.map_err(|e| Stop::Local(e.into()))?,
-            Self::Read(filled) => *filled,
+    fn read(mut source: Source, mut buffer: Buffer) -> Work<Filled> {
+        Work::start(source.blocks(), move || {
+            let (filled, ended) = source.fill(&mut buffer.bytes)?;
+            buffer.filled = filled;
+            Ok(Filled { source, buffer, ended })
+        })
+    }
+
+    async fn wait(self) -> Result<Filled, Stop> {
+        let work = match self {
+            Self::Waiting(mut source, buffer) => {
+                source.ready(buffer.bytes.len()).await;
+                Self::read(source, buffer)
+            }
+            Self::Begun(work) => work,
         };
-        Ok((source, buffer, filled.map_err(Stop::Local)?))
+        work.done().await.map_err(Stop::Local)
+    }
+
+    /// Waits until the source is idle.
+    async fn give_up(self) {
+        if let Self::Begun(work) = self
+            && let Err(error) = work.done().await
+        {
+            tracing::debug!(%error, "a source was given up");
+        }
     }
 }
 
-/// A sink that is idle, takes its chunk, or took it on the spot.
+/// A sink that is idle, has to be waited for, or has begun to take its chunk.
 enum Writer {
     Idle(Sink),
-    Busy(JoinHandle<Drained>),
-    Done(Box<Drained>),
+    Waiting(Draining),
+    Begun(Work<Draining>),
 }
 
-struct Drained {
+/// A chunk on its way into its sink.
+struct Draining {
     sink: Sink,
-    buffer: Vec<u8>,
-    bytes: usize,
-    written: io::Result<()>,
+    buffer: Buffer,
+    written: usize,
 }
 
 impl Writer {
-    fn start(mut sink: Sink, buffer: Vec<u8>, bytes: usize) -> Self {
-        let blocks = sink.blocks();
-        let drain = move || {
-            let written = if bytes == 0 { Ok(()) } else { sink.write(&buffer[..bytes]) };
-            Drained { sink, buffer, bytes, written }
+    /// Begins to write when the sink is ready.
+    fn start(sink: Sink, buffer: Buffer) -> Self {
+        Self::go_on(Draining { sink, buffer, written: 0 })
+    }
+
+    fn go_on(mut draining: Draining) -> Self {
+        let ready = match draining.left() {
+            0 => Some(0),
+            left => draining.sink.ready_now(left),
         };
-        if blocks { Self::Busy(spawn_blocking(drain)) } else { Self::Done(Box::new(drain())) }
+        match ready {
+            Some(ready) => Self::Begun(draining.write(ready)),
+            None => Self::Waiting(draining),
+        }
     }
 
     /// The sink once it has taken its chunk, and the chunk's buffer.
-    async fn wait(self, meter: &Meter) -> Result<(Sink, Option<Vec<u8>>), Stop> {
-        let drained = match self {
-            Self::Idle(sink) => return Ok((sink, None)),
-            Self::Busy(task) => task.await.map_err(|error| Stop::Local(error.into()))?,
-            Self::Done(drained) => *drained,
-        };
-        drained.written.map_err(Stop::Local)?;
-        meter.add(drained.bytes as u64);
-        Ok((drained.sink, Some(drained.buffer)))
+    async fn wait(self, meter: &Meter) -> Result<(Sink, Option<Buffer>), Stop> {
+        let (mut writer, mut counted) = (self, 0);
+        loop {
+            let work = match writer {
+                Self::Idle(sink) => return Ok((sink, None)),
+                Self::Waiting(mut draining) => {
+                    let ready = draining.sink.ready(draining.left()).await;
+                    draining.write(ready)
+                }
+                Self::Begun(work) => work,
+            };
+            let draining = work.done().await.map_err(Stop::Local)?;
+            meter.add((draining.written - counted) as u64);
+            if draining.left() == 0 {
+                return Ok((draining.sink, Some(draining.buffer)));
+            }
+            counted = draining.written;
+            writer = Self::go_on(draining);
+        }
+    }
+}
+
+impl Draining {
+    fn left(&self) -> usize {
+        self.buffer.filled - self.written
+    }
+
+    fn write(mut self, bytes: usize) -> Work<Self> {
+        Work::start(self.sink.blocks() && bytes > 0, move || {
+            if bytes > 0 {
+                self.sink.write(&self.buffer.filled()[self.written..self.written + bytes])?;
+            }
+            self.written += bytes;
+            Ok(self)
+        })
+    }
+}
+
+/// Work that may wait for a disk, on a thread that may do so, or that was done on the spot.
+enum Work<T> {
+    Busy(JoinHandle<io::Result<T>>),
+    Done(Box<io::Result<T>>),
+}
+
+impl<T: Send + 'static> Work<T> {
+    fn start(blocks: bool, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Self {
+        if blocks { Self::Busy(spawn_blocking(work)) } else { Self::Done(Box::new(work())) }
+    }
+
+    async fn done(self) -> io::Result<T> {
+        match self {
+            Self::Busy(task) => task.await.unwrap_or_else(|error| Err(error.into())),
+            Self::Done(done) => *done,
+        }
     }
 }
 
@@ -208,79 +309,30 @@ async fn write(
     Ok(())
 }
 
-/// Reads until the buffer is full, the stream ends, or bytes have waited long enough; tells
-/// how many, and how it ended if it did.
+/// Reads until the buffer is full, the stream ends, or bytes have waited long enough; tells how it
+/// ended if it did.
 async fn read(
     stream: &mut (impl AsyncRead + Unpin),
-    buffer: &mut [u8],
+    buffer: &mut Buffer,
     limit: Duration,
-) -> (usize, Option<Result<(), Stop>>) {
-    let (started, mut filled) = (Instant::now(), 0);
-    while filled < buffer.len() {
-        match timeout(limit, stream.read(&mut buffer[filled..])).await {
-            Err(_) => return (filled, Some(Err(Stop::Stalled))),
-            Ok(Ok(0)) => return (filled, Some(Ok(()))),
+) -> Option<Result<(), Stop>> {
+    let started = Instant::now();
+    while buffer.filled < buffer.bytes.len() {
+        match timeout(limit, stream.read(&mut buffer.bytes[buffer.filled..])).await {
+            Err(_) => return Some(Err(Stop::Stalled)),
+            Ok(Ok(0)) => return Some(Ok(())),
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 // Many servers end TLS without close_notify. The end of the data proves nothing
                 // anyway: the reply on the control connection decides.
                 tracing::debug!("the partner ended the data connection without close_notify");
-                return (filled, Some(Ok(())));
+                return Some(Ok(()));
             }
-            Ok(Err(error)) => return (filled, Some(Err(Stop::Remote(error)))),
-            Ok(Ok(read)) => filled += read,
+            Ok(Err(error)) => return Some(Err(Stop::Remote(error))),
+            Ok(Ok(read)) => buffer.filled += read,
         }
         if started.elapsed() > PATIENCE {
             break;
         }
     }
-    (filled, None)
-}
-
-/// A transfer that takes its share of the stock.
-struct Share;
-
-/// How many there are.
-static SHARES: AtomicUsize = AtomicUsize::new(0);
-
-impl Share {
-    fn take() -> Self {
-        SHARES.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-
-    /// How large each of a transfer's two buffers is, with so many transfers as there are now.
-    fn chunk_bytes(&self) -> usize {
-        share_of(SHARES.load(Ordering::Relaxed))
-    }
-
-    /// A buffer of that size: the spare one, where it is.
-    fn buffer(&self, spare: Option<Vec<u8>>) -> Vec<u8> {
-        let bytes = self.chunk_bytes();
-        spare.filter(|spare| spare.len() == bytes).unwrap_or_else(|| vec![0; bytes])
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        SHARES.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The size of a buffer where `transfers` share the stock, with two for each.
-fn share_of(transfers: usize) -> usize {
-    (STOCK_BYTES / 2 / transfers.max(1)).clamp(LEAST_BYTES, CHUNK_BYTES)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_memory_of_all_buffers_stays_within_the_stock() {
-        assert_eq!(share_of(1), CHUNK_BYTES);
-        for transfers in [1, 32, 33, 64, 500, 1000] {
-            assert!(2 * transfers * share_of(transfers) <= STOCK_BYTES, "{transfers}");
-        }
-        assert_eq!(share_of(1_000_000), LEAST_BYTES);
-    }
+    None
 }

@@ -1,16 +1,20 @@
 //! The host's end of a stream: asks the host's session for what the visitor asks, and carries
 //! the bytes between the network and the host's threads.
 
-use std::{io, time::SystemTime};
+mod flow;
+
+use std::time::SystemTime;
 
 use ferryway_core::{
     Epoch, InstanceName, RemotePath,
-    bytes::{ByteSink, ByteSource, Meter, Sink, Source},
+    bytes::{Meter, Room, Sink, Source},
     notice::Notice,
     reception::{Cause, Introduction, Rebuff, Reception, Visitor},
     transport::{Download, EntryKind, Rename, Result, Resume, Session, Stored, Upload},
 };
 use tokio::sync::{mpsc, oneshot};
+
+use flow::{Inflow, Outflow, Outgoing, Piece};
 
 use crate::{
     failure::Failure,
@@ -230,7 +234,7 @@ async fn store(
 ) -> std::result::Result<Reply, Failure> {
     stream.begin_transfer();
     let (pieces, inflow) = mpsc::channel(IN_HAND);
-    let source = Source::new(Inflow { pieces: inflow, piece: Vec::new(), at: 0 });
+    let source = Source::new(Inflow::new(inflow));
     let store = session.store(Upload { path, offset, length, source, meter: Meter::new() });
     take_in(stream, pieces, store).await
 }
@@ -258,12 +262,6 @@ async fn take_in(
         }
     };
     tokio::try_join!(store, fed).map(|((), reply)| reply)
-}
-
-/// What is in the queue of a file that comes in.
-enum Piece {
-    Bytes(Vec<u8>),
-    End,
 }
 
 /// Moves what comes in into the queue, until the visitor says that it was all, or breaks off:
@@ -325,7 +323,7 @@ async fn fetch(
 ) -> std::result::Result<Reply, Failure> {
     let (pieces, outflow) = mpsc::channel(IN_HAND);
     let packer = if packed { Some(Packer::new()?) } else { None };
-    let sink = Sink::new(Outflow { pieces, packer });
+    let sink = Sink::new(Outflow::new(pieces, packer));
     let fetch = session.fetch(Download { path, offset, sink, meter: Meter::new() });
     let (fetched, poured) = tokio::join!(fetch, pour(stream, outflow));
     poured?;
@@ -347,7 +345,8 @@ async fn list(
     let (pieces, outflow) = mpsc::channel(IN_HAND);
     let fill = async {
         for piece in bytes.chunks(CHUNK_BYTES) {
-            if pieces.send(Body::Data(piece.to_vec())).await.is_err() {
+            let (body, room) = (Body::Data(piece.to_vec()), Room::take(piece.len()));
+            if pieces.send(Outgoing { body, room }).await.is_err() {
                 break;
             }
         }
@@ -361,11 +360,11 @@ async fn list(
 /// Sends what is in the queue, until it ends or the visitor breaks off.
 async fn pour(
     stream: &mut Stream,
-    mut pieces: mpsc::Receiver<Body>,
+    mut pieces: mpsc::Receiver<Outgoing>,
 ) -> std::result::Result<(), Failure> {
     stream.begin_transfer();
-    while let Some(piece) = stream.busy(pieces.recv()).await? {
-        match stream.send(piece).await? {
+    while let Some(Outgoing { body, room: _room }) = stream.busy(pieces.recv()).await? {
+        match stream.send(body).await? {
             None => {}
             // The host's thread meets the end of the queue, and its answer says so.
             Some(Message::Abort) => return Ok(()),
@@ -373,53 +372,6 @@ async fn pour(
         }
     }
     Ok(())
-}
-
-/// The host's source of a file that comes in. Blocks on the host's thread.
-struct Inflow {
-    pieces: mpsc::Receiver<Piece>,
-    piece: Vec<u8>,
-    at: usize,
-}
-
-impl ByteSource for Inflow {
-    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.piece.len() {
-            match self.pieces.blocking_recv() {
-                Some(Piece::Bytes(piece)) => (self.piece, self.at) = (piece, 0),
-                Some(Piece::End) => {
-                    self.pieces.close();
-                    return Ok(0);
-                }
-                None => return Err(io::Error::other("the visitor broke off")),
-            }
-        }
-        let length = chunk.len().min(self.piece.len() - self.at);
-        chunk[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
-        self.at += length;
-        Ok(length)
-    }
-}
-
-/// The host's sink of a file that goes out. Blocks on the host's thread.
-struct Outflow {
-    pieces: mpsc::Sender<Body>,
-    packer: Option<Packer>,
-}
-
-impl ByteSink for Outflow {
-    fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
-        for piece in chunk.chunks(CHUNK_BYTES) {
-            let piece = match &mut self.packer {
-                Some(packer) => packer.pack(piece.to_vec()),
-                None => Body::Data(piece.to_vec()),
-            };
-            self.pieces
-                .blocking_send(piece)
-                .map_err(|_| io::Error::other("the visitor broke off"))?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

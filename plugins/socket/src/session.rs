@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
-    bytes::{Meter, Sink, Source},
+    bytes::{Meter, Room, Sink, Source},
     notice::{Notice, Standing},
     reception::Introduction,
     transport::{
@@ -322,10 +322,12 @@ struct Giver {
     packer: Option<Packer>,
 }
 
-/// A piece as it goes out, and how many bytes of the file it is.
+/// A piece as it goes out, how many bytes of the file it is, and its part of the memory until it is
+/// in line.
 struct Piece {
     bytes: u64,
     body: Body,
+    room: Room,
 }
 
 impl Giver {
@@ -338,9 +340,9 @@ impl Giver {
         Ok(Self { source, packer })
     }
 
-    /// The next piece; `None` at the end.
-    fn next(&mut self) -> io::Result<Option<Piece>> {
-        let mut piece = vec![0; CHUNK_BYTES];
+    /// The next piece, for which there is this room; `None` at the end.
+    fn next(&mut self, room: Room) -> io::Result<Option<Piece>> {
+        let mut piece = vec![0; room.bytes()];
         // Not filled up: a source that gives little at a time takes its time.
         let read = self.source.read(&mut piece)?;
         if read == 0 {
@@ -351,7 +353,7 @@ impl Giver {
             Some(packer) => packer.pack(piece),
             None => Body::Data(piece),
         };
-        Ok(Some(Piece { bytes: read as u64, body }))
+        Ok(Some(Piece { bytes: read as u64, body, room }))
     }
 }
 
@@ -366,7 +368,7 @@ async fn give(
     stream.say(Message::Ask(request)).await?;
     let mut given = 0;
     loop {
-        let Piece { bytes, body } = match stream.busy(read(giver)).await? {
+        let Piece { bytes, body, room } = match stream.busy(read(giver)).await? {
             Ok((_, None)) => break,
             Ok((back, Some(piece))) => {
                 giver = back;
@@ -389,6 +391,7 @@ async fn give(
             }
             Some(other) => return Err(Failure::out_of_place(&other)),
         }
+        drop(room);
         given += bytes;
     }
     stream.say(Message::End { bytes: given }).await?;
@@ -401,18 +404,28 @@ async fn give(
     }
 }
 
-/// Takes the next piece, on a thread that may wait for a disk where it has to.
+/// Takes the next piece when the source is ready, on a thread that may wait for a disk where it
+/// has to.
 async fn read(mut giver: Giver) -> io::Result<(Giver, Option<Piece>)> {
+    let room = Room::take(giver.source.ready(CHUNK_BYTES).await);
     if !giver.source.blocks() {
-        return giver.next().map(|piece| (giver, piece));
+        return giver.next(room).map(|piece| (giver, piece));
     }
-    let next = move || giver.next().map(|piece| (giver, piece));
+    let next = move || giver.next(room).map(|piece| (giver, piece));
     spawn_blocking(next).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-async fn write(mut sink: Sink, piece: Vec<u8>) -> io::Result<Sink> {
-    let write = move || sink.write(&piece).map(|()| sink);
-    spawn_blocking(write).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+/// Writes a piece as the sink is ready for it, on threads that may wait for a disk.
+async fn write(mut sink: Sink, mut piece: Vec<u8>) -> io::Result<Sink> {
+    let mut written = 0;
+    while written < piece.len() {
+        let end = written + sink.ready(piece.len() - written).await;
+        let write = move || sink.write(&piece[written..end]).map(|()| (sink, piece));
+        let done = spawn_blocking(write).await;
+        (sink, piece) = done.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        written = end;
+    }
+    Ok(sink)
 }
 
 /// What the transport can do, as far as the host offers it.

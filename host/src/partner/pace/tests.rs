@@ -37,8 +37,30 @@ impl Clock for StillClock {
         self.start + self.passed()
     }
 
+    fn alarm(&self, time: Duration) -> Alarm {
+        self.sleep(time);
+        Box::pin(std::future::ready(()))
+    }
+
     fn sleep(&self, time: Duration) {
         lock(&self.slept).push(time);
+    }
+}
+
+/// Stands still, and nobody may block.
+struct Stopped(Instant);
+
+impl Clock for Stopped {
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn alarm(&self, _: Duration) -> Alarm {
+        Box::pin(std::future::pending())
+    }
+
+    fn sleep(&self, time: Duration) {
+        assert!(time.is_zero(), "a thread is held");
     }
 }
 
@@ -90,8 +112,60 @@ fn a_pause_saves_nothing_up() {
     let clock = StillClock::new();
     let pace = pace(&clock);
     clock.sleep(Duration::from_secs(1000));
+    let mut turns = Turns::new(pace);
     for _ in 0..10 {
-        pace.wait(RATE as usize / 10);
+        assert_eq!(turns.take(RATE as usize / 10), RATE as usize / 10);
     }
     assert!(close(clock.passed(), 1001.0), "{:?}", clock.passed());
+}
+
+fn source(bytes: usize, pace: &Pace) -> Source {
+    let (source, left) = (Source::of_bytes(vec![7; bytes]), bytes as u64);
+    Source::new(PacedSource { source, left, turns: Turns::new(pace.clone()) })
+}
+
+#[test]
+fn who_is_not_ready_yet_can_be_asked_again_and_holds_no_thread() {
+    let pace = Pace::new(NonZeroU64::new(RATE).unwrap(), Arc::new(Stopped(Instant::now())));
+    let mut source = source(10_000, &pace);
+    let (sink, kept) = Sink::in_memory(10_000);
+    let mut sink = Sink::new(PacedSink { sink, turns: Turns::new(pace.clone()) });
+    for _ in 0..3 {
+        assert_eq!((source.ready_now(500), sink.ready_now(500)), (None, None));
+    }
+    // Each is asked as often as one likes, and has one turn.
+    let paid = lock(&pace.paid).duration_since(pace.clock.now());
+    assert!(close(paid, 2.0 * 500.0 / RATE as f64), "{paid:?}");
+    drop((source, sink, kept));
+    assert_eq!(*lock(&pace.paid), pace.clock.now(), "a turn that is not used is another's");
+}
+
+#[tokio::test]
+async fn who_was_waited_for_moves_at_once() {
+    let clock = StillClock::new();
+    let pace = pace(&clock);
+    let mut source = source(30_000, &pace);
+    let (sink, kept) = Sink::in_memory(30_000);
+    let mut sink = Sink::new(PacedSink { sink, turns: Turns::new(pace.clone()) });
+    let (mut chunk, mut moved) = (vec![0; 40_000], 0);
+    while moved < 30_000 {
+        let ready = source.ready(chunk.len()).await;
+        assert!(ready <= pace.piece(), "{ready}");
+        let before = clock.passed();
+        let read = source.read(&mut chunk).unwrap();
+        assert_eq!((clock.passed(), read), (before, ready));
+        moved += read;
+        let mut piece = &chunk[..read];
+        while !piece.is_empty() {
+            let ready = sink.ready(piece.len()).await;
+            let before = clock.passed();
+            sink.write(&piece[..ready]).unwrap();
+            assert_eq!(clock.passed(), before);
+            piece = &piece[ready..];
+        }
+    }
+    assert_eq!(source.ready(chunk.len()).await, chunk.len(), "the end is no wait");
+    assert_eq!(source.read(&mut chunk).unwrap(), 0);
+    assert_eq!(kept.take().len(), 30_000);
+    assert!(close(clock.passed(), 0.6), "{:?}", clock.passed());
 }

@@ -3,9 +3,12 @@
 use ferryway_core::{
     Class, Kind,
     bytes::{CHUNK_BYTES, Meter, Source},
-    transport::{Resume, Session, Upload},
+    transport::{Download, Resume, Session, Upload},
 };
-use ferryway_mocks::ftp_server::{Behaviour, Disk, Rule};
+use ferryway_mocks::{
+    ftp_server::{Behaviour, Disk, Rule},
+    streams::{Collected, halting_source},
+};
 
 use crate::support::{Failing, Kept, Lab, bytes, download, path, upload};
 
@@ -39,6 +42,22 @@ async fn what_goes_to_any_server_comes_back_the_same() {
         }
         session.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_source_and_a_sink_are_used_when_they_are_ready() {
+    let lab = Lab::new(Behaviour::default()).await;
+    let mut session = lab.session().await;
+    let content = bytes(10_000);
+    let upload = Upload { source: halting_source(&*content, 999), ..upload("a", 0, &content) };
+    assert_eq!(session.store(upload).await.unwrap().bytes, 10_000);
+    assert_eq!(std::fs::read(lab.on_disk("a")).unwrap(), content);
+    let kept = Collected::new();
+    let (path, meter) = (path("a"), Meter::new());
+    let download = Download { path, offset: 0, sink: kept.halting_sink(999), meter };
+    let meter = download.meter.clone();
+    assert_eq!(session.fetch(download).await.unwrap(), 10_000);
+    assert_eq!((kept.bytes(), meter.bytes()), (content, 10_000));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use ferryway_core::{
     bytes::{Meter, Sink},
     transport::{Download, Session, Transport, Upload},
 };
-use ferryway_mocks::streams::{content, source};
+use ferryway_mocks::streams::{Collected, content, halting_source, source};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -98,4 +98,22 @@ async fn what_shrinks_takes_less_of_the_line() {
 async fn what_does_not_shrink_takes_no_more() {
     let noise = share("compress = 'zstd'\n", content(BYTES, 3)).await;
     assert!((1.0..1.01).contains(&noise), "{noise}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_and_a_sink_are_used_when_they_are_ready() {
+    for compress in ["compress = 'zstd'\n", "compress = 'none'\n"] {
+        let ends = Ends::new(Settings::plain()).await;
+        let (mut session, _) = session(&ends, compress).await;
+        let bytes = content(10_000, 5);
+        let (path, meter) = ("in/a".parse().unwrap(), Meter::new());
+        let source = halting_source(&*bytes, 999);
+        session.store(Upload { path, offset: 0, length: 10_000, source, meter }).await.unwrap();
+        assert!(ends.house.memory.partner().bytes("in/a").unwrap() == bytes, "{compress}");
+        let kept = Collected::new();
+        let (path, meter) = ("in/a".parse().unwrap(), Meter::new());
+        let sink = kept.halting_sink(999);
+        session.fetch(Download { path, offset: 0, sink, meter }).await.unwrap();
+        assert!(kept.bytes() == bytes, "{compress}");
+    }
 }

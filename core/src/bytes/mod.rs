@@ -2,16 +2,24 @@
 //!
 //! The host owns the bytes: a transport pulls from a [`Source`] and pushes into a [`Sink`],
 //! so that counting, hashing, rate limits and cancellation live in one place. Both block, so
-//! that they need no runtime; a transport calls them from its runtime's blocking pool.
+//! that they need no runtime; a transport calls them from its runtime's blocking pool, once they
+//! are ready: whoever waits for something else than a disk holds no thread.
+
+mod room;
+
+pub use room::Room;
 
 use std::{
     any::Any,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 
 /// The chunk that suits both sides, in bytes. Larger ones leave the processor's cache.
@@ -24,6 +32,13 @@ pub trait ByteSink: Send {
     /// # Errors
     /// When the bytes cannot be stored; the transfer ends with this error.
     fn write(&mut self, chunk: &[u8]) -> io::Result<()>;
+
+    /// Tells how many of the next `bytes`, one at least, can be written with no other wait than for a
+    /// disk. While there is none, whoever is behind `context` is woken when that changes. More at
+    /// once, or sooner, can be written all the same: the write waits.
+    fn poll_ready(&mut self, bytes: usize, _context: &mut Context<'_>) -> Poll<usize> {
+        Poll::Ready(bytes)
+    }
 }
 
 /// Where the host's bytes to store come from.
@@ -33,6 +48,12 @@ pub trait ByteSource: Send {
     /// # Errors
     /// When the bytes cannot be read; the transfer ends with this error.
     fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize>;
+
+    /// Tells how many of the next `bytes`, one at least, can be read with no other wait than for a
+    /// disk; otherwise as [`ByteSink::poll_ready`]. At the end and after a failure it is ready.
+    fn poll_ready(&mut self, bytes: usize, _context: &mut Context<'_>) -> Poll<usize> {
+        Poll::Ready(bytes)
+    }
 }
 
 /// A [`ByteSink`] on its way to a transport. A panic in it becomes an error.
@@ -59,6 +80,17 @@ impl Sink {
     /// spot, as it may read from a [`Source`].
     pub fn blocks(&self) -> bool {
         self.blocks
+    }
+
+    /// Waits until it is ready for some of the next `bytes`, and tells for how many, one at least; see
+    /// [`ByteSink::poll_ready`]. Needs no runtime.
+    pub async fn ready(&mut self, bytes: usize) -> usize {
+        poll_fn(|context| self.stream.poll_ready(bytes, context)).await
+    }
+
+    /// For how many of the next `bytes` it is ready now; `None` when it has to be waited for.
+    pub fn ready_now(&mut self, bytes: usize) -> Option<usize> {
+        now(|context| self.stream.poll_ready(bytes, context))
     }
 
     /// See [`ByteSink::write`].
@@ -104,6 +136,16 @@ impl Source {
         self.blocks
     }
 
+    /// As [`Sink::ready`].
+    pub async fn ready(&mut self, bytes: usize) -> usize {
+        poll_fn(|context| self.stream.poll_ready(bytes, context)).await
+    }
+
+    /// As [`Sink::ready_now`].
+    pub fn ready_now(&mut self, bytes: usize) -> Option<usize> {
+        now(|context| self.stream.poll_ready(bytes, context))
+    }
+
     /// See [`ByteSource::read`].
     ///
     /// # Errors
@@ -112,19 +154,26 @@ impl Source {
         self.stream.read(chunk)
     }
 
-    /// Reads until `chunk` is full or the source ends, and tells how many bytes.
+    /// Reads until `chunk` is full, the source ends, or has to be waited for; tells how many bytes,
+    /// and whether it has ended. Some are read, or it has ended: for the first one it waits.
     ///
     /// # Errors
     /// As [`ByteSource::read`].
-    pub fn fill(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+    pub fn fill(&mut self, chunk: &mut [u8]) -> io::Result<(usize, bool)> {
         let mut filled = 0;
         while filled < chunk.len() {
-            match self.read(&mut chunk[filled..])? {
-                0 => break,
+            let left = chunk.len() - filled;
+            let ready = match self.ready_now(left) {
+                Some(ready) => ready,
+                None if filled == 0 => left,
+                None => break,
+            };
+            match self.read(&mut chunk[filled..filled + ready])? {
+                0 => return Ok((filled, true)),
                 read => filled += read,
             }
         }
-        Ok(filled)
+        Ok((filled, false))
     }
 }
 
@@ -177,6 +226,10 @@ impl<T: ByteSink> ByteSink for Shield<T> {
     fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
         shield(|| self.0.write(chunk))
     }
+
+    fn poll_ready(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        shield_ready(bytes, || self.0.poll_ready(bytes, context))
+    }
 }
 
 struct Memory {
@@ -206,11 +259,30 @@ impl<T: ByteSource> ByteSource for Shield<T> {
     fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
         shield(|| self.0.read(chunk))
     }
+
+    fn poll_ready(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        shield_ready(bytes, || self.0.poll_ready(bytes, context))
+    }
 }
 
 fn shield<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))))
+}
+
+/// Ready for one of `bytes` at least and for no more than all. Who panics is ready: the stream itself
+/// tells what is wrong.
+fn shield_ready(bytes: usize, ready: impl FnOnce() -> Poll<usize>) -> Poll<usize> {
+    catch_unwind(AssertUnwindSafe(ready))
+        .unwrap_or(Poll::Ready(bytes))
+        .map(|ready| ready.clamp(1.min(bytes), bytes))
+}
+
+fn now(poll: impl FnOnce(&mut Context<'_>) -> Poll<usize>) -> Option<usize> {
+    match poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(ready) => Some(ready),
+        Poll::Pending => None,
+    }
 }
 
 #[cfg(test)]
@@ -240,9 +312,33 @@ mod tests {
     fn a_source_that_gives_little_at_a_time_fills_the_chunk() {
         let mut source = Source::new(Steps((0..10).collect(), 3));
         let mut chunk = [0; 8];
-        assert_eq!(source.fill(&mut chunk).unwrap(), 8);
+        assert_eq!(source.fill(&mut chunk).unwrap(), (8, false));
         assert_eq!(chunk, [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(source.fill(&mut chunk).unwrap(), 2);
+        assert_eq!(source.fill(&mut chunk).unwrap(), (2, true));
+    }
+
+    /// Ready every other time, for three bytes.
+    struct Halting(Steps, bool);
+
+    impl ByteSource for Halting {
+        fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+            self.0.read(chunk)
+        }
+
+        fn poll_ready(&mut self, _: usize, _: &mut Context<'_>) -> Poll<usize> {
+            self.1 = !self.1;
+            if self.1 { Poll::Ready(3) } else { Poll::Pending }
+        }
+    }
+
+    #[test]
+    fn a_source_that_has_to_be_waited_for_leaves_the_chunk_as_it_is() {
+        let mut source = Source::new(Halting(Steps((0..4).collect(), 9), false));
+        let mut chunk = [0; 8];
+        assert_eq!(source.fill(&mut chunk).unwrap(), (3, false));
+        assert_eq!(source.ready_now(9), Some(3));
+        assert_eq!(source.ready_now(2), None);
+        assert_eq!(source.ready_now(2), Some(2), "more than it was asked for");
     }
 
     #[test]

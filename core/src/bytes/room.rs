@@ -1,0 +1,116 @@
+//! Memory for buffers: what all transfers of a side share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::CHUNK_BYTES;
+
+/// Memory for the buffers of all transfers together. Host and plugins have a stock each.
+const STOCK_BYTES: usize = 8 * 1024 * 1024;
+
+/// A buffer is no smaller, however little is left.
+const LEAST_BYTES: usize = 4 * 1024;
+
+/// A buffer has no more than this part of what is left: there is something for everybody, and the
+/// first ones are whole chunks.
+const PART: usize = 8;
+
+static STOCK: Stock = Stock::new();
+
+/// Room for a buffer, as long as it lives.
+#[derive(Debug)]
+pub struct Room {
+    stock: &'static Stock,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Stock {
+    taken: AtomicUsize,
+}
+
+impl Room {
+    /// Room for a buffer that suits the moment, of `most` bytes at most: smaller when there are many
+    /// already, but not below 4 KiB.
+    pub fn take(most: usize) -> Self {
+        STOCK.take(most)
+    }
+
+    /// How large it is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.stock.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Stock {
+    const fn new() -> Self {
+        Self { taken: AtomicUsize::new(0) }
+    }
+
+    fn take(&'static self, most: usize) -> Room {
+        let left = STOCK_BYTES.saturating_sub(self.taken.load(Ordering::Relaxed));
+        let bytes = size(left).min(most);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Room { stock: self, bytes }
+    }
+}
+
+/// The size of a buffer when so much is left. There are few sizes, so that the system's memory
+/// has holes that fit.
+fn size(left: usize) -> usize {
+    let part = (left / PART).clamp(LEAST_BYTES, CHUNK_BYTES);
+    1 << part.ilog2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many transfers as that, each with two buffers that it takes anew again and again.
+    fn settle(transfers: usize) -> (usize, Vec<Room>) {
+        let stock = Box::leak(Box::new(Stock::new()));
+        let mut rooms: Vec<Room> = Vec::new();
+        let mut highest = 0;
+        for _ in 0..2 * transfers {
+            rooms.push(stock.take(CHUNK_BYTES));
+            highest = highest.max(stock.taken.load(Ordering::Relaxed));
+        }
+        for turn in 0..4 * transfers {
+            let turn = turn % rooms.len();
+            drop(rooms.swap_remove(turn));
+            rooms.push(stock.take(CHUNK_BYTES));
+            highest = highest.max(stock.taken.load(Ordering::Relaxed));
+        }
+        (highest, rooms)
+    }
+
+    #[test]
+    fn few_transfers_have_whole_chunks() {
+        let (_, rooms) = settle(4);
+        assert!(rooms.iter().all(|room| room.bytes() == CHUNK_BYTES), "{rooms:?}");
+    }
+
+    #[test]
+    fn the_memory_of_all_buffers_stays_within_the_stock_but_for_the_least() {
+        for transfers in [33, 64, 500, 1000] {
+            let (highest, rooms) = settle(transfers);
+            assert!(highest <= STOCK_BYTES + 2 * transfers * LEAST_BYTES, "{transfers}: {highest}");
+            let now: usize = rooms.iter().map(Room::bytes).sum();
+            assert!(now <= STOCK_BYTES, "{transfers}: {now}");
+            drop(rooms);
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again() {
+        let stock = Box::leak(Box::new(Stock::new()));
+        let first = stock.take(CHUNK_BYTES).bytes();
+        assert_eq!(stock.take(CHUNK_BYTES).bytes(), first);
+        assert_eq!(stock.take(10).bytes(), 10);
+    }
+}
