@@ -12,7 +12,8 @@ use ferryway_core::JobId;
 use super::entries::Place;
 use crate::journal::record::{Job, JobState};
 
-/// The jobs and the places of their newest entries; bounded, and without their states, of which each step brings a new one.
+/// The jobs and the places of their newest entries; bounded, and without their states, of which each
+/// step brings a new one.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<JobId, (Job, Option<Place>)>);
 

@@ -1,8 +1,8 @@
 //! The one thread that writes.
 //!
-//! For each batch: commit, look at `CURRENT`, answer. An answer therefore says that the write was
-//! durable at a moment when no successor had been published. No look is needed before the commit:
-//! it changes a file that belongs to this epoch alone.
+//! For each batch: look at `CURRENT`, commit, look again, answer. An answer therefore says that the
+//! write was durable at a moment when no successor had been published. The first look is no part of
+//! that: it keeps a former owner from writing into a file that its successor copies.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -85,6 +85,7 @@ impl Writer {
         writes: Vec<Write>,
         checkpoints: &std::collections::HashMap<JobId, Checkpoint>,
     ) -> Result<()> {
+        self.ownership.check()?;
         let database = &self.database;
         let epoch = self.ownership.owner().epoch;
         let sql = |action| move |error| refused(database, action, error);
