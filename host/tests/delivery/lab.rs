@@ -42,7 +42,7 @@ use crate::{
 pub const LIMIT: Duration = Duration::from_secs(20);
 
 /// Tidying up takes no longer than this.
-const QUIET_LIMIT: Duration = Duration::from_secs(5);
+const QUIET_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where jobs deliver.
 pub const TARGET: &str = "in/report.csv";
