@@ -11,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferryway_core::{InstanceName, PartnerName, RemotePath};
+use ferryway_core::{
+    InstanceName, PartnerName, RemotePath, TransportError,
+    bytes::{Meter, Source},
+    transport::{Session, Upload},
+};
 
 use crate::{
     config::{LateClose, PartnerConfig, RetryPolicy},
@@ -148,4 +152,21 @@ impl std::fmt::Debug for PartnerState {
 pub fn backoff(policy: &RetryPolicy, number: u32) -> Duration {
     let number = number.clamp(1, policy.attempts.max(1));
     policy.delay(number).unwrap_or(policy.max).mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+/// Stores these bytes at an offset of a file.
+async fn store(
+    session: &mut dyn Session,
+    path: &RemotePath,
+    bytes: &'static [u8],
+    offset: u64,
+) -> Result<(), TransportError> {
+    let upload = Upload {
+        path: path.clone(),
+        offset,
+        length: bytes.len() as u64,
+        source: Source::of_bytes(bytes.to_vec()),
+        meter: Meter::new(),
+    };
+    session.store(upload).await.map(drop)
 }

@@ -39,8 +39,8 @@ pub struct Lease {
 /// The right to go on with a session after a pause.
 pub struct Paused(Arc<Turns<Shared>>);
 
-/// One of the limit or of the companions, and the session in it while none of its jobs uses that. `None` when the
-/// session was lost; who uses it next connects anew.
+/// One of the limit or of the companions, and the session in it while none of its jobs uses that.
+/// `None` when the session was lost; who uses it next connects anew.
 pub(super) struct Shared {
     session: Option<Box<dyn Session>>,
     /// What the session was made by, also while a job uses it.

@@ -20,8 +20,7 @@ use std::collections::HashMap;
 
 use ferryway_core::{
     Epoch, Kind, RemotePath, TransportError,
-    bytes::{Meter, Source},
-    transport::{EntryKind, Session, Upload},
+    transport::{EntryKind, Session},
 };
 
 use super::PartnerState;
@@ -415,14 +414,7 @@ pub async fn store_empty(
     session: &mut dyn Session,
     path: &RemotePath,
 ) -> Result<(), TransportError> {
-    let upload = Upload {
-        path: path.clone(),
-        offset: 0,
-        length: 0,
-        source: Source::of_bytes(Vec::new()),
-        meter: Meter::new(),
-    };
-    session.store(upload).await.map(drop)
+    super::store(session, path, b"", 0).await
 }
 
 #[cfg(test)]
