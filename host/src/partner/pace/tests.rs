@@ -6,7 +6,10 @@ use ferryway_core::{
     reception::Introduction,
     transport::{Partner, Transport},
 };
-use ferryway_mocks::memory_transport::{MemoryPartner, MemoryTransport};
+use ferryway_mocks::{
+    memory_transport::{MemoryPartner, MemoryTransport},
+    streams::{Then, source_then},
+};
 
 use super::*;
 
@@ -127,7 +130,7 @@ fn source(bytes: usize, pace: &Pace) -> Source {
 #[test]
 fn who_is_not_ready_yet_can_be_asked_again_and_holds_no_thread() {
     let pace = Pace::new(NonZeroU64::new(RATE).unwrap(), Arc::new(Stopped(Instant::now())));
-    let mut source = source(10_000, &pace);
+    let (mut source, mut ended) = (source(10_000, &pace), source(0, &pace));
     let (sink, kept) = Sink::in_memory(10_000);
     let mut sink = Sink::new(PacedSink { sink, turns: Turns::new(pace.clone()) });
     for _ in 0..3 {
@@ -136,6 +139,7 @@ fn who_is_not_ready_yet_can_be_asked_again_and_holds_no_thread() {
     // Each is asked as often as one likes, and has one turn.
     let paid = lock(&pace.paid).duration_since(pace.clock.now());
     assert!(close(paid, 2.0 * 500.0 / RATE as f64), "{paid:?}");
+    assert_eq!(ended.read(&mut [0; 9]).unwrap(), 0, "the end waits for nobody's turn");
     drop((source, sink, kept));
     assert_eq!(*lock(&pace.paid), pace.clock.now(), "a turn that is not used is another's");
 }
@@ -168,4 +172,18 @@ async fn who_was_waited_for_moves_at_once() {
     assert_eq!(source.read(&mut chunk).unwrap(), 0);
     assert_eq!(kept.take().len(), 30_000);
     assert!(close(clock.passed(), 0.6), "{:?}", clock.passed());
+}
+
+#[tokio::test]
+async fn of_a_turn_no_more_is_paid_for_than_is_used() {
+    let clock = StillClock::new();
+    let pace = pace(&clock);
+    let few = source_then(vec![7; 10_000], 1000, Then::End);
+    let turns = Turns::new(pace.clone());
+    let mut source = Source::new(PacedSource { source: few, left: 10_000, turns });
+    assert_eq!(source.ready(10_000).await, 10_000);
+    assert_eq!(source.read(&mut [0; 3000]).unwrap(), 1000, "less than was asked for");
+    drop(source);
+    let paid = lock(&pace.paid).duration_since(clock.start);
+    assert!(close(paid, 1000.0 / RATE as f64), "{paid:?}");
 }
