@@ -82,16 +82,26 @@ async fn either_of_two_hosts_may_die_at_every_point() {
 async fn a_small_file_waits_for_four_answers() {
     let (_, setup) = setups().remove(0);
     let mut field = Field::new(&setup);
-    field.open_house().await;
-    let sender = field.lab.start("sender").await;
-    field.accepted.push(sender.submit().await.unwrap());
-    works_off(&field.lab, &sender).await;
-    field.sender = Some(sender);
+    field.submit(field.lab.wire("sender")).await;
+    works_off(&field.lab, field.sender.as_ref().unwrap()).await;
     let asked: Vec<_> = field.lab.log.entries().into_iter().map(|done| done.operation).collect();
     use Operation::{Checksum, Rename, Stat, Store, Tell};
     let of_job = |asked: &Operation| matches!(asked, Checksum | Rename | Stat | Store | Tell);
     let of_job: Vec<_> = asked.into_iter().filter(of_job).collect();
     assert_eq!(of_job, [Tell, Store, Rename, Tell], "{}", field.lab.log.print());
+    field.end().await;
+}
+
+/// The hash that the receiving host tells is compared as one that was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_changed_on_the_way_to_a_host_are_sent_anew() {
+    let (_, setup) = setups().remove(0);
+    let mut field = Field::new(&setup);
+    let wire = field.lab.wire("sender");
+    let point = wire.plan(When::On(Operation::Store, "a1"), Act::Corrupt(1000));
+    field.submit(wire).await;
+    assert_eq!(field.judge().await, Ok(()), "{}", field.lab.log.print());
+    assert_eq!(point.fired(), 1);
     field.end().await;
 }
 
@@ -238,6 +248,14 @@ impl Field {
             }
         }
         true
+    }
+
+    /// Has a sender with this wire accept the job.
+    async fn submit(&mut self, wire: Wire) {
+        self.open_house().await;
+        let sender = self.lab.start_with(wire, "sender", Default::default()).await.unwrap();
+        self.accepted.push(sender.submit().await.unwrap());
+        self.sender = Some(sender);
     }
 
     /// Ends the node of this side in good order, if one runs, so that the next one is new.
