@@ -79,6 +79,10 @@ mod tests {
         let last = job(3000);
         assert_eq!(known.take(&last.id), Some((last.clone(), Some(7))));
         assert_eq!(known.take(&last.id), None);
+        let (moving, _) = last.step(&[], None, |state| state.attempts = 1).unwrap();
+        known.put(&moving, None);
+        let (kept, _) = known.take(&moving.id).unwrap();
+        assert_eq!(kept, Job { state: JobState::default(), ..moving });
         let (ended, _) = last.step(&[Event::Fail], None, |_| {}).unwrap();
         known.put(&ended, None);
         assert_eq!(known.take(&ended.id), None);
