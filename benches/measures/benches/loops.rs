@@ -22,7 +22,7 @@ use ferryway_host::{
 };
 use jiff::Timestamp;
 use measures::{
-    frames::Line,
+    frames::{Line, LineKind},
     jobs::{self, LIFE},
 };
 
@@ -39,12 +39,16 @@ fn main() {
 fn frames(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("frames");
     group.throughput(Throughput::Bytes(Line::CHUNK_BYTES as u64));
-    for (name, tagged) in [("data, tagged", true), ("data, proved by the channel", false)] {
-        let mut line = Line::new(tagged);
+    for (name, kind) in [
+        ("data, tagged", LineKind::Keyed),
+        ("data, with a checksum", LineKind::Summed),
+        ("data, proved by the channel", LineKind::Channel),
+    ] {
+        let mut line = Line::new(kind);
         group.bench_function(name, |bencher| bencher.iter(|| line.data().unwrap()));
     }
     group.throughput(Throughput::Elements(1));
-    let mut line = Line::new(true);
+    let mut line = Line::new(LineKind::Keyed);
     group.bench_function("message, tagged", |bencher| bencher.iter(|| line.message().unwrap()));
     group.finish();
 }

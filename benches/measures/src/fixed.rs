@@ -11,7 +11,7 @@ use ferryway_host::{
 
 use crate::{
     Failure,
-    frames::Line,
+    frames::{Line, LineKind},
     house::House,
     jobs::{self, LIFE},
 };
@@ -70,7 +70,7 @@ fn hashes(bytes: usize) -> Result<(), Failure> {
 }
 
 fn frames(bytes: usize) -> Result<(), Failure> {
-    let mut line = Line::new(true);
+    let mut line = Line::new(LineKind::Keyed);
     for _ in 0..bytes / Line::CHUNK_BYTES {
         line.data()?;
         for _ in 0..100 {

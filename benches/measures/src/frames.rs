@@ -17,10 +17,25 @@ pub struct Line {
     chunk: Vec<u8>,
 }
 
+/// What shows that a frame was changed.
+#[derive(Clone, Copy, Debug)]
+pub enum LineKind {
+    /// A tag with a key.
+    Keyed,
+    /// A checksum.
+    Summed,
+    /// The channel.
+    Channel,
+}
+
 impl Line {
-    /// A line whose frames are tagged, or whose channel proves each byte itself.
-    pub fn new(tagged: bool) -> Self {
-        let seal = || if tagged { Seal::new([7; 32]) } else { Seal::of_channel() };
+    /// A line of this kind.
+    pub fn new(kind: LineKind) -> Self {
+        let seal = || match kind {
+            LineKind::Keyed => Seal::keyed([7; 32]),
+            LineKind::Summed => Seal::summed([7; 32]),
+            LineKind::Channel => Seal::of_channel(),
+        };
         Self { near: seal(), far: seal(), chunk: vec![5; CHUNK_BYTES] }
     }
 

@@ -3,47 +3,22 @@
 use std::{
     fs::File,
     io::{Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use ferryway_core::{
-    Algorithm, Digest, RemotePath,
+    RemotePath,
     bytes::{Room, Source},
     transport::Stored,
 };
 
 use super::{
     fence::Pass,
+    hashed::{Hashed, Hashing},
     refusal::Refusal,
-    room,
-    visit::{CHUNK_BYTES, Errand, off_the_runtime},
+    visit::{CHUNK_BYTES, Errand, may_wait, off_the_runtime},
 };
-use crate::{
-    attempt::stream::hash_prefix,
-    config::LocalFile,
-    digest::Hashes,
-    durable::Syncer,
-    locks::lock,
-    platform::{Looks, files},
-};
-
-/// The first bytes of a file, hashed and durable: as they came in, or as they were read. The visitor asks
-/// for the hash of what it has sent, and goes on after what it has asked about; neither is read
-/// again.
-pub(super) struct Hashed {
-    place: PathBuf,
-    length: u64,
-    hashes: Hashes,
-    looks: Looks,
-}
-
-/// What was found of a whole file, all of which is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Proof {
-    digest: Digest,
-    looks: Looks,
-}
+use crate::{config::LocalFile, durable::Syncer, platform::files};
 
 /// A file that came in, as far as it did.
 pub(super) struct Arrived {
@@ -55,8 +30,8 @@ pub(super) struct Arrived {
 
 /// Writes the source's bytes at `offset`; at 0 the file is created or emptied first. What came
 /// in is durable on return, and so is its name, also when not all did. `earlier` may be the hash
-/// of what lies before. Nothing is touched before the first bytes are there, and no thread is held
-/// while more are waited for.
+/// of what lies before. Nothing is touched before the first bytes are there, and where many files
+/// come in no thread is held while more are waited for.
 ///
 /// # Errors
 /// Why not all came in. The file may have any prefix of it.
@@ -89,7 +64,7 @@ struct Arriving {
     place: LocalFile,
     file: File,
     syncer: Arc<Syncer>,
-    hashes: Option<Hashes>,
+    hashing: Option<Hashing>,
     offset: u64,
     bytes: u64,
     errand: Errand,
@@ -110,21 +85,20 @@ impl Arriving {
         earlier: Option<Hashed>,
     ) -> Result<Box<Self>, Refusal> {
         let file = open(&place, offset, &errand.pass)?;
-        let hashes = match earlier.filter(|hashed| hashed.is_of(place.path(), &file, offset)) {
-            Some(earlier) => Some(earlier.hashes),
-            None => (offset == 0).then(|| Hashes::new(&[])),
-        };
+        let hashing = Hashing::after(earlier, place.path(), &file, offset);
         let syncer = Syncer::new(file.try_clone()?, offset);
-        Ok(Box::new(Self { place, file, syncer, hashes, offset, bytes: 0, errand }))
+        Ok(Box::new(Self { place, file, syncer, hashing, offset, bytes: 0, errand }))
     }
 
-    /// Writes what is at hand. Blocks.
+    /// Writes what is at hand, or all of it where few files come in. Blocks.
     fn take(mut self: Box<Self>, mut source: Source) -> Result<Taken, Refusal> {
         let room = Room::take(CHUNK_BYTES);
         let mut chunk = vec![0; room.bytes()];
         let ended = loop {
-            let Some(ready) = source.ready_now(chunk.len()) else {
-                return Ok(Taken::Some(self, source));
+            let ready = match source.ready_now(chunk.len()) {
+                Some(ready) => ready,
+                None if may_wait() => chunk.len(),
+                None => return Ok(Taken::Some(self, source)),
             };
             let wanted = self.errand.room.still_wanted();
             match wanted.and_then(|()| source.read(&mut chunk[..ready])) {
@@ -144,8 +118,8 @@ impl Arriving {
         let effect = self.errand.pass.effect()?;
         self.file.write_all(chunk)?;
         drop(effect);
-        if let Some(hashes) = &mut self.hashes {
-            hashes.update(chunk);
+        if let Some(hashing) = &mut self.hashing {
+            hashing.update(chunk);
         }
         self.bytes += chunk.len() as u64;
         self.syncer.written(self.offset + self.bytes);
@@ -154,17 +128,17 @@ impl Arriving {
 
     /// Makes what came in durable. Blocks.
     fn finish(self: Box<Self>, ended: Result<(), Refusal>) -> Result<Arrived, Refusal> {
-        let Self { place, file, syncer, hashes, offset, bytes, errand: _errand } = *self;
+        let Self { place, file, syncer, hashing, bytes, errand: _errand, .. } = *self;
         // Also after a break: what a look shows from here on is what a later try goes on from.
         // An earlier try may have made the name and died before it was synced.
         syncer.finish()?;
         place.sync_folder()?;
         ended?;
-        let (looks, length) = (files::looks(&file)?, offset + bytes);
-        let hashed =
-            hashes.map(|hashes| Hashed { place: place.path().to_owned(), length, hashes, looks });
-        let digest = hashed.as_ref().and_then(Hashed::proof).map(|proof| proof.digest);
-        Ok(Arrived { stored: Stored { bytes, size: Some(looks.size), digest }, hashed })
+        let looks = files::looks(&file)?;
+        let size = Some(looks.size);
+        let hashed = hashing.map(|hashing| hashing.of(place.path(), looks));
+        let digest = hashed.as_ref().and_then(Hashed::proof).map(|proof| proof.digest().clone());
+        Ok(Arrived { stored: Stored { bytes, size, digest }, hashed })
     }
 }
 
@@ -188,61 +162,5 @@ fn open(place: &LocalFile, offset: u64, pass: &Pass) -> Result<File, Refusal> {
             Ok(file)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-impl Hashed {
-    /// Reads the first `length` bytes of a file, for as long as the visitor is there. Blocks.
-    ///
-    /// # Errors
-    /// When they cannot be read, or are fewer.
-    pub(super) fn read(place: &LocalFile, length: u64, room: &room::Room) -> Result<Self, Refusal> {
-        let file = place.open_read()?;
-        // What is proved is what a later try goes on from. Who wrote it may have died before it
-        // was durable, and with it the word that it was not.
-        place.sync(&file)?;
-        // A disk that failed for a while tells that once. From then on the system has bytes in its
-        // memory that it takes for the disk's.
-        files::forget(&file);
-        let looks = files::looks(&file)?;
-        if length > looks.size {
-            let text = format!("the file has {} bytes, not {length}", looks.size);
-            return Err(Refusal::Senseless(text));
-        }
-        let shared = Arc::new(Mutex::new(Hashes::new(&[])));
-        hash_prefix(&mut room::WhileThere { room, inner: file }, length, &shared)?;
-        let hashes = std::mem::replace(&mut *lock(&shared), Hashes::new(&[]));
-        Ok(Self { place: place.path().to_owned(), length, hashes, looks })
-    }
-
-    /// Whether it is of the first `length` bytes of this file, as that is now.
-    pub(super) fn is_of(&self, place: &Path, file: &File, length: u64) -> bool {
-        self.place == place
-            && self.length == length
-            && files::looks(file).is_ok_and(|looks| looks == self.looks)
-    }
-
-    /// The hash.
-    pub(super) fn digest(&self) -> Option<Digest> {
-        self.hashes.digest(Algorithm::Blake3)
-    }
-
-    /// What it says of the whole file, if it is of that.
-    pub(super) fn proof(&self) -> Option<Proof> {
-        let whole = self.length == self.looks.size;
-        let digest = self.digest().filter(|_| whole)?;
-        Some(Proof { digest, looks: self.looks })
-    }
-}
-
-impl Proof {
-    /// Whether it is of this file as that is now, whatever its name.
-    pub(super) fn is_of(&self, file: &File) -> bool {
-        files::looks(file).is_ok_and(|looks| looks == self.looks)
-    }
-
-    /// The file's hash.
-    pub(super) fn digest(&self) -> &Digest {
-        &self.digest
     }
 }

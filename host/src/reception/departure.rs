@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -12,13 +13,23 @@ use ferryway_core::{
 };
 
 use super::{
+    hashed::{Hashed, Hashing},
     refusal::Refusal,
     room::WhileThere,
-    visit::{CHUNK_BYTES, Errand, off_the_runtime},
+    visit::{CHUNK_BYTES, Errand, may_wait, off_the_runtime},
 };
+use crate::platform::{Looks, files};
 
-/// Gives the file's bytes from `offset` on to the sink, and tells how many. No thread is held while
-/// the visitor is waited for.
+/// A file that went out.
+pub(super) struct Departed {
+    /// How many bytes of it.
+    pub(super) bytes: u64,
+    /// Its hash, where it went out whole and did not change meanwhile.
+    pub(super) hashed: Option<Hashed>,
+}
+
+/// Gives the file's bytes from `offset` on to the sink, hashed. Where many files go out no thread is
+/// held while the visitor is waited for.
 ///
 /// # Errors
 /// Why not all went out.
@@ -28,7 +39,7 @@ pub(super) async fn send(
     mut sink: Sink,
     meter: Arc<Meter>,
     errand: Errand,
-) -> Result<u64, Refusal> {
+) -> Result<Departed, Refusal> {
     let begin = move || Departing::begin(&path, offset, meter, errand);
     let mut departing = off_the_runtime(begin).await?;
     loop {
@@ -36,14 +47,18 @@ pub(super) async fn send(
         let given;
         (departing, sink, given) = off_the_runtime(move || departing.give(sink, ready)).await?;
         if given == Given::All {
-            return Ok(departing.meter.bytes());
+            return departing.end();
         }
     }
 }
 
 /// A file as it goes out.
 struct Departing {
+    place: PathBuf,
     file: File,
+    /// As it was before the first byte was read.
+    looks: Looks,
+    hashing: Option<Hashing>,
     meter: Arc<Meter>,
     errand: Errand,
 }
@@ -64,17 +79,20 @@ impl Departing {
         errand: Errand,
     ) -> Result<Self, Refusal> {
         errand.pass.check()?;
-        let mut file = errand.tree.to_read(path)?.open_read()?;
-        let size = file.metadata()?.len();
-        if offset > size {
-            let text = format!("the file has {size} bytes: there is no byte {offset}");
+        let place = errand.tree.to_read(path)?;
+        let mut file = place.open_read()?;
+        let looks = files::looks(&file)?;
+        if offset > looks.size {
+            let text = format!("the file has {} bytes: there is no byte {offset}", looks.size);
             return Err(Refusal::Senseless(text));
         }
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Self { file, meter, errand })
+        let place = place.path().to_owned();
+        let hashing = Hashing::after(None, &place, &file, offset);
+        Ok(Self { place, file, looks, hashing, meter, errand })
     }
 
-    /// Gives as much as the sink is ready for. Blocks.
+    /// Gives as much as the sink is ready for, or all where few files go out. Blocks.
     fn give(mut self, mut sink: Sink, mut ready: usize) -> Result<(Self, Sink, Given), Refusal> {
         let room = bytes::Room::take(CHUNK_BYTES);
         let mut chunk = vec![0; room.bytes()];
@@ -87,12 +105,22 @@ impl Departing {
                 read => {
                     sink.write(&chunk[..read]).map_err(Refusal::BrokenOff)?;
                     self.meter.add(read as u64);
+                    if let Some(hashing) = &mut self.hashing {
+                        hashing.update(&chunk[..read]);
+                    }
                 }
             }
             match sink.ready_now(chunk.len()) {
                 Some(more) => ready = more,
+                None if may_wait() => ready = chunk.len(),
                 None => return Ok((self, sink, Given::Some)),
             }
         }
+    }
+    fn end(self) -> Result<Departed, Refusal> {
+        let unchanged = files::looks(&self.file)? == self.looks;
+        let hashing = self.hashing.filter(|_| unchanged);
+        let hashed = hashing.map(|hashing| hashing.of(&self.place, self.looks));
+        Ok(Departed { bytes: self.meter.bytes(), hashed })
     }
 }

@@ -10,6 +10,7 @@ mod arrival;
 mod book;
 mod departure;
 mod fence;
+mod hashed;
 mod jobs;
 mod ownership;
 mod refusal;
@@ -258,6 +259,7 @@ impl Reception for FrontDesk {
             desk: self.desk.clone(),
             announced: None,
             hashed: None,
+            departed: None,
             open: true,
             guest,
             rooms: self.rooms.share(visitors),

@@ -16,10 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Watch,
-    arrival::{self, Hashed},
-    departure,
+    Watch, arrival, departure,
     fence::Pass,
+    hashed::Hashed,
     jobs::{Receiver, Teller, Written},
     ownership::Ownership,
     refusal::Refusal,
@@ -46,8 +45,11 @@ pub(super) struct Visit {
     pub(super) desk: Desk,
     /// The job that was announced last: what is stored from there on is for it.
     pub(super) announced: Option<Arc<Receiver>>,
-    /// Of the file that the last operation was about.
+    /// Of the file that came in last, or was asked about; its bytes are durable.
     pub(super) hashed: Option<Hashed>,
+    /// Of the file that went out last. It proves what the visitor fetched, and nothing else: its
+    /// bytes may not be durable.
+    pub(super) departed: Option<Hashed>,
     pub(super) open: bool,
     pub(super) guest: Guest,
     /// How many rooms there are for the visitor.
@@ -63,7 +65,18 @@ pub(super) struct Errand {
 
 /// Steps that are under way at a time, for all visitors together: twice as many as the visitors that a
 /// door serves unless it is told otherwise, so that disks that hang leave some to others.
-static STEPS: Semaphore = Semaphore::const_new(128);
+static STEPS: Semaphore = Semaphore::const_new(STEPS_AT_A_TIME);
+
+const STEPS_AT_A_TIME: usize = 128;
+
+/// Where no more than so many are under way, they keep their threads while they wait for visitors: the way
+/// to a thread and back for each piece costs a large file a tenth of its speed.
+const FEW_STEPS: usize = 16;
+
+/// Whether a step may wait for its visitor.
+pub(super) fn may_wait() -> bool {
+    STEPS_AT_A_TIME - STEPS.available_permits() <= FEW_STEPS
+}
 
 /// Does a step of a longer piece of work where it may block.
 pub(super) async fn off_the_runtime<T: Send + 'static>(
@@ -181,9 +194,27 @@ impl Visit {
         }
     }
 
-    /// The job that a hash is asked for.
-    fn job_to_verify(&self, path: &RemotePath) -> Option<Arc<Receiver>> {
-        self.job_of(path, Direction::Fetch).or_else(|| self.announced.clone())
+    /// The hash of a file's first bytes: the one that is known, if it is of these, else as they are
+    /// read.
+    async fn hash(
+        &self,
+        path: RemotePath,
+        length: u64,
+        known: Option<Hashed>,
+        read: impl FnOnce(&LocalFile, u64, &Room) -> std::result::Result<Hashed, Refusal>
+        + Send
+        + 'static,
+    ) -> Result<Hashed> {
+        self.work(Operation::Checksum, move |Errand { tree, room, .. }| {
+            let place = tree.to_read(&path)?;
+            if let Some(known) = known
+                && known.is_of(place.path(), &place.open_read()?, length)
+            {
+                return Ok(known);
+            }
+            read(&place, length, room)
+        })
+        .await
     }
 
     async fn hear(&mut self, notice: Notice) -> std::result::Result<Option<Standing>, Refusal> {
@@ -249,7 +280,9 @@ impl Session for Visit {
         self.show(self.job_of(&path, Direction::Fetch).as_ref(), Event::Begin).await;
         let errand = self.errand(Operation::Fetch)?;
         let departure = departure::send(path, offset, sink, meter, errand);
-        self.done(Operation::Fetch, tokio::spawn(departure)).await
+        let departed = self.done(Operation::Fetch, tokio::spawn(departure)).await?;
+        self.departed = departed.hashed;
+        Ok(departed.bytes)
     }
 
     async fn store(&mut self, upload: Upload) -> Result<Stored> {
@@ -337,27 +370,24 @@ impl Session for Visit {
             let message = format!("{algorithm} is not computed here");
             return Err(TransportError::unsupported(operation, message));
         }
-        let receiver = self.job_to_verify(&path);
-        self.show(receiver.as_ref(), Event::Verify).await;
-        let known = self.hashed.take();
-        let hashed = self
-            .work(operation, move |Errand { tree, room, .. }| {
-                let place = tree.to_read(&path)?;
-                let known = match known {
-                    None => None,
-                    Some(known) => {
-                        let file = place.open_read()?;
-                        Some(known).filter(|known| known.is_of(place.path(), &file, length))
-                    }
-                };
-                known.map_or_else(|| Hashed::read(&place, length, room), Ok)
-            })
-            .await?;
-        let digest = hashed.digest();
-        if let Some(receiver) = receiver {
-            receiver.prove(hashed.proof());
-        }
-        self.hashed = Some(hashed);
+        let digest = match self.job_of(&path, Direction::Fetch) {
+            Some(fetched) => {
+                self.show(Some(&fetched), Event::Verify).await;
+                let known = self.departed.take();
+                let hashed = self.hash(path, length, known, Hashed::read).await?;
+                self.departed.insert(hashed).digest()
+            }
+            None => {
+                let receiver = self.announced.clone();
+                self.show(receiver.as_ref(), Event::Verify).await;
+                let known = self.hashed.take();
+                let hashed = self.hash(path, length, known, Hashed::of_disk).await?;
+                if let Some(receiver) = receiver {
+                    receiver.prove(hashed.proof());
+                }
+                self.hashed.insert(hashed).digest()
+            }
+        };
         digest.ok_or_else(|| Refusal::NotNow("no hash".to_owned()).into_error(operation))
     }
 

@@ -10,9 +10,9 @@
 //!
 //! A proof is keyed BLAKE3 over both greetings, so both nonces and every parameter are in it.
 //! The keys that tag the frames come from the greetings as well, with `secret` from the secret
-//! too: whoever changes a greeting on the way breaks the first frame. With `tls` frames have no tag:
-//! each byte is proved by the record that carries it, and the version and security of both ends
-//! change nothing else.
+//! too: a greeting that changes on the way breaks the first frame. With `plain` a tag is a checksum. With
+//! `tls` frames have no tag: each byte is proved by the record that carries it, and the version and
+//! security of both ends change nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ impl Ready {
         Self {
             reader: Box::new(reader),
             writer: Box::new(writer),
-            incoming: Seal::new([1; 32]),
-            outgoing: Seal::new([2; 32]),
+            incoming: Seal::keyed([1; 32]),
+            outgoing: Seal::keyed([2; 32]),
             their_silence: silence,
             round_trip: RoundTrip::Took(Duration::ZERO),
             proved: Proved::nothing(),
@@ -116,7 +116,7 @@ pub(crate) async fn visit(
     match security {
         Security::Tls(identity) => {
             let stream = identity.connect(server_name, stream).await?;
-            Ok(ready(stream, Seals::of_channel(), &theirs, Proved::nothing(), round_trip))
+            Ok(ready(stream, keys.of_visitor(), &theirs, Proved::nothing(), round_trip))
         }
         Security::Secret(_) => {
             stream.write_all(keys.visitors_proof.as_bytes()).await?;
@@ -162,7 +162,7 @@ pub(crate) async fn receive(
         Security::Tls(identity) => {
             let stream = identity.accept(stream).await?;
             let proved = Proved::by(&stream);
-            Ok(ready(stream, Seals::of_channel(), &theirs, proved, said_now()))
+            Ok(ready(stream, keys.of_host(), &theirs, proved, said_now()))
         }
         Security::Secret(_) => {
             if read_proof(&mut stream).await? != keys.visitors_proof {
@@ -202,13 +202,6 @@ fn ready(
 struct Seals {
     incoming: Seal,
     outgoing: Seal,
-}
-
-impl Seals {
-    /// For a channel whose records prove each byte and its place: tags would prove it twice.
-    fn of_channel() -> Self {
-        Self { incoming: Seal::of_channel(), outgoing: Seal::of_channel() }
-    }
 }
 
 async fn read_proof(stream: &mut TcpStream) -> Result<blake3::Hash, Failure> {
@@ -264,13 +257,16 @@ struct Keys {
     to_visitor: [u8; 32],
     visitors_proof: blake3::Hash,
     hosts_proof: blake3::Hash,
+    /// What tags are made of such a key.
+    seal: fn([u8; 32]) -> Seal,
 }
 
 impl Keys {
     fn new(security: &Security, visitor: &Greeting, host: &Greeting) -> Self {
-        let secret = match security {
-            Security::Secret(Secret(secret)) => secret.as_bytes(),
-            Security::Tls(_) | Security::Plain => &[],
+        let (secret, seal): (&[u8], fn(_) -> _) = match security {
+            Security::Secret(Secret(secret)) => (secret.as_bytes(), Seal::keyed),
+            Security::Plain => (&[], Seal::summed),
+            Security::Tls(_) => (&[], |_| Seal::of_channel()),
         };
         let root = blake3::derive_key("ferryway socket 1 connection", secret);
         let derive = |purpose: &str| {
@@ -283,15 +279,16 @@ impl Keys {
             to_visitor: *derive("frames to the visitor").as_bytes(),
             visitors_proof: derive("proof of the visitor"),
             hosts_proof: derive("proof of the host"),
+            seal,
         }
     }
 
     fn of_visitor(&self) -> Seals {
-        Seals { incoming: Seal::new(self.to_visitor), outgoing: Seal::new(self.to_host) }
+        Seals { incoming: (self.seal)(self.to_visitor), outgoing: (self.seal)(self.to_host) }
     }
 
     fn of_host(&self) -> Seals {
-        Seals { incoming: Seal::new(self.to_host), outgoing: Seal::new(self.to_visitor) }
+        Seals { incoming: (self.seal)(self.to_host), outgoing: (self.seal)(self.to_visitor) }
     }
 }
 

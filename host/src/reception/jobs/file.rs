@@ -8,7 +8,7 @@ use super::Teller;
 use crate::{
     config::{LocalFile, LocalRoots},
     reception::{
-        arrival::{Hashed, Proof},
+        hashed::{Hashed, Proof},
         refusal::Refusal,
         room::Room,
     },
@@ -120,7 +120,7 @@ pub(super) fn compare(
     };
     let found = match known {
         Some(proof) => Some(proof.digest().clone()),
-        None => Hashed::read(place, size, room)?.digest(),
+        None => Hashed::of_disk(place, size, room)?.digest(),
     };
     match found {
         Some(found) if found != *wanted => {

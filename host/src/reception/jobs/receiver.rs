@@ -16,7 +16,7 @@ use crate::{
         record::{Job, JobState},
     },
     locks::lock,
-    reception::arrival::Proof,
+    reception::hashed::Proof,
 };
 
 /// A job of the receiving side. What changes it has its turn.

@@ -38,7 +38,7 @@ impl Ends {
         let places = Arc::new(Places::new(SERVED));
         let on_open: OnOpen = Box::new(move |stream, _opening| serve(stream, keep.clone()));
         let host = Link::of_host(ready, LIMIT, Stock::default(), Arc::clone(&places), on_open);
-        Self { visitor, seal: Seal::new([1; 32]), host, places, kept }
+        Self { visitor, seal: Seal::keyed([1; 32]), host, places, kept }
     }
 
     /// Says something as the visitor; `false` when the host has hung up.
@@ -200,7 +200,7 @@ async fn a_word_that_cannot_be_said() {
     let head = Head::parse(&head).unwrap();
     let mut payload = vec![0; head.length()];
     timeout(LIMIT, ends.visitor.read_exact(&mut payload)).await.unwrap().unwrap();
-    let told = Seal::new([2; 32]).decode(&head, payload).unwrap();
+    let told = Seal::keyed([2; 32]).decode(&head, payload).unwrap();
     assert_eq!(told, message(1, Message::Close));
     assert!(ends.say(2, Body::Message(Message::Abort)).await);
     let heard = timeout(LIMIT, streams[1].wait()).await.unwrap().unwrap();

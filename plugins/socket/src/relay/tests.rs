@@ -38,7 +38,7 @@ impl Visitor {
         let ready = Ready::in_memory(door, LIMIT);
         let link = Arc::new(Link::of_visitor(ready, LIMIT, Stock::default()));
         let stream = link.open().unwrap();
-        let (incoming, outgoing) = (Seal::new([2; 32]), Seal::new([1; 32]));
+        let (incoming, outgoing) = (Seal::keyed([2; 32]), Seal::keyed([1; 32]));
         (Self { line, incoming, outgoing, _link: link }, stream)
     }
 
