@@ -6,6 +6,7 @@
 #[allow(dead_code, missing_docs, reason = "the plugin uses more of it, and keeps it for itself")]
 mod frame;
 
+use ferryway_core::bytes::Buffer;
 use frame::{Body, CHUNK_BYTES, Frame, Head, Malformed, Message, Seal};
 
 use crate::Failure;
@@ -14,7 +15,7 @@ use crate::Failure;
 pub struct Line {
     near: Seal,
     far: Seal,
-    chunk: Vec<u8>,
+    chunk: Buffer,
 }
 
 /// What shows that a frame was changed.
@@ -36,7 +37,7 @@ impl Line {
             LineKind::Summed => Seal::summed([7; 32]),
             LineKind::Channel => Seal::of_channel(),
         };
-        Self { near: seal(), far: seal(), chunk: vec![5; CHUNK_BYTES] }
+        Self { near: seal(), far: seal(), chunk: vec![5; CHUNK_BYTES].into() }
     }
 
     /// Bytes of a file in one frame.

@@ -5,8 +5,10 @@
 //! that they need no runtime; a transport calls them from its runtime's blocking pool, once they
 //! are ready: whoever waits for something else than a disk holds no thread.
 
+mod buffer;
 mod room;
 
+pub use buffer::Buffer;
 pub use room::Room;
 
 use std::{

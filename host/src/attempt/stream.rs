@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ferryway_core::bytes::{ByteSink, ByteSource};
+use ferryway_core::bytes::{Buffer, ByteSink, ByteSource, CHUNK_BYTES};
 
 use super::source::fingerprint;
 use crate::{digest::Hashes, journal::record::Fingerprint, locks::lock};
@@ -167,7 +167,7 @@ impl ByteSink for CompareSink {
 /// # Errors
 /// When the file is shorter or cannot be read.
 pub fn hash_prefix(file: &mut impl Read, length: u64, hashes: &SharedHashes) -> io::Result<()> {
-    let mut chunk = vec![0; ferryway_core::bytes::CHUNK_BYTES];
+    let mut chunk = Buffer::of(CHUNK_BYTES);
     let mut left = length;
     while left > 0 {
         let want = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));

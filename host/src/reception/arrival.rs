@@ -8,7 +8,7 @@ use std::{
 
 use ferryway_core::{
     RemotePath,
-    bytes::{Room, Source},
+    bytes::{Buffer, Room, Source},
     transport::Stored,
 };
 
@@ -93,7 +93,7 @@ impl Arriving {
     /// Writes what is at hand, or all of it where few files come in. Blocks.
     fn take(mut self: Box<Self>, mut source: Source) -> Result<Taken, Refusal> {
         let room = Room::take(CHUNK_BYTES);
-        let mut chunk = vec![0; room.bytes()];
+        let mut chunk = Buffer::of(room.bytes());
         let ended = loop {
             let ready = match source.ready_now(chunk.len()) {
                 Some(ready) => ready,

@@ -9,7 +9,7 @@ use std::{
 
 use ferryway_core::{
     RemotePath,
-    bytes::{self, Meter, Sink},
+    bytes::{Buffer, Meter, Room, Sink},
 };
 
 use super::{
@@ -94,8 +94,8 @@ impl Departing {
 
     /// Gives as much as the sink is ready for, or all where few files go out. Blocks.
     fn give(mut self, mut sink: Sink, mut ready: usize) -> Result<(Self, Sink, Given), Refusal> {
-        let room = bytes::Room::take(CHUNK_BYTES);
-        let mut chunk = vec![0; room.bytes()];
+        let room = Room::take(CHUNK_BYTES);
+        let mut chunk = Buffer::of(room.bytes());
         loop {
             self.errand.pass.check()?;
             let length = ready.min(chunk.len());

@@ -4,7 +4,7 @@
 
 use std::{io, time::Duration};
 
-use ferryway_core::bytes::{CHUNK_BYTES, Meter, Room, Sink, Source};
+use ferryway_core::bytes::{self, CHUNK_BYTES, Meter, Room, Sink, Source};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::{JoinHandle, spawn_blocking},
@@ -61,23 +61,24 @@ pub(crate) async fn send(
     limit: Duration,
 ) -> Result<u64, Stop> {
     let mut filled = ahead.0.wait().await?;
-    let (mut spare, mut sent) = (None, 0);
+    let mut sent = 0;
     while !filled.ended {
         let Filled { source, buffer, .. } = filled;
         sent += buffer.filled().len() as u64;
         if buffer.bytes.len() < AHEAD_BYTES {
             write(stream, buffer.filled(), meter, limit).await?;
-            filled = Filling::start(source, Buffer::again(Some(buffer))).wait().await?;
+            drop(buffer);
+            filled = Filling::start(source, Buffer::new(CHUNK_BYTES)).wait().await?;
             continue;
         }
-        let next = Filling::start(source, Buffer::again(spare.take()));
+        let next = Filling::start(source, Buffer::new(CHUNK_BYTES));
         let written = write(stream, buffer.filled(), meter, limit).await;
         if let Err(stop) = written {
             // The source is idle again before anything is reported.
             next.give_up().await;
             return Err(stop);
         }
-        spare = Some(buffer);
+        drop(buffer);
         filled = next.wait().await?;
     }
     write(stream, filled.buffer.filled(), meter, limit).await?;
@@ -96,7 +97,7 @@ pub(crate) async fn receive(
     let mut received = 0;
     loop {
         let end = read(stream, &mut buffer, limit).await;
-        let (sink, spare) = writer.wait(meter).await?;
+        let sink = writer.wait(meter).await?;
         received += buffer.filled().len() as u64;
         // After a failure too, the sink gets what has come: a later try may start from there.
         writer = Writer::start(sink, buffer);
@@ -111,36 +112,22 @@ pub(crate) async fn receive(
             }
             None => {}
         }
-        buffer = Buffer::again(spare);
+        buffer = Buffer::new(CHUNK_BYTES);
     }
 }
 
 /// Bytes on their way, and their part of the memory for that.
 struct Buffer {
-    bytes: Vec<u8>,
+    bytes: bytes::Buffer,
     filled: usize,
-    room: Room,
+    _room: Room,
 }
 
 impl Buffer {
     /// A buffer of a size that suits the moment, of `most` bytes at most.
     fn new(most: usize) -> Self {
         let room = Room::take(most);
-        Self { bytes: vec![0; room.bytes()], filled: 0, room }
-    }
-
-    /// The next buffer of a transfer: the spare one, where it is of the size that suits the moment.
-    fn again(spare: Option<Self>) -> Self {
-        let Some(spare) = spare else { return Self::new(CHUNK_BYTES) };
-        let Self { bytes, room, .. } = spare;
-        drop(room);
-        let room = Room::take(CHUNK_BYTES);
-        if bytes.len() == room.bytes() {
-            return Self { bytes, filled: 0, room };
-        }
-        // First back, then anew.
-        drop(bytes);
-        Self { bytes: vec![0; room.bytes()], filled: 0, room }
+        Self { bytes: bytes::Buffer::of(room.bytes()), filled: 0, _room: room }
     }
 
     fn filled(&self) -> &[u8] {
@@ -231,12 +218,12 @@ impl Writer {
         }
     }
 
-    /// The sink once it has taken its chunk, and the chunk's buffer.
-    async fn wait(self, meter: &Meter) -> Result<(Sink, Option<Buffer>), Stop> {
+    /// The sink once it has taken its chunk.
+    async fn wait(self, meter: &Meter) -> Result<Sink, Stop> {
         let (mut writer, mut counted) = (self, 0);
         loop {
             let work = match writer {
-                Self::Idle(sink) => return Ok((sink, None)),
+                Self::Idle(sink) => return Ok(sink),
                 Self::Waiting(mut draining) => {
                     let ready = draining.sink.ready(draining.left()).await;
                     draining.write(ready)
@@ -246,7 +233,7 @@ impl Writer {
             let draining = work.done().await.map_err(Stop::Local)?;
             meter.add((draining.written - counted) as u64);
             if draining.left() == 0 {
-                return Ok((draining.sink, Some(draining.buffer)));
+                return Ok(draining.sink);
             }
             counted = draining.written;
             writer = Self::go_on(draining);

@@ -14,8 +14,8 @@ pub(crate) fn take(bytes: &[u8]) -> bool {
         && let Some(payload) = payload.get(..head.length())
     {
         // A right tag comes by chance only where none is asked for.
-        seal().decode(&head, payload.to_vec()).ok();
-        Seal::of_channel().decode(&head, payload.to_vec()).ok();
+        seal().decode(&head, payload.into()).ok();
+        Seal::of_channel().decode(&head, payload.into()).ok();
     }
     if let Ok(plain) = unpack(bytes) {
         assert!(plain.len() <= CHUNK_BYTES, "{} bytes from one frame", plain.len());

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use ferryway_core::{
     Algorithm,
+    bytes::Buffer,
     notice::{Notice, Standing},
 };
 use serde::{Deserialize, Serialize};
@@ -55,9 +56,9 @@ pub(crate) enum Body {
     /// Something to say.
     Message(Message),
     /// Bytes of a file, or of a list of names.
-    Data(Vec<u8>),
+    Data(Buffer),
     /// The same, compressed; as data they have no more than [`CHUNK_BYTES`] either.
-    Packed(Vec<u8>),
+    Packed(Buffer),
 }
 
 /// What the ends say to each other. The visitor opens streams and asks, one request at a time on
@@ -322,16 +323,13 @@ impl Seal {
     ///
     /// # Errors
     /// When there is too much to say.
-    pub(crate) fn encode(
-        &mut self,
-        frame: Frame,
-    ) -> Result<([u8; HEAD_BYTES], Vec<u8>), Malformed> {
+    pub(crate) fn encode(&mut self, frame: Frame) -> Result<([u8; HEAD_BYTES], Buffer), Malformed> {
         let (kind, payload) = match frame.body {
             Body::Data(bytes) => (Kind::Data, bytes),
             Body::Packed(bytes) => (Kind::Packed, bytes),
             Body::Message(message) => {
                 let encoded = postcard::to_extend(&message, Vec::new());
-                (Kind::Message, encoded.map_err(|_| Malformed::Message)?)
+                (Kind::Message, encoded.map_err(|_| Malformed::Message)?.into())
             }
         };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -353,7 +351,7 @@ impl Seal {
     ///
     /// # Errors
     /// When the tag is wrong, or the payload is no message.
-    pub(crate) fn decode(&mut self, head: &Head, payload: Vec<u8>) -> Result<Frame, Malformed> {
+    pub(crate) fn decode(&mut self, head: &Head, payload: Buffer) -> Result<Frame, Malformed> {
         // Who could guess a tag from the time this takes would have to break the connection
         // with every guess.
         if self.tag(&head.fields, &payload) != head.tag {

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ferryway_core::bytes::Buffer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     runtime::Handle,
@@ -329,12 +330,11 @@ impl Shared {
             filled += self.in_time(reader.read(&mut head[filled..])).await?;
         }
         let head = Head::parse(&head)?;
-        let mut payload = Vec::with_capacity(head.length());
-        while payload.len() < head.length() {
-            // What is beyond belongs to the next frame; what is below is not made zero first.
-            let left = (head.length() - payload.len()) as u64;
-            let mut rest = (&mut *reader).take(left);
-            let read = self.in_time(rest.read_buf(&mut payload)).await?;
+        let mut payload = Buffer::of(head.length());
+        let mut filled = 0;
+        while filled < payload.len() {
+            let read = self.in_time(reader.read(&mut payload[filled..])).await?;
+            filled += read;
             if head.is_data() {
                 self.carried.fetch_add(read as u64, Ordering::Relaxed);
             }

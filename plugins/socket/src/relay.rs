@@ -345,7 +345,7 @@ async fn list(
     let (pieces, outflow) = mpsc::channel(IN_HAND);
     let fill = async {
         for piece in bytes.chunks(CHUNK_BYTES) {
-            let (body, room) = (Body::Data(piece.to_vec()), Room::take(piece.len()));
+            let (body, room) = (Body::Data(piece.into()), Room::take(piece.len()));
             if pieces.send(Outgoing { body, room }).await.is_err() {
                 break;
             }

@@ -1,29 +1,27 @@
 //! The visitor's end: each operation of a session is a request on its stream.
 
-use std::{io, sync::Arc};
+mod transfer;
+
+use std::sync::Arc;
 
 use ferryway_core::{
     Algorithm, Digest, Operation, RemotePath, TransportError, async_trait,
-    bytes::{Meter, Room, Sink, Source},
     notice::{Notice, Standing},
     reception::Introduction,
     transport::{
         Capabilities, Download, EntryKind, Rename, Result, Resume, Session, Stat, Stored, Upload,
     },
 };
-use tokio::task::spawn_blocking;
+
+use transfer::{Giver, Taker, give, take};
 
 use crate::{
     capabilities,
     failure::Failure,
-    frame::{Answer, Body, CHUNK_BYTES, Message, Offer, Request},
+    frame::{Answer, Body, Message, Offer, Request},
     link::Link,
-    squeeze::Packer,
     stream::Stream,
 };
-
-/// The longest list of names that is taken, in bytes.
-const LIST_BYTES: usize = 64 * 1024 * 1024;
 
 /// A session with a host.
 pub(crate) struct SocketSession {
@@ -240,192 +238,6 @@ async fn answer(stream: &mut Stream) -> Outcome<Answer> {
             other => return Err(Failure::out_of_place(&other)),
         }
     }
-}
-
-/// Where data goes that comes in.
-enum Taker {
-    /// Names, each ended by NUL.
-    Names(Vec<u8>),
-    /// A file; without its sink once that has failed.
-    File { sink: Option<Sink>, meter: Arc<Meter> },
-}
-
-impl Taker {
-    async fn take(&mut self, piece: Vec<u8>) -> Outcome<()> {
-        match self {
-            Self::Names(names) if names.len() + piece.len() > LIST_BYTES => {
-                Err(Failure::Garbage(format!("more than {LIST_BYTES} bytes of names")))
-            }
-            Self::Names(names) => {
-                names.extend(piece);
-                Ok(())
-            }
-            Self::File { sink, meter } => {
-                let length = piece.len() as u64;
-                let taken = sink.take().ok_or(Failure::Closed)?;
-                *sink = Some(write(taken, piece).await.map_err(Failure::local)?);
-                meter.add(length);
-                Ok(())
-            }
-        }
-    }
-
-    fn into_names(self) -> Outcome<Vec<String>> {
-        let Self::Names(names) = self else { return Ok(Vec::new()) };
-        let names = String::from_utf8(names)
-            .map_err(|_| Failure::Garbage("names that are not UTF-8".to_owned()))?;
-        Ok(names.split_terminator('\0').map(str::to_owned).collect())
-    }
-}
-
-/// Asks for data and takes it piece by piece; tells how many bytes. When a piece cannot be
-/// taken, the transfer is broken off and the stream stays in step.
-async fn take(stream: &mut Stream, request: Request, taker: &mut Taker) -> Outcome<u64> {
-    stream.begin_transfer();
-    stream.say(Message::Ask(request)).await?;
-    let (mut bytes, mut failed) = (0, None);
-    let told = loop {
-        match stream.hear().await? {
-            Body::Data(_) if failed.is_some() => stream.grant().await?,
-            Body::Data(data) => {
-                let length = data.len() as u64;
-                match stream.busy(taker.take(data)).await? {
-                    Ok(()) => bytes += length,
-                    Err(failure) => {
-                        stream.say(Message::Abort).await?;
-                        failed = Some(failure);
-                    }
-                }
-                stream.grant().await?;
-            }
-            Body::Message(Message::Done(Answer::Bytes(told))) => break told,
-            Body::Message(Message::Refused(refusal)) => {
-                stream.end_transfer();
-                return Err(failed.unwrap_or(Failure::Refused(refusal)));
-            }
-            Body::Message(Message::Working) => {}
-            other => return Err(Failure::out_of_place(&other)),
-        }
-    };
-    stream.end_transfer();
-    match failed {
-        Some(failure) => Err(failure),
-        None if told == bytes => Ok(bytes),
-        None => Err(Failure::Garbage(format!("{bytes} bytes came, and {told} were declared"))),
-    }
-}
-
-/// Where data comes from that goes out.
-struct Giver {
-    source: Source,
-    /// `None` when they go as they are.
-    packer: Option<Packer>,
-}
-
-/// A piece as it goes out, how many bytes of the file it is, and its part of the memory until it is
-/// in line.
-struct Piece {
-    bytes: u64,
-    body: Body,
-    room: Room,
-}
-
-impl Giver {
-    /// Compresses what it gives, when that is wanted.
-    ///
-    /// # Errors
-    /// When there is no memory for that.
-    fn new(source: Source, packs: bool) -> Outcome<Self> {
-        let packer = if packs { Some(Packer::new().map_err(Failure::local)?) } else { None };
-        Ok(Self { source, packer })
-    }
-
-    /// The next piece, for which there is this room; `None` at the end.
-    fn next(&mut self, room: Room) -> io::Result<Option<Piece>> {
-        let mut piece = vec![0; room.bytes()];
-        // Not filled up: a source that gives little at a time takes its time.
-        let read = self.source.read(&mut piece)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        piece.truncate(read);
-        let body = match &mut self.packer {
-            Some(packer) => packer.pack(piece),
-            None => Body::Data(piece),
-        };
-        Ok(Some(Piece { bytes: read as u64, body, room }))
-    }
-}
-
-/// Offers data and gives it piece by piece; tells what the host has taken.
-async fn give(
-    stream: &mut Stream,
-    request: Request,
-    mut giver: Giver,
-    meter: &Meter,
-) -> Outcome<Stored> {
-    stream.begin_transfer();
-    stream.say(Message::Ask(request)).await?;
-    let mut given = 0;
-    loop {
-        let Piece { bytes, body, room } = match stream.busy(read(giver)).await? {
-            Ok((_, None)) => break,
-            Ok((back, Some(piece))) => {
-                giver = back;
-                piece
-            }
-            Err(error) => {
-                stream.say(Message::Abort).await?;
-                // Refused or done makes no difference: the host is through with it.
-                return match answer(stream).await {
-                    Ok(_) | Err(Failure::Refused(_)) => Err(Failure::local(error)),
-                    Err(failure) => Err(failure),
-                };
-            }
-        };
-        match stream.send(body).await? {
-            None => meter.add(bytes),
-            Some(Message::Refused(refusal)) => {
-                stream.say(Message::Abort).await?;
-                return Err(Failure::Refused(refusal));
-            }
-            Some(other) => return Err(Failure::out_of_place(&other)),
-        }
-        drop(room);
-        given += bytes;
-    }
-    stream.say(Message::End { bytes: given }).await?;
-    match answer(stream).await? {
-        Answer::Stored { bytes, size, digest } if bytes == given => {
-            let digest = digest.and_then(|(algorithm, hex)| Digest::from_hex(algorithm, &hex));
-            Ok(Stored { bytes, size, digest })
-        }
-        other => Err(Failure::out_of_place(&other)),
-    }
-}
-
-/// Takes the next piece when the source is ready, on a thread that may wait for a disk where it
-/// has to.
-async fn read(mut giver: Giver) -> io::Result<(Giver, Option<Piece>)> {
-    let room = Room::take(giver.source.ready(CHUNK_BYTES).await);
-    if !giver.source.blocks() {
-        return giver.next(room).map(|piece| (giver, piece));
-    }
-    let next = move || giver.next(room).map(|piece| (giver, piece));
-    spawn_blocking(next).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// Writes a piece as the sink is ready for it, on threads that may wait for a disk.
-async fn write(mut sink: Sink, mut piece: Vec<u8>) -> io::Result<Sink> {
-    let mut written = 0;
-    while written < piece.len() {
-        let end = written + sink.ready(piece.len() - written).await;
-        let write = move || sink.write(&piece[written..end]).map(|()| (sink, piece));
-        let done = spawn_blocking(write).await;
-        (sink, piece) = done.unwrap_or_else(|error| Err(io::Error::other(error)))?;
-        written = end;
-    }
-    Ok(sink)
 }
 
 /// What the transport can do, as far as the host offers it.

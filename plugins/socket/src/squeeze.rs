@@ -3,6 +3,7 @@
 
 use std::io;
 
+use ferryway_core::bytes::Buffer;
 use zstd::bulk::Compressor;
 
 use crate::frame::{Body, CHUNK_BYTES, Malformed};
@@ -34,7 +35,7 @@ impl Packer {
     }
 
     /// The piece as a frame carries it: compressed, when that makes it smaller.
-    pub(crate) fn pack(&mut self, piece: Vec<u8>) -> Body {
+    pub(crate) fn pack(&mut self, piece: Buffer) -> Body {
         if self.left > 0 {
             self.left -= 1;
             return Body::Data(piece);
@@ -42,7 +43,7 @@ impl Packer {
         match self.compressor.compress(&piece) {
             Ok(packed) if packed.len() < piece.len() - piece.len() / WORTH => {
                 self.rest = 0;
-                Body::Packed(packed)
+                Body::Packed(packed.into())
             }
             _ => {
                 self.rest = (2 * self.rest + 1).min(LONGEST_REST);
@@ -57,8 +58,9 @@ impl Packer {
 ///
 /// # Errors
 /// When it stands for more, or is none.
-pub(crate) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
-    zstd::bulk::decompress(packed, CHUNK_BYTES).map_err(|_| Malformed::Packed)
+pub(crate) fn unpack(packed: &[u8]) -> Result<Buffer, Malformed> {
+    let plain = zstd::bulk::decompress(packed, CHUNK_BYTES).map_err(|_| Malformed::Packed)?;
+    Ok(plain.into())
 }
 
 #[cfg(test)]
@@ -68,13 +70,13 @@ mod tests {
     use super::*;
 
     fn packed(packer: &mut Packer, piece: &[u8]) -> bool {
-        match packer.pack(piece.to_vec()) {
+        match packer.pack(piece.into()) {
             Body::Packed(packed) => {
-                assert_eq!(unpack(&packed).unwrap(), piece);
+                assert_eq!(*unpack(&packed).unwrap(), *piece);
                 true
             }
             other => {
-                assert_eq!(other, Body::Data(piece.to_vec()));
+                assert_eq!(other, Body::Data(piece.into()));
                 false
             }
         }
@@ -105,7 +107,7 @@ mod tests {
         assert!(bomb.len() < 1024, "{}", bomb.len());
         assert_eq!(unpack(&bomb), Err(Malformed::Packed));
         let whole = zstd::bulk::compress(&[0; CHUNK_BYTES], LEVEL).unwrap();
-        assert_eq!(unpack(&whole).unwrap(), [0; CHUNK_BYTES]);
+        assert_eq!(*unpack(&whole).unwrap(), [0; CHUNK_BYTES]);
         assert_eq!(unpack(&whole[..whole.len() - 1]), Err(Malformed::Packed));
         assert_eq!(unpack(b"no zstd at all"), Err(Malformed::Packed));
     }

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ferryway_core::bytes::Buffer;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{sleep, timeout},
@@ -39,6 +40,12 @@ pub(crate) struct Stream {
     granted: Instant,
     /// `None` only while it is dropped.
     hold: Option<Hold>,
+}
+
+/// What has come of a transfer's data.
+pub(crate) struct Heard {
+    pub(crate) pieces: Vec<Buffer>,
+    pub(crate) word: Option<Message>,
 }
 
 /// What a stream holds for as long as it lives.
@@ -151,6 +158,33 @@ impl Stream {
                 Err(_) if patience.lasts(self.shared.carried()) => {}
                 Err(_) => return Err(Failure::Silent("in the middle of an operation")),
             }
+        }
+    }
+
+    /// Data that the other end sends next, as far as it has come: up to `most` pieces, and the word behind
+    /// them where that is none. Within the limit, as [`hear`](Self::hear).
+    ///
+    /// # Errors
+    /// The stream is over, or nothing came in time.
+    pub(crate) async fn hear_data(&mut self, most: usize) -> Result<Heard, Failure> {
+        let mut heard = Heard { pieces: Vec::new(), word: None };
+        let mut next = self.hear().await?;
+        loop {
+            match next {
+                Body::Message(word) => {
+                    heard.word = Some(word);
+                    return Ok(heard);
+                }
+                Body::Data(piece) | Body::Packed(piece) => heard.pieces.push(piece),
+            }
+            if heard.pieces.len() == most {
+                return Ok(heard);
+            }
+            next = match self.inbound.try_recv() {
+                Ok(body) => self.heard(Some(body))?,
+                // Also at the end: whoever hears on learns of it.
+                Err(_) => return Ok(heard),
+            };
         }
     }
 

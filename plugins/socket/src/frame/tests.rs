@@ -22,7 +22,7 @@ fn read(seal: &mut Seal, bytes: &[u8]) -> Result<Frame, Malformed> {
     let (head, payload) = bytes.split_at(HEAD_BYTES);
     let head = Head::parse(head.try_into().unwrap())?;
     let payload = payload.get(..head.length()).ok_or(Malformed::Message)?;
-    seal.decode(&head, payload.to_vec())
+    seal.decode(&head, payload.into())
 }
 
 fn encode(seal: &mut Seal, frame: Frame) -> Vec<u8> {
@@ -169,8 +169,8 @@ fn message() -> impl Strategy<Value = Message> {
 fn frame() -> impl Strategy<Value = Frame> {
     let body = prop_oneof![
         message().prop_map(Body::Message),
-        vec(any::<u8>(), 0..2000).prop_map(Body::Data),
-        vec(any::<u8>(), 0..2000).prop_map(Body::Packed),
+        vec(any::<u8>(), 0..2000).prop_map(|bytes| Body::Data(bytes.into())),
+        vec(any::<u8>(), 0..2000).prop_map(|bytes| Body::Packed(bytes.into())),
     ];
     (any::<u32>(), body).prop_map(|(stream, body)| Frame { stream, body })
 }
@@ -223,7 +223,7 @@ fn nothing_longer_than_its_kind_allows_is_read_or_written() {
             assert!(matches!(Head::parse(&head), Err(Malformed::Long { .. })));
         }
     }
-    let body = Body::Data(vec![0; CHUNK_BYTES + 1]);
+    let body = Body::Data(vec![0; CHUNK_BYTES + 1].into());
     assert!(matches!(seal().encode(Frame { stream: 1, body }), Err(Malformed::TooMuchToSay(_))));
     let body = Body::Message(Message::Ask(Request::Stat { path: "x".repeat(MESSAGE_BYTES) }));
     assert!(matches!(seal().encode(Frame { stream: 1, body }), Err(Malformed::TooMuchToSay(_))));

@@ -136,7 +136,7 @@ async fn data_on_a_stream_that_is_not_open_yet() {
     let mut ends = Ends::new(keep);
     assert!(ends.say(1, open()).await);
     let mut stream = timeout(LIMIT, ends.kept.recv()).await.unwrap().unwrap();
-    let data = || Body::Data(vec![0; CHUNK_BYTES]);
+    let data = || Body::Data(vec![0; CHUNK_BYTES].into());
     stream.say_opened(opened()).await.unwrap();
     assert!(ends.say(1, data()).await, "an open stream takes data");
     assert_eq!(timeout(LIMIT, stream.wait()).await.unwrap().unwrap(), data());
@@ -155,7 +155,7 @@ async fn more_frames_than_were_granted() {
     let stream = timeout(LIMIT, ends.kept.recv()).await.unwrap().unwrap();
     stream.say_opened(opened()).await.unwrap();
     let mut said = 0;
-    while said < INBOUND && ends.say(1, Body::Data(vec![0; CHUNK_BYTES])).await {
+    while said < INBOUND && ends.say(1, Body::Data(vec![0; CHUNK_BYTES].into())).await {
         said += 1;
     }
     let cut = ends.over().await;
@@ -171,10 +171,10 @@ async fn a_bomb() {
     assert!(ends.say(1, open()).await);
     let mut stream = timeout(LIMIT, ends.kept.recv()).await.unwrap().unwrap();
     stream.say_opened(opened()).await.unwrap();
-    let packed = |length| Body::Packed(zstd::bulk::compress(&vec![0; length], 1).unwrap());
+    let packed = |length| Body::Packed(zstd::bulk::compress(&vec![0; length], 1).unwrap().into());
     assert!(ends.say(1, packed(CHUNK_BYTES)).await);
     let heard = timeout(LIMIT, stream.wait()).await.unwrap().unwrap();
-    assert_eq!(heard, Body::Data(vec![0; CHUNK_BYTES]));
+    assert_eq!(heard, Body::Data(vec![0; CHUNK_BYTES].into()));
     assert!(ends.say(1, packed(CHUNK_BYTES + 1)).await);
     let heard = timeout(LIMIT, stream.wait()).await.unwrap();
     assert!(matches!(heard, Err(Failure::Garbage(_))), "{heard:?}");
@@ -198,7 +198,7 @@ async fn a_word_that_cannot_be_said() {
     let mut head = [0; HEAD_BYTES];
     timeout(LIMIT, ends.visitor.read_exact(&mut head)).await.unwrap().unwrap();
     let head = Head::parse(&head).unwrap();
-    let mut payload = vec![0; head.length()];
+    let mut payload = Buffer::of(head.length());
     timeout(LIMIT, ends.visitor.read_exact(&mut payload)).await.unwrap().unwrap();
     let told = Seal::keyed([2; 32]).decode(&head, payload).unwrap();
     assert_eq!(told, message(1, Message::Close));
@@ -238,7 +238,7 @@ async fn small_words_that_wait_go_out_in_one_go_and_no_large_one_is_copied() {
     let mut stream = link.open().unwrap();
     // On a runtime of one thread the writer has its turn when all are in line.
     for bytes in [10, CHUNK_BYTES, 20] {
-        stream.send(Body::Data(vec![7; bytes])).await.unwrap();
+        stream.send(Body::Data(vec![7; bytes].into())).await.unwrap();
     }
     let mut written = Vec::new();
     while written.iter().sum::<usize>() < 3 * HEAD_BYTES + 10 + CHUNK_BYTES + 20 {

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ferryway_core::bytes::{ByteSink, ByteSource, Room};
+use ferryway_core::bytes::{Buffer, ByteSink, ByteSource, Room};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
 
 /// What is in the queue of a file that comes in.
 pub(super) enum Piece {
-    Bytes(Vec<u8>),
+    Bytes(Buffer),
     End,
 }
 
 /// The host's source of a file that comes in.
 pub(super) struct Inflow {
     pieces: mpsc::Receiver<Piece>,
-    piece: Vec<u8>,
+    piece: Buffer,
     at: usize,
     end: Option<End>,
 }
@@ -39,7 +39,7 @@ enum End {
 impl Inflow {
     /// What comes through this queue.
     pub(super) fn new(pieces: mpsc::Receiver<Piece>) -> Self {
-        Self { pieces, piece: Vec::new(), at: 0, end: None }
+        Self { pieces, piece: Buffer::default(), at: 0, end: None }
     }
 
     fn put(&mut self, piece: Option<Piece>) {
@@ -73,7 +73,7 @@ impl ByteSource for Inflow {
         self.at += length;
         if self.at == self.piece.len() {
             // Whoever waits for the next one holds none.
-            (self.piece, self.at) = (Vec::new(), 0);
+            (self.piece, self.at) = (Buffer::default(), 0);
         }
         Ok(length)
     }
@@ -133,8 +133,8 @@ impl ByteSink for Outflow {
             };
             let (piece, rest) = chunk.split_at(chunk.len().min(room.bytes()));
             let body = match &mut self.packer {
-                Some(packer) => packer.pack(piece.to_vec()),
-                None => Body::Data(piece.to_vec()),
+                Some(packer) => packer.pack(piece.into()),
+                None => Body::Data(piece.into()),
             };
             let outgoing = Outgoing { body, room };
             match permit {

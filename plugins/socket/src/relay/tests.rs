@@ -55,7 +55,7 @@ impl Visitor {
         let head = Head::parse(&head).unwrap();
         let mut payload = vec![0; head.length()];
         timeout(LIMIT, self.line.read_exact(&mut payload)).await.unwrap().unwrap();
-        match self.incoming.decode(&head, payload).unwrap().body {
+        match self.incoming.decode(&head, payload.into()).unwrap().body {
             Body::Message(message) => message,
             other => panic!("{other:?}"),
         }
@@ -87,7 +87,7 @@ async fn no_room_is_granted_after_a_refusal() {
     let (mut visitor, mut stream) = Visitor::new();
     let frames = WINDOW / 2;
     for _ in 0..frames {
-        visitor.say(Body::Data(vec![0])).await;
+        visitor.say(Body::Data(vec![0].into())).await;
     }
     fill(&stream).await;
     let (pieces, mut inflow) = mpsc::channel(IN_HAND);
