@@ -17,8 +17,11 @@ use tokio::{
 
 use crate::house::{House, LIMIT, Plugged, upload};
 
-/// Threads for work that blocks, in this test.
+/// Threads for work that blocks, where long work keeps them.
 const THREADS: usize = 4;
+
+/// The same where visitors keep the host waiting: more than those for which it waits on its threads.
+const MORE_THREADS: usize = 20;
 
 const HUGE_BYTES: u64 = 2 << 40;
 
@@ -55,13 +58,13 @@ fn no_work_goes_on_for_a_visitor_that_has_left() {
 #[test]
 fn no_thread_is_held_for_a_visitor_that_takes_its_time() {
     let mut builder = runtime::Builder::new_multi_thread();
-    let runtime = builder.enable_all().max_blocking_threads(THREADS).build().unwrap();
+    let runtime = builder.enable_all().max_blocking_threads(MORE_THREADS).build().unwrap();
     let house = House::new(Plugged::Linked);
     fs::File::create(house.received().join("huge")).unwrap().set_len(HUGE_BYTES).unwrap();
     let done = runtime.block_on(async {
         let open = house.open().await;
         let mut moving = Vec::new();
-        for number in 0..2 * THREADS {
+        for number in 0..MORE_THREADS {
             let (mut sender, mut fetcher) =
                 (open.session("both.example", 1).await, open.session("both.example", 1).await);
             let taken = Collected::new();

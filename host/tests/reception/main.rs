@@ -7,6 +7,7 @@ mod contract;
 mod durable;
 mod exits;
 mod fencing;
+mod fetches;
 mod folders;
 mod house;
 mod leaving;

@@ -84,12 +84,12 @@ pub async fn publish(session: &mut dyn Session) {
     session.rename("part".parse().unwrap(), "a".parse().unwrap()).await.unwrap();
 }
 
-async fn codes(open: &Open, job: &JobId) -> Vec<&'static str> {
+pub async fn codes(open: &Open, job: &JobId) -> Vec<&'static str> {
     let entries = open.journal.entries(job).await.unwrap();
     entries.iter().filter(|e| e.event.is_some()).map(|entry| entry.status.code()).collect()
 }
 
-fn status(open: &Open, job: &JobId) -> Option<Status> {
+pub fn status(open: &Open, job: &JobId) -> Option<Status> {
     open.shared.receiving.view(job).map(|view| view.job.status)
 }
 
@@ -156,34 +156,6 @@ async fn a_job_of_a_former_release_is_the_one_that_is_meant() {
     }
     let standing = tell(&mut *session, announce(1, Direction::Send)).await;
     assert_eq!((standing.job, standing.status), (known.id, DONE));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fetch_walks_the_receivers_table() {
-    let house = House::new(Plugged::Loaded);
-    let file = house.offered().join("f");
-    fs::write(&file, BYTES).unwrap();
-    let open = house.open().await;
-    let mut session = open.session(HOST, 1).await;
-    let path: ferryway_core::RemotePath = file.to_str().unwrap().parse().unwrap();
-    let Notice::Announce(what) = announce(1, Direction::Fetch) else { unreachable!() };
-    let notice = Notice::Announce(Announcement { path: path.clone(), size: None, ..what });
-    let job = tell(&mut *session, notice).await.job;
-    let sink = ferryway_mocks::streams::Collected::new().sink();
-    let download = ferryway_core::transport::Download {
-        path: path.clone(),
-        offset: 0,
-        sink,
-        meter: ferryway_core::bytes::Meter::new(),
-    };
-    session.fetch(download).await.unwrap();
-    assert_eq!(status(&open, &job), Some(Status::ReceiverReceiving));
-    session.checksum(path.clone(), Algorithm::Blake3, BYTES.len() as u64).await.unwrap();
-    assert_eq!(status(&open, &job), Some(Status::ReceiverVerifying));
-    let Notice::Delivered(what) = delivered(1, BYTES) else { unreachable!() };
-    let notice = Notice::Delivered(Delivery { path, ..what });
-    assert_eq!(tell(&mut *session, notice).await.status, DONE);
-    assert_eq!(codes(&open, &job).await, ["02", "03", "04", "05", "06", "08", "00"]);
 }
 
 /// This host dies at each status; the visitor comes again, and one job comes to its end.

@@ -273,3 +273,6 @@ pub(super) async fn give(
         other => Err(Failure::out_of_place(&other)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ const GREETING_BYTES: usize = 48;
 /// A greeting of this version without protection.
 fn greeting() -> Vec<u8> {
     let mut bytes = b"FERRYWAY".to_vec();
-    bytes.extend([0, 2, 0, 0, 0, 0, 0x75, 0x30]);
+    bytes.extend([0, 3, 0, 0, 0, 0, 0x75, 0x30]);
     bytes.resize(GREETING_BYTES, 7);
     bytes
 }
@@ -61,7 +61,7 @@ async fn another_version() {
     words[9] = 9;
     let answer = say(&ends, &words).await;
     // It learns our version.
-    assert_eq!((&answer[..8], &answer[8..10]), (&b"FERRYWAY"[..], &[0, 2][..]));
+    assert_eq!((&answer[..8], &answer[8..10]), (&b"FERRYWAY"[..], &[0, 3][..]));
     let rebuff = ends.house.turned_away(Cause::Version).await;
     assert!(rebuff.detail.contains('9'), "{rebuff:?}");
     still_serves(&ends).await;
