@@ -123,9 +123,13 @@ impl Stock {
         let size = bytes.capacity();
         let Some(index) = index(size) else { return };
         let mut kept = self.lock();
-        if kept.bytes + size <= KEPT_BYTES {
-            kept.bytes += size;
-            kept.free[index].push(bytes);
+        kept.bytes += size;
+        kept.free[index].push(bytes);
+        while kept.bytes > KEPT_BYTES {
+            // Those of another size first: what is in use now is of this one.
+            let mut sizes = (0..SIZES).filter(|&other| other != index).chain([index]);
+            let Some(spare) = sizes.find_map(|size| kept.free[size].pop()) else { return };
+            kept.bytes -= spare.capacity();
         }
     }
 
@@ -169,6 +173,9 @@ mod tests {
         for length in [0, 1, LEAST_BYTES - 1, 512 * 1024 + 1, usize::MAX] {
             assert!(stock.take(length).is_none(), "{length}");
         }
+        stock.give_back(stock.take(LEAST_BYTES).unwrap());
+        assert_eq!(stock.lock().free[0].len(), 1, "others make room for what is in use");
+        assert!(stock.lock().bytes <= KEPT_BYTES);
         let stock = Stock::new();
         stock.give_back(vec![0; LEAST_BYTES - 1]);
         stock.give_back(vec![0; 4 * 512 * 1024]);

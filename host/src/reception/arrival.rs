@@ -100,9 +100,10 @@ impl Arriving {
                 None if may_wait() => chunk.len(),
                 None => return Ok(Taken::Some(self, source)),
             };
-            let wanted = self.errand.room.still_wanted();
-            match wanted.and_then(|()| source.read(&mut chunk[..ready])) {
-                Ok(0) => break Ok(()),
+            let read = source.read(&mut chunk[..ready]);
+            // It may have been waited for: the visitor may be out by now, and a newer owner in.
+            match self.errand.room.still_wanted().and(read) {
+                Ok(0) => break self.errand.pass.check().map_err(Refusal::from),
                 Ok(read) => {
                     if let Err(refusal) = self.write(&chunk[..read]) {
                         break Err(refusal);
@@ -128,13 +129,16 @@ impl Arriving {
 
     /// Makes what came in durable. Blocks.
     fn finish(self: Box<Self>, ended: Result<(), Refusal>) -> Result<Arrived, Refusal> {
-        let Self { place, file, syncer, hashing, bytes, errand: _errand, .. } = *self;
+        let Self { place, file, syncer, hashing, bytes, errand, .. } = *self;
         // Also after a break: what a look shows from here on is what a later try goes on from.
         // An earlier try may have made the name and died before it was synced.
         syncer.finish()?;
         place.sync_folder()?;
         ended?;
+        // Not those of what a newer owner has written meanwhile.
+        let effect = errand.pass.effect()?;
         let looks = files::looks(&file)?;
+        drop(effect);
         let size = Some(looks.size);
         let hashed = hashing.map(|hashing| hashing.of(place.path(), looks));
         let digest = hashed.as_ref().and_then(Hashed::proof).map(|proof| proof.digest().clone());

@@ -24,11 +24,11 @@ use crate::platform::{Looks, files};
 pub(super) struct Departed {
     /// How many bytes of it.
     pub(super) bytes: u64,
-    /// Its hash, where it went out whole and did not change meanwhile.
+    /// Its hash, where that was wanted, and it went out whole and did not change meanwhile.
     pub(super) hashed: Option<Hashed>,
 }
 
-/// Gives the file's bytes from `offset` on to the sink, hashed. Where many files go out no thread is
+/// Gives the file's bytes from `offset` on to the sink, hashed where that is `wanted`. Where many files go out no thread is
 /// held while the visitor is waited for.
 ///
 /// # Errors
@@ -39,15 +39,15 @@ pub(super) async fn send(
     mut sink: Sink,
     meter: Arc<Meter>,
     errand: Errand,
+    wanted: bool,
 ) -> Result<Departed, Refusal> {
-    let begin = move || Departing::begin(&path, offset, meter, errand);
+    let begin = move || Departing::begin(&path, offset, meter, errand, wanted);
     let mut departing = off_the_runtime(begin).await?;
     loop {
         let ready = sink.ready(CHUNK_BYTES).await;
-        let given;
-        (departing, sink, given) = off_the_runtime(move || departing.give(sink, ready)).await?;
-        if given == Given::All {
-            return departing.end();
+        match off_the_runtime(move || departing.give(sink, ready)).await? {
+            Given::All(departed) => return Ok(*departed),
+            Given::Some(back) => (departing, sink) = *back,
         }
     }
 }
@@ -63,11 +63,10 @@ struct Departing {
     errand: Errand,
 }
 
-#[derive(PartialEq, Eq)]
 enum Given {
     /// What the visitor took: it has to be waited for.
-    Some,
-    All,
+    Some(Box<(Departing, Sink)>),
+    All(Box<Departed>),
 }
 
 impl Departing {
@@ -77,6 +76,7 @@ impl Departing {
         offset: u64,
         meter: Arc<Meter>,
         errand: Errand,
+        wanted: bool,
     ) -> Result<Self, Refusal> {
         errand.pass.check()?;
         let place = errand.tree.to_read(path)?;
@@ -88,12 +88,12 @@ impl Departing {
         }
         file.seek(SeekFrom::Start(offset))?;
         let place = place.path().to_owned();
-        let hashing = Hashing::after(None, &place, &file, offset);
+        let hashing = (wanted && offset == 0).then(Hashing::new);
         Ok(Self { place, file, looks, hashing, meter, errand })
     }
 
     /// Gives as much as the sink is ready for, or all where few files go out. Blocks.
-    fn give(mut self, mut sink: Sink, mut ready: usize) -> Result<(Self, Sink, Given), Refusal> {
+    fn give(mut self, mut sink: Sink, mut ready: usize) -> Result<Given, Refusal> {
         let room = Room::take(CHUNK_BYTES);
         let mut chunk = Buffer::of(room.bytes());
         loop {
@@ -101,7 +101,7 @@ impl Departing {
             let length = ready.min(chunk.len());
             let mut file = WhileThere { room: &self.errand.room, inner: &mut self.file };
             match file.read(&mut chunk[..length])? {
-                0 => return Ok((self, sink, Given::All)),
+                0 => return Ok(Given::All(Box::new(self.end()?))),
                 read => {
                     sink.write(&chunk[..read]).map_err(Refusal::BrokenOff)?;
                     self.meter.add(read as u64);
@@ -113,10 +113,12 @@ impl Departing {
             match sink.ready_now(chunk.len()) {
                 Some(more) => ready = more,
                 None if may_wait() => ready = chunk.len(),
-                None => return Ok((self, sink, Given::Some)),
+                None => return Ok(Given::Some(Box::new((self, sink)))),
             }
         }
     }
+
+    /// Looks at the file once more. Blocks.
     fn end(self) -> Result<Departed, Refusal> {
         let unchanged = files::looks(&self.file)? == self.looks;
         let hashing = self.hashing.filter(|_| unchanged);

@@ -42,6 +42,11 @@ pub(super) struct Proof {
 }
 
 impl Hashing {
+    /// The hash of nothing yet.
+    pub(super) fn new() -> Self {
+        Self { length: 0, hashes: Hashes::new(&[]) }
+    }
+
     /// The hash of the first `offset` bytes of this file, to which the next ones can be added: an
     /// `earlier` one that is of these; `None` when there is none.
     pub(super) fn after(
@@ -52,7 +57,7 @@ impl Hashing {
     ) -> Option<Self> {
         match earlier.filter(|hashed| hashed.is_of(place, file, offset)) {
             Some(earlier) => Some(earlier.hashing),
-            None => (offset == 0).then(|| Self { length: 0, hashes: Hashes::new(&[]) }),
+            None => (offset == 0).then(Self::new),
         }
     }
 
@@ -74,7 +79,7 @@ impl Hashed {
     ///
     /// # Errors
     /// When they cannot be read, or are fewer.
-    pub(super) fn of_disk(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
+    pub(super) fn read(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
         let file = place.open_read()?;
         // What is proved is what a later try goes on from. Who wrote it may have died before it
         // was durable, and with it the word that it was not.
@@ -82,19 +87,6 @@ impl Hashed {
         // A disk that failed for a while tells that once. From then on the system has bytes in its
         // memory that it takes for the disk's.
         files::forget(&file);
-        Self::of_open(place, file, length, room)
-    }
-
-    /// Reads the first `length` bytes of a file, whether they are durable or not, for as long as the
-    /// visitor is there. Blocks.
-    ///
-    /// # Errors
-    /// When they cannot be read, or are fewer.
-    pub(super) fn read(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
-        Self::of_open(place, place.open_read()?, length, room)
-    }
-
-    fn of_open(place: &LocalFile, file: File, length: u64, room: &Room) -> Result<Self, Refusal> {
         let looks = files::looks(&file)?;
         if length > looks.size {
             let text = format!("the file has {} bytes, not {length}", looks.size);

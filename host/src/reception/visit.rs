@@ -63,6 +63,14 @@ pub(super) struct Errand {
     pub(super) room: Arc<Room>,
 }
 
+/// The hash of a file's first bytes.
+enum Known {
+    /// As they went out.
+    Departed(Hashed),
+    /// As they came in or were read, durable.
+    Durable(Hashed),
+}
+
 /// Steps that are under way at a time, for all visitors together: twice as many as the visitors that a
 /// door serves unless it is told otherwise, so that disks that hang leave some to others.
 static STEPS: Semaphore = Semaphore::const_new(STEPS_AT_A_TIME);
@@ -194,25 +202,23 @@ impl Visit {
         }
     }
 
-    /// The hash of a file's first bytes: the one that is known, if it is of these, else as they are
-    /// read.
+    /// The hash of a file's first bytes: one that is known, if it is of these, else as they are read.
+    /// `departed` proves no more than what went out.
     async fn hash(
         &self,
-        path: RemotePath,
-        length: u64,
-        known: Option<Hashed>,
-        read: impl FnOnce(&LocalFile, u64, &Room) -> std::result::Result<Hashed, Refusal>
-        + Send
-        + 'static,
-    ) -> Result<Hashed> {
+        (path, length): (RemotePath, u64),
+        departed: Option<Hashed>,
+        durable: Option<Hashed>,
+    ) -> Result<Known> {
         self.work(Operation::Checksum, move |Errand { tree, room, .. }| {
             let place = tree.to_read(&path)?;
-            if let Some(known) = known
-                && known.is_of(place.path(), &place.open_read()?, length)
-            {
-                return Ok(known);
+            let file = place.open_read()?;
+            let is_of_it = |known: &Hashed| known.is_of(place.path(), &file, length);
+            if let Some(known) = departed.filter(is_of_it) {
+                return Ok(Known::Departed(known));
             }
-            read(&place, length, room)
+            let known = durable.filter(is_of_it);
+            known.map_or_else(|| Hashed::read(&place, length, room), Ok).map(Known::Durable)
         })
         .await
     }
@@ -277,9 +283,10 @@ impl Session for Visit {
 
     async fn fetch(&mut self, download: Download) -> Result<u64> {
         let Download { path, offset, sink, meter } = download;
-        self.show(self.job_of(&path, Direction::Fetch).as_ref(), Event::Begin).await;
+        let receiver = self.job_of(&path, Direction::Fetch);
+        self.show(receiver.as_ref(), Event::Begin).await;
         let errand = self.errand(Operation::Fetch)?;
-        let departure = departure::send(path, offset, sink, meter, errand);
+        let departure = departure::send(path, offset, sink, meter, errand, receiver.is_some());
         let departed = self.done(Operation::Fetch, tokio::spawn(departure)).await?;
         self.departed = departed.hashed;
         Ok(departed.bytes)
@@ -370,18 +377,14 @@ impl Session for Visit {
             let message = format!("{algorithm} is not computed here");
             return Err(TransportError::unsupported(operation, message));
         }
-        let digest = match self.job_of(&path, Direction::Fetch) {
-            Some(fetched) => {
-                self.show(Some(&fetched), Event::Verify).await;
-                let known = self.departed.take();
-                let hashed = self.hash(path, length, known, Hashed::read).await?;
-                self.departed.insert(hashed).digest()
-            }
-            None => {
-                let receiver = self.announced.clone();
-                self.show(receiver.as_ref(), Event::Verify).await;
-                let known = self.hashed.take();
-                let hashed = self.hash(path, length, known, Hashed::of_disk).await?;
+        let fetched = self.job_of(&path, Direction::Fetch);
+        let departed = self.departed.take().filter(|_| fetched.is_some());
+        let receiver = fetched.or_else(|| self.announced.clone());
+        self.show(receiver.as_ref(), Event::Verify).await;
+        let durable = self.hashed.take();
+        let digest = match self.hash((path, length), departed, durable).await? {
+            Known::Departed(hashed) => self.departed.insert(hashed).digest(),
+            Known::Durable(hashed) => {
                 if let Some(receiver) = receiver {
                     receiver.prove(hashed.proof());
                 }

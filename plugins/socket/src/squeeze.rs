@@ -59,8 +59,10 @@ impl Packer {
 /// # Errors
 /// When it stands for more, or is none.
 pub(crate) fn unpack(packed: &[u8]) -> Result<Buffer, Malformed> {
-    let plain = zstd::bulk::decompress(packed, CHUNK_BYTES).map_err(|_| Malformed::Packed)?;
-    Ok(plain.into())
+    let mut plain = Buffer::of(CHUNK_BYTES);
+    let length = zstd::bulk::decompress_to_buffer(packed, &mut plain[..]);
+    plain.truncate(length.map_err(|_| Malformed::Packed)?);
+    Ok(plain)
 }
 
 #[cfg(test)]

@@ -4,10 +4,8 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
-    },
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -16,7 +14,7 @@ use ferryway_core::{
     bytes::{ByteSource, CHUNK_BYTES, Meter, Source},
     transport::{Session, Stored, Upload},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{Locking, OpenFile, store, taken};
 use crate::{attempt::absence, partner::pool::Pool};
@@ -25,8 +23,7 @@ use crate::{attempt::absence, partner::pool::Pool};
 /// source waits for the rest.
 const BYTES: u64 = CHUNK_BYTES as u64 + 1;
 
-/// An upload waits no longer than this for its end; long enough for a store that waits for it to
-/// run into its time limit.
+/// How long the first bytes may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// How often is looked whether the first bytes have left.
@@ -34,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// An upload of another session that has begun, and does not end before it is told to.
 pub(super) struct OpenUpload {
-    ending: Sender<()>,
+    ending: mpsc::Sender<()>,
     storing: JoinHandle<Result<Stored, TransportError>>,
 }
 
@@ -45,13 +42,13 @@ impl OpenUpload {
     /// When the partner does not take it.
     pub(super) async fn begin(pool: &Arc<Pool>, path: &RemotePath) -> Result<Self, TransportError> {
         let mut lease = Pool::lend(pool).await?;
-        let (ending, ended) = channel();
+        let (ending, ends) = mpsc::channel(1);
         let meter = Meter::new();
         let upload = Upload {
             path: path.clone(),
             offset: 0,
             length: BYTES,
-            source: Source::new(Reluctant { given: 0, ended }),
+            source: Source::new(Reluctant { given: 0, ending: ends, told: None }),
             meter: Arc::clone(&meter),
         };
         let storing = tokio::spawn(async move {
@@ -83,7 +80,7 @@ impl OpenUpload {
     /// When the partner did not take all of it.
     pub(super) async fn end(self) -> Result<(), TransportError> {
         // A source that has stopped waiting has ended in another way.
-        let _ended = self.ending.send(());
+        let _told = self.ending.try_send(());
         match self.storing.await {
             Ok(stored) => stored.map(drop),
             Err(error) => Err(TransportError::local(Operation::Store, io::Error::other(error))),
@@ -171,28 +168,39 @@ async fn size(session: &mut dyn Session, path: &RemotePath) -> Result<Option<u64
     }
 }
 
-/// Gives all of its bytes but the last, which it gives when it is told to.
+/// Gives all of its bytes but the last, for which it has to be waited until it is told to give it.
 struct Reluctant {
     given: u64,
-    ended: Receiver<()>,
+    ending: mpsc::Receiver<()>,
+    /// Whether it was told, or nobody is there any more to tell it.
+    told: Option<bool>,
+}
+
+impl Reluctant {
+    fn waits(&self) -> bool {
+        self.given == BYTES - 1 && self.told.is_none()
+    }
 }
 
 impl ByteSource for Reluctant {
     fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
-        let before_last = BYTES - 1;
-        if self.given == before_last && !chunk.is_empty() {
-            match self.ended.recv_timeout(LIMIT) {
-                Ok(()) => {}
-                // Nobody waits for the end any more.
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("the probe was given up"));
-                }
-            }
+        if self.waits() && !chunk.is_empty() {
+            self.told = Some(self.ending.blocking_recv().is_some());
         }
-        let room = if self.given < before_last { before_last } else { BYTES } - self.given;
+        if self.told == Some(false) {
+            return Err(io::Error::other("the probe was given up"));
+        }
+        let room = if self.told.is_some() { BYTES } else { BYTES - 1 } - self.given;
         let given = chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         chunk[..given].fill(b'f');
         self.given += given as u64;
         Ok(given)
+    }
+
+    fn poll_ready(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<usize> {
+        if self.waits() {
+            self.told = Some(ready!(self.ending.poll_recv(context)).is_some());
+        }
+        Poll::Ready(bytes)
     }
 }

@@ -139,7 +139,11 @@ impl ByteSink for Outflow {
             let outgoing = Outgoing { body, room };
             match permit {
                 Some(permit) => drop(permit.send(outgoing)),
-                None => self.queue.blocking_send(outgoing).map_err(|_| broken_off())?,
+                None => {
+                    // It is in line before us, and nobody would take its place.
+                    self.asked = None;
+                    self.queue.blocking_send(outgoing).map_err(|_| broken_off())?;
+                }
             }
             chunk = rest;
         }

@@ -80,6 +80,24 @@ async fn fill(stream: &Stream) {
     }
 }
 
+/// Who asks whether there is a place, and waits for one all the same, gets the next one.
+#[tokio::test]
+async fn a_place_that_was_asked_for_is_left_to_who_waits() {
+    let (pieces, mut outflow) = mpsc::channel(1);
+    let mut sink = Sink::new(Outflow::new(pieces, None));
+    let writing = tokio::task::spawn_blocking(move || {
+        sink.write(b"one")?;
+        assert_eq!(sink.ready_now(3), None, "the queue is full");
+        sink.write(b"two")
+    });
+    for piece in [b"one", b"two"] {
+        let next = timeout(LIMIT, outflow.recv()).await;
+        let Outgoing { body, .. } = next.expect("the writer waits for good").unwrap();
+        assert_eq!(body, Body::Data(piece[..].into()));
+    }
+    writing.await.unwrap().unwrap();
+}
+
 /// A disk that is full while room is granted, on a line that is full: what comes after the refusal
 /// would count for the next transfer, beyond what may wait there.
 #[tokio::test]

@@ -47,8 +47,7 @@ impl Taker {
             Self::File { sink, meter } => {
                 let taken = sink.take().ok_or(Failure::Closed)?;
                 let draining = Draining { sink: taken, pieces: pieces.into(), written: 0 };
-                *sink = Some(draining.write_all().await.map_err(Failure::local)?);
-                meter.add(length as u64);
+                *sink = Some(draining.write_all(meter).await.map_err(Failure::local)?);
                 Ok(())
             }
         }
@@ -111,8 +110,9 @@ struct Draining {
 }
 
 impl Draining {
-    /// Writes them as the sink is ready for them, on threads that may wait for a disk, and gives it back.
-    async fn write_all(mut self) -> io::Result<Sink> {
+    /// Writes them as the sink is ready for them, on threads that may wait for a disk, counts what is
+    /// written, and gives the sink back.
+    async fn write_all(mut self, meter: &Meter) -> io::Result<Sink> {
         loop {
             let left = self.pieces.iter().map(|piece| piece.len()).sum::<usize>() - self.written;
             if left == 0 {
@@ -121,6 +121,7 @@ impl Draining {
             let ready = self.sink.ready(left).await;
             let write = spawn_blocking(move || self.write(ready).map(|()| self));
             self = write.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+            meter.add(ready as u64);
         }
     }
 

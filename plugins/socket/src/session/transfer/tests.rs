@@ -84,8 +84,9 @@ async fn pieces_go_into_a_sink_in_their_order_as_it_is_ready() {
     let bytes = content(100, 1);
     let pieces: VecDeque<_> = bytes.chunks(10).map(Buffer::from).collect();
     let sink = Sink::new(Narrow(taken.sink()));
-    Draining { sink, pieces, written: 0 }.write_all().await.unwrap();
-    assert_eq!(taken.bytes(), bytes);
+    let meter = Meter::new();
+    Draining { sink, pieces, written: 0 }.write_all(&meter).await.unwrap();
+    assert_eq!((taken.bytes(), meter.bytes()), (bytes, 100));
     let none = Draining { sink: taken.sink(), pieces: VecDeque::new(), written: 0 };
-    none.write_all().await.unwrap();
+    none.write_all(&meter).await.unwrap();
 }
