@@ -431,6 +431,12 @@ impl Ambush {
             _ => None,
         };
         let point = plan.map(|(when, act)| wire.plan(when, act));
+        let dying = wire.clone();
+        let camera = move || {
+            // What is answered from here on is not on the disk of the successor.
+            dying.die();
+            camera()
+        };
         Self { kind, point, snare: Snare::set(kind, nth, disk, camera) }
     }
 

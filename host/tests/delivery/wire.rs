@@ -2,7 +2,10 @@
 //! lets a planned one fail, lose its answer, kill the node or hold it.
 
 use std::{
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -86,6 +89,7 @@ pub struct Wire {
     node: String,
     inner: Arc<dyn Transport>,
     state: Arc<Mutex<State>>,
+    dead: Arc<AtomicBool>,
     log: Log,
 }
 
@@ -151,7 +155,7 @@ impl Point {
 
 impl Wire {
     pub fn new(node: &str, inner: Arc<dyn Transport>, log: Log) -> Self {
-        Self { node: node.to_owned(), inner, state: Arc::default(), log }
+        Self { node: node.to_owned(), inner, state: Arc::default(), dead: Arc::default(), log }
     }
 
     /// Plans something; the first plan that fits strikes.
@@ -159,6 +163,11 @@ impl Wire {
         let point = Point::new();
         self.state.lock().unwrap().plans.push((when, act, point.clone()));
         point
+    }
+
+    /// Nobody hears any more what comes of an operation from here on.
+    pub fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
     }
 
     /// From now on the partner closes sessions that are idle for longer than this.
@@ -195,7 +204,7 @@ impl Wire {
         });
         let (node, path, note) = (self.node.clone(), path.to_owned(), String::new());
         let done = Done { node, number, operation, path, to, ok: false, note };
-        Begun { done, log: self.log.clone(), plan }
+        Begun { done, log: self.log.clone(), dead: Arc::clone(&self.dead), plan }
     }
 }
 
@@ -273,6 +282,7 @@ impl WireSession {
 pub struct Begun {
     done: Done,
     log: Log,
+    dead: Arc<AtomicBool>,
     plan: Option<(Act, Point)>,
 }
 
@@ -316,6 +326,10 @@ impl Begun {
     /// What is planned after it.
     pub async fn after<T>(self, result: Result<T>) -> Result<T> {
         let ok = result.is_ok();
+        if self.dead.load(Ordering::SeqCst) {
+            self.write(ok, "unheard, for the node is dead");
+            return std::future::pending().await;
+        }
         let Some((act, point)) = &self.plan else {
             let note = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
             self.write(ok, &note);

@@ -85,11 +85,10 @@ async fn fill(stream: &Stream) {
 async fn a_place_that_was_asked_for_is_left_to_who_waits() {
     let (pieces, mut outflow) = mpsc::channel(1);
     let mut sink = Sink::new(Outflow::new(pieces, None));
-    let writing = tokio::task::spawn_blocking(move || {
-        sink.write(b"one")?;
-        assert_eq!(sink.ready_now(3), None, "the queue is full");
-        sink.write(b"two")
-    });
+    sink.ready(3).await;
+    sink.write(b"one").unwrap();
+    assert_eq!(sink.ready_now(3), None, "the queue is full");
+    let writing = tokio::task::spawn_blocking(move || sink.write(b"two"));
     for piece in [b"one", b"two"] {
         let next = timeout(LIMIT, outflow.recv()).await;
         let Outgoing { body, .. } = next.expect("the writer waits for good").unwrap();
