@@ -344,6 +344,33 @@ mod tests {
     }
 
     #[test]
+    fn the_first_bytes_of_a_chunk_are_waited_for() {
+        let mut source = Source::new(Halting(Steps((0..4).collect(), 9), true));
+        let mut chunk = [0; 8];
+        // Not ready when it is asked, it is read all the same.
+        assert_eq!(source.fill(&mut chunk).unwrap(), (4, false));
+    }
+
+    /// Says that it is ready for nothing, or panics.
+    struct Senseless(Option<usize>);
+
+    impl ByteSource for Senseless {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("senseless"))
+        }
+
+        fn poll_ready(&mut self, _: usize, _: &mut Context<'_>) -> Poll<usize> {
+            Poll::Ready(self.0.expect("as planned"))
+        }
+    }
+
+    #[test]
+    fn whoever_breaks_the_contract_of_readiness_is_read_and_tells_what_is_wrong() {
+        assert_eq!(Source::new(Senseless(Some(0))).ready_now(5), Some(1));
+        assert_eq!(Source::new(Senseless(None)).ready_now(5), Some(5));
+    }
+
+    #[test]
     fn a_sink_in_memory_keeps_what_it_has_room_for() {
         let (mut sink, kept) = Sink::in_memory(5);
         sink.write(b"abc").unwrap();

@@ -107,6 +107,21 @@ mod tests {
     }
 
     #[test]
+    fn buffers_have_few_sizes_and_none_is_smaller_than_the_least() {
+        for (left, wanted) in [
+            (STOCK_BYTES, CHUNK_BYTES),
+            (STOCK_BYTES / 2, CHUNK_BYTES),
+            (STOCK_BYTES / 2 - 1, CHUNK_BYTES / 2),
+            (1_000_000, 65_536),
+            (100_000, 8192),
+            (LEAST_BYTES, LEAST_BYTES),
+            (0, LEAST_BYTES),
+        ] {
+            assert_eq!(size(left), wanted, "{left} left");
+        }
+    }
+
+    #[test]
     fn what_is_given_back_is_there_again() {
         let stock = Box::leak(Box::new(Stock::new()));
         let first = stock.take(CHUNK_BYTES).bytes();
