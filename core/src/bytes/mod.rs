@@ -348,7 +348,7 @@ mod tests {
         let mut source = Source::new(Halting(Steps((0..4).collect(), 9), true));
         let mut chunk = [0; 8];
         // Not ready when it is asked, it is read all the same.
-        assert_eq!(source.fill(&mut chunk).unwrap(), (4, false));
+        assert_eq!(source.fill(&mut chunk).unwrap(), (4, true));
     }
 
     /// Says that it is ready for nothing, or panics.
