@@ -9,6 +9,7 @@ can_crowd() { has_vsftpd && has_ferryway && has tc; }
 
 begin_crowd() {
     local port
+    [ "$size" = full ] || crowd_seconds=2
     # A file has two connections beside itself.
     ulimit -n "$(ulimit -Hn)"
     port=$(free_port crowd)
