@@ -102,18 +102,8 @@ impl Stock {
     fn take(&self, length: usize) -> Option<Vec<u8>> {
         let size = length.checked_next_power_of_two().filter(|_| length >= LEAST_BYTES)?;
         let index = index(size)?;
-        let mut kept = self.lock();
-        let mut bytes = match kept.free[index].pop() {
-            Some(bytes) => {
-                kept.bytes -= bytes.capacity();
-                drop(kept);
-                bytes
-            }
-            None => {
-                drop(kept);
-                vec![0; size]
-            }
-        };
+        let kept = self.lock().pop(index);
+        let mut bytes = kept.unwrap_or_else(|| vec![0; size]);
         // Only what an earlier one had cut off is made zero.
         bytes.resize(length, 0);
         Some(bytes)
@@ -128,14 +118,23 @@ impl Stock {
         while kept.bytes > KEPT_BYTES {
             // Those of another size first: what is in use now is of this one.
             let mut sizes = (0..SIZES).filter(|&other| other != index).chain([index]);
-            let Some(spare) = sizes.find_map(|size| kept.free[size].pop()) else { return };
-            kept.bytes -= spare.capacity();
+            if sizes.find_map(|size| kept.pop(size)).is_none() {
+                return;
+            }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics halfway through a change.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn pop(&mut self, index: usize) -> Option<Vec<u8>> {
+        let bytes = self.free[index].pop()?;
+        self.bytes -= bytes.capacity();
+        Some(bytes)
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) struct Departed {
     pub(super) hashed: Option<Hashed>,
 }
 
-/// Gives the file's bytes from `offset` on to the sink, hashed where that is `wanted`. Where many files go out no thread is
-/// held while the visitor is waited for.
+/// Gives the file's bytes from `offset` on to the sink, hashed where that is `wanted`. Where many
+/// files go out no thread is held while the visitor is waited for.
 ///
 /// # Errors
 /// Why not all went out.

@@ -74,13 +74,17 @@ impl Hashing {
 }
 
 impl Hashed {
-    /// Makes a file durable and reads its first `length` bytes, for as long as the visitor is there.
-    /// Blocks.
+    /// Makes an open file durable and reads its first `length` bytes, for as long as the visitor is
+    /// there. Blocks.
     ///
     /// # Errors
     /// When they cannot be read, or are fewer.
-    pub(super) fn read(place: &LocalFile, length: u64, room: &Room) -> Result<Self, Refusal> {
-        let file = place.open_read()?;
+    pub(super) fn read(
+        place: &LocalFile,
+        file: File,
+        length: u64,
+        room: &Room,
+    ) -> Result<Self, Refusal> {
         // What is proved is what a later try goes on from. Who wrote it may have died before it
         // was durable, and with it the word that it was not.
         place.sync(&file)?;

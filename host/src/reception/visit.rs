@@ -218,7 +218,7 @@ impl Visit {
                 return Ok(Known::Departed(known));
             }
             let known = durable.filter(is_of_it);
-            known.map_or_else(|| Hashed::read(&place, length, room), Ok).map(Known::Durable)
+            known.map_or_else(|| Hashed::read(&place, file, length, room), Ok).map(Known::Durable)
         })
         .await
     }

@@ -11,12 +11,21 @@ use ferryway_core::{
 use ferryway_mocks::streams::Collected;
 
 use crate::{
-    house::{House, Plugged},
+    house::{House, Open, Plugged},
     notices::{BYTES, DONE, HOST, announce, codes, delivered, status, tell},
 };
 
 /// As many bytes as those that were fetched.
 const OTHER: &[u8] = b"WHAT GOES THERE";
+
+/// A house that offers a file, and a visitor's session with it.
+async fn visited() -> (House, Open, Box<dyn Session>, Offered) {
+    let house = House::new(Plugged::Loaded);
+    let offered = Offered::new(&house);
+    let open = house.open().await;
+    let session = open.session(HOST, 1).await;
+    (house, open, session, offered)
+}
 
 /// A file that is offered.
 struct Offered {
@@ -66,10 +75,7 @@ fn of(bytes: &[u8]) -> Digest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetch_walks_the_receivers_table() {
-    let house = House::new(Plugged::Loaded);
-    let offered = Offered::new(&house);
-    let open = house.open().await;
-    let mut session = open.session(HOST, 1).await;
+    let (_house, open, mut session, offered) = visited().await;
     let job = offered.announced(&mut *session).await.job;
     assert_eq!(offered.fetched(&mut *session, 0).await, BYTES);
     assert_eq!(status(&open, &job), Some(Status::ReceiverReceiving));
@@ -85,10 +91,7 @@ async fn a_fetch_walks_the_receivers_table() {
 /// what was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hash_of_a_fetched_file_is_of_what_went_out() {
-    let house = House::new(Plugged::Loaded);
-    let offered = Offered::new(&house);
-    let open = house.open().await;
-    let mut session = open.session(HOST, 1).await;
+    let (_house, _open, mut session, offered) = visited().await;
     offered.announced(&mut *session).await;
     assert_eq!(offered.fetched(&mut *session, 0).await, BYTES);
     offered.change(None);
@@ -100,10 +103,7 @@ async fn the_hash_of_a_fetched_file_is_of_what_went_out() {
 /// What went out in part says nothing of the whole file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hash_of_a_file_that_went_out_in_part_is_of_all_of_it() {
-    let house = House::new(Plugged::Loaded);
-    let offered = Offered::new(&house);
-    let open = house.open().await;
-    let mut session = open.session(HOST, 1).await;
+    let (_house, _open, mut session, offered) = visited().await;
     offered.announced(&mut *session).await;
     assert_eq!(offered.fetched(&mut *session, 5).await, BYTES[5..]);
     assert_eq!(offered.hashed(&mut *session).await, of(BYTES));
@@ -113,10 +113,7 @@ async fn the_hash_of_a_file_that_went_out_in_part_is_of_all_of_it() {
 /// hash is of what the disk has.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hash_of_any_other_file_is_of_the_disk() {
-    let house = House::new(Plugged::Loaded);
-    let offered = Offered::new(&house);
-    let open = house.open().await;
-    let mut session = open.session(HOST, 1).await;
+    let (_house, _open, mut session, offered) = visited().await;
     assert_eq!(offered.fetched(&mut *session, 0).await, BYTES);
     offered.change(None);
     assert_eq!(offered.hashed(&mut *session).await, of(OTHER));

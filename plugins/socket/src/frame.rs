@@ -296,8 +296,8 @@ pub(crate) struct Seal {
 enum SealKind {
     /// Keyed BLAKE3: nobody without the key makes a tag.
     Keyed([u8; 32]),
-    /// CRC32, begun with this. Anybody can make a tag, so it shows what the line garbled, and no more; it
-    /// takes a tenth of the time.
+    /// CRC32, begun with this. Anybody can make a tag, so it shows what the line garbled, and no more,
+    /// for less of the processor.
     Summed(u32),
     /// The channel itself proves each byte and its place.
     OfChannel,

@@ -120,7 +120,7 @@ pub(super) fn compare(
     };
     let found = match known {
         Some(proof) => Some(proof.digest().clone()),
-        None => Hashed::read(place, size, room)?.digest(),
+        None => Hashed::read(place, file, size, room)?.digest(),
     };
     match found {
         Some(found) if found != *wanted => {

@@ -18,8 +18,8 @@ use crate::{
     stream::{Heard, Stream},
 };
 
-/// Pieces of a file that go to a thread, or come from one, at a time: the way there and back takes
-/// half as long as to read or write one of them.
+/// Pieces of a file that go to a thread, or come from one, at a time: the way there and back has a
+/// price of its own.
 const AT_ONCE: usize = 4;
 
 /// The longest list of names that is taken, in bytes.
@@ -35,12 +35,13 @@ pub(super) enum Taker {
 
 impl Taker {
     async fn take(&mut self, pieces: Vec<Buffer>) -> Outcome<()> {
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         match self {
-            Self::Names(names) if names.len() + length > LIST_BYTES => {
-                Err(Failure::Garbage(format!("more than {LIST_BYTES} bytes of names")))
-            }
             Self::Names(names) => {
+                let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+                if names.len() + length > LIST_BYTES {
+                    let text = format!("more than {LIST_BYTES} bytes of names");
+                    return Err(Failure::Garbage(text));
+                }
                 pieces.iter().for_each(|piece| names.extend_from_slice(piece));
                 Ok(())
             }
