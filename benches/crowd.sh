@@ -43,7 +43,7 @@ crowd_of() {
     [ "$partners" -gt 0 ] || partners=1 each=$crowd_jobs
     echo "round $round of $rounds: $title by $1" >&2
     rm -rf "$work/crowd" && make_host crowd "$source" "$got"
-    find "$root/up" -mindepth 1 -delete
+    put_aside "$root/up"
     for ((number = 1; number <= partners; number++)); do
         "crowd_partner_$1" "P$number" "$each" >>"$work/crowd/ferryway.toml"
     done

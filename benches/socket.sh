@@ -115,7 +115,8 @@ socket_death() {
     local victim=$1 case=$2 words folder=$root/up job across resumed
     words=(UPTLS "$source/full/big")
     [ "$case" = big_up ] || { words=(DNTLS --remote "$root/stock/full/big" "$got/big") && folder=$got; }
-    find "$root/up" "$got" -mindepth 1 -delete
+    put_aside "$root/up"
+    put_aside "$got"
     sync
     job=$(order night --json submit "${words[@]}" |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["jobs"][0]["id"])')
