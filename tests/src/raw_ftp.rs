@@ -87,10 +87,19 @@ impl RawFtp {
     /// # Errors
     /// Those of the connection; time-out when no reply comes.
     pub fn command(&mut self, line: &str) -> io::Result<Reply> {
-        let stream = self.control.get_mut();
-        stream.write_all(format!("{line}\r\n").as_bytes())?;
-        stream.flush()?;
+        self.say(&[line])?;
         self.reply()
+    }
+
+    /// Sends commands in one piece and reads nothing.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn say(&mut self, lines: &[impl AsRef<str>]) -> io::Result<()> {
+        let text: String = lines.iter().map(|line| format!("{}\r\n", line.as_ref())).collect();
+        let stream = self.control.get_mut();
+        stream.write_all(text.as_bytes())?;
+        stream.flush()
     }
 
     /// Reads one reply, such as the one that ends a transfer.

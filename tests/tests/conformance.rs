@@ -11,7 +11,7 @@
     reason = "a test's helper functions fail the test"
 )]
 
-use std::{any::Any, env, fs, sync::Arc};
+use std::{any::Any, env, fs, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use ferryway_core::transport::{Partner, Transport};
 use ferryway_host::loader::{Loader, plugins_report};
@@ -19,8 +19,12 @@ use ferryway_mocks::{
     conformance::{Subject, beyond, introduction, run_all},
     ftp_server::{Behaviour, FtpServer},
 };
-use ferryway_tests::servers::{RealServer, ServerKind};
-use tokio::task::JoinSet;
+use ferryway_tests::{
+    relay::{Hold, Relay},
+    servers::{RealServer, ServerKind},
+    wait::holds_within,
+};
+use tokio::task::{JoinSet, block_in_place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_memory() {
@@ -49,6 +53,35 @@ async fn mock_servers() {
 async fn real_servers() {
     let runs: JoinSet<()> = ServerKind::ALL.into_iter().map(real).collect();
     runs.join_all().await;
+}
+
+/// RNTO comes along with RNFR: it is carried out although nobody hears the answer to RNFR.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn real_servers_get_a_rename_in_one_piece() {
+    let in_clear = ServerKind::ALL.into_iter().filter(|kind| !kind.requires_tls());
+    let runs: JoinSet<()> = in_clear.map(renamed_in_one_piece).collect();
+    runs.join_all().await;
+}
+
+async fn renamed_in_one_piece(kind: ServerKind) {
+    let root = tempfile::tempdir().unwrap();
+    let Some(server) = RealServer::start_or_skip(kind, root.path()) else { return };
+    let (old, new) = (root.path().join("old"), root.path().join("new"));
+    fs::write(&old, "x").unwrap();
+    server.grant(&old).unwrap();
+    let relay = Relay::start(Ipv4Addr::LOCALHOST, server.addr()).unwrap();
+    let (port, user, password) = (relay.addr().port(), server.user(), server.password());
+    let settings = ftp_settings(kind.preset(), port, user, password, "tls = 'off'");
+    let Subject { transport, partner, .. } =
+        subject(loaded("ferryway_ftp", "ftp"), &settings, vec![]);
+    let mut session = transport.connect(partner).await.unwrap();
+    relay.hold(Hold::Reply("RNFR"));
+    let (from, to) = ("old".parse().unwrap(), "new".parse().unwrap());
+    let renaming = tokio::spawn(async move { session.rename(from, to).await });
+    let renamed = block_in_place(|| holds_within(Duration::from_secs(10), || new.exists()));
+    assert!(renamed && !old.exists(), "{kind}: {}", server.logs());
+    assert!(!renaming.is_finished(), "{kind}: the answer to RNFR was not held");
+    renaming.abort();
 }
 
 /// Runs the suite against a mock server.

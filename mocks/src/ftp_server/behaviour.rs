@@ -59,6 +59,9 @@ pub struct Behaviour {
     /// How long a data connection may be quiet before 426; until then it keeps its lock, with
     /// [`Duration::MAX`] for ever.
     pub data_timeout: Duration,
+    /// Whether a command that comes before the one ahead of it is answered is lost, as with
+    /// servers that insist on taking turns (RFC 959 section 5.4). No preset does so.
+    pub loses_early_commands: bool,
     /// Commands that the server does not know, in capitals. FEAT leaves them out.
     pub disabled: BTreeSet<String>,
 }
@@ -198,6 +201,7 @@ impl Default for Behaviour {
             max_sessions: None,
             idle_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(300),
+            loses_early_commands: false,
             disabled: BTreeSet::new(),
         }
     }

@@ -112,6 +112,9 @@ impl Session {
                 return Err(Ended);
             };
             let line = line?;
+            if self.shared.behaviour.loses_early_commands {
+                self.control.lose_early();
+            }
             let (verb, argument) = line.split_once(' ').unwrap_or((&line, ""));
             self.execute(&verb.to_ascii_uppercase(), argument).await?;
         }

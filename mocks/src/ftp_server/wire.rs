@@ -156,6 +156,12 @@ impl Control {
         }
     }
 
+    /// Loses what came along with the last command.
+    pub(super) fn lose_early(&mut self) {
+        self.unread.clear();
+        self.queued.clear();
+    }
+
     /// Does `work` while listening for ABOR; `None` when that came first. Other commands
     /// wait for their turn. A client that closes the control connection does not stop the
     /// transfer, as with vsftpd.
@@ -190,8 +196,7 @@ impl Control {
 
     pub(super) async fn secure(&mut self, acceptor: &TlsAcceptor) -> Result<(), Ended> {
         // What was sent in clear behind AUTH must not count as said under TLS.
-        self.unread.clear();
-        self.queued.clear();
+        self.lose_early();
         self.wire.secure(acceptor).await.map_err(|_| Ended)
     }
 

@@ -231,6 +231,21 @@ async fn hashes_are_of_the_range() {
 }
 
 #[tokio::test]
+async fn a_command_that_comes_early_is_heard_or_lost() {
+    for loses_early_commands in [false, true] {
+        let behaviour = Behaviour { loses_early_commands, ..Behaviour::default() };
+        let (server, _folder) = serve(behaviour).await;
+        let mut client = Client::login(&server).await;
+        client.send("NOOP\r\nSYST").await;
+        assert_eq!(client.reply().await.code, 200);
+        if !loses_early_commands {
+            assert_eq!(client.reply().await.code, 215);
+        }
+        assert_eq!(client.code("PWD").await, 257);
+    }
+}
+
+#[tokio::test]
 async fn too_many_sessions_are_turned_away_and_counted() {
     let (server, _folder) =
         serve(Behaviour { max_sessions: Some(1), ..Behaviour::default() }).await;

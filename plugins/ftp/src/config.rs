@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) mode: Mode,
     pub(crate) passive_address: PassiveAddress,
+    /// Whether commands may leave early; `None` where the greeting decides.
+    pub(crate) early_commands: Option<bool>,
     pub(crate) limits: Limits,
 }
 
@@ -81,7 +83,7 @@ enum Security {
 /// The longest time limit, in seconds.
 const LONGEST_S: u64 = 86_400;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "host",
     "port",
     "user",
@@ -93,6 +95,7 @@ const KEYS: [&str; 14] = [
     "tls_max",
     "mode",
     "passive_address",
+    "early_commands",
     "timeout_s",
     "connect_timeout_s",
     "encoding",
@@ -121,14 +124,23 @@ impl Settings {
         let tls = tls(&mut keys);
         let mode = keys.optional("mode").unwrap_or_default();
         let passive_address = keys.optional("passive_address").unwrap_or_default();
+        let early_commands = keys.optional("early_commands");
         let limits = Limits {
             connect: keys.seconds("connect_timeout_s", 10, LONGEST_S),
             step: keys.seconds("timeout_s", 30, LONGEST_S),
         };
         let read = match (host, user, password) {
-            (Some(host), Some(user), Some(password)) => {
-                Some(Self { host, port, user, password, tls, mode, passive_address, limits })
-            }
+            (Some(host), Some(user), Some(password)) => Some(Self {
+                host,
+                port,
+                user,
+                password,
+                tls,
+                mode,
+                passive_address,
+                early_commands,
+                limits,
+            }),
             _ => None,
         };
         keys.finish(read)
@@ -198,6 +210,7 @@ mod tests {
         assert_eq!(settings.passive_address, PassiveAddress::Control);
         assert_eq!(settings.limits.step, Duration::from_secs(30));
         assert!(settings.tls.is_none());
+        assert_eq!(settings.early_commands, None);
     }
 
     #[test]
@@ -217,7 +230,7 @@ mod tests {
     #[test]
     fn all_faults_come_at_once_with_their_keys() {
         let text = "hots = 'h'\nport = 70000\nuser = \"u\\r\\nDELE x\"\ntls = 'of'\nmode = 1\n\
-                    passive_address = 'x'\ntimeout_s = 0\nencoding = 'sjis'";
+                    passive_address = 'x'\nearly_commands = 'yes'\ntimeout_s = 0\nencoding = 'sjis'";
         let mut keys = faulty_keys(text);
         keys.sort_unstable();
         let mut expected = [
@@ -229,6 +242,7 @@ mod tests {
             "tls",
             "mode",
             "passive_address",
+            "early_commands",
             "timeout_s",
             "encoding",
         ];

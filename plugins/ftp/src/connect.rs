@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use suppaftp::{FtpError, tokio::AsyncRustlsFtpStream};
+use suppaftp::FtpError;
 use tokio::net::TcpStream;
 
 use crate::{
     classify::Failure,
     config::{Limits, Mode, PassiveAddress, Settings},
     control::{Control, answer, lost, within},
+    early::{Early, FtpStream, Proofs},
     features::Features,
     source_address::connect_host,
     tls::{Configs, Connector},
@@ -46,6 +47,7 @@ pub(crate) async fn connect(
     settings: &Settings,
     source: Option<IpAddr>,
     configs: &Configs,
+    proofs: &Proofs,
 ) -> Result<Wire, Failure> {
     let limits = settings.limits;
     let tls = match &settings.tls {
@@ -54,6 +56,12 @@ pub(crate) async fn connect(
     };
     let stream = connect_host(&settings.host, settings.port, source, limits).await?;
     let mut ftp = greeted(stream, limits).await?;
+    let early = Early::decide(
+        settings.early_commands,
+        ftp.get_welcome_msg().unwrap_or(""),
+        proofs.of(&settings.host, settings.port),
+        tls.as_ref().map(Connector::held),
+    );
     if let Some(connector) = &tls {
         ftp = secured(ftp, connector, &settings.host, limits).await?;
     }
@@ -66,7 +74,7 @@ pub(crate) async fn connect(
         Ok(Err(error)) => return Err(lost(error)),
         Ok(Ok(())) => {}
     }
-    let mut control = Control::new(ftp, limits).await.map_err(Failure::Io)?;
+    let mut control = Control::new(ftp, limits, early).await.map_err(Failure::Io)?;
     let features = prepare(&mut control).await?;
     tracing::debug!(partner = %settings, ?features, "logged in");
     Ok(Wire {
@@ -82,8 +90,8 @@ pub(crate) async fn connect(
     })
 }
 
-async fn greeted(stream: TcpStream, limits: Limits) -> Result<AsyncRustlsFtpStream, Failure> {
-    let greeting = AsyncRustlsFtpStream::connect_with_stream(stream);
+async fn greeted(stream: TcpStream, limits: Limits) -> Result<FtpStream, Failure> {
+    let greeting = FtpStream::connect_with_stream(stream);
     match within(limits.step, greeting).await {
         Err(_) => Err(Failure::Timeout("before its greeting")),
         Ok(greeted) => greeted.map_err(lost),
@@ -92,11 +100,11 @@ async fn greeted(stream: TcpStream, limits: Limits) -> Result<AsyncRustlsFtpStre
 
 /// AUTH TLS, the handshake, PBSZ 0 and PROT P (RFC 4217 sections 4, 8 and 9).
 async fn secured(
-    ftp: AsyncRustlsFtpStream,
+    ftp: FtpStream,
     connector: &Connector,
     host: &str,
     limits: Limits,
-) -> Result<AsyncRustlsFtpStream, Failure> {
+) -> Result<FtpStream, Failure> {
     match within(limits.step, ftp.into_secure(connector.clone(), host)).await {
         Err(_) => Err(Failure::Timeout("while the secure channel was made")),
         Ok(Ok(ftp)) => Ok(ftp),

@@ -3,13 +3,17 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use ferryway_core::error::Reply;
-use suppaftp::{FtpError, FtpResult, tokio::AsyncRustlsFtpStream, types::Response};
+use suppaftp::{FtpError, FtpResult, types::Response};
 use tokio::{
     task::unconstrained,
     time::{error::Elapsed, timeout},
 };
 
-use crate::{classify::Failure, config::Limits};
+use crate::{
+    classify::Failure,
+    config::Limits,
+    early::{Early, FtpStream},
+};
 
 /// A reply of the partner, with all its lines.
 #[derive(Clone, Debug)]
@@ -70,20 +74,26 @@ pub(crate) fn is_unknown_command(code: u16) -> bool {
 
 /// The control connection of one session.
 pub(crate) struct Control {
-    ftp: AsyncRustlsFtpStream,
+    ftp: FtpStream,
     limits: Limits,
+    /// `None` where commands have to take turns with their answers.
+    early: Option<Early>,
     local: SocketAddr,
     peer: SocketAddr,
 }
 
 impl Control {
     /// Takes over a connection whose greeting was read.
-    pub(crate) async fn new(ftp: AsyncRustlsFtpStream, limits: Limits) -> io::Result<Self> {
+    pub(crate) async fn new(
+        ftp: FtpStream,
+        limits: Limits,
+        early: Option<Early>,
+    ) -> io::Result<Self> {
         let (local, peer) = {
             let socket = ftp.get_ref().await;
             (socket.local_addr()?, socket.peer_addr()?)
         };
-        Ok(Self { ftp, limits, local, peer })
+        Ok(Self { ftp, limits, early, local, peer })
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -111,11 +121,51 @@ impl Control {
         command: &str,
         limit: Duration,
     ) -> Result<Answer, Failure> {
-        let mut answer = self.begin_within(command, limit).await?;
-        while answer.is_preliminary() {
-            answer = bounded(limit, self.ftp.read_response_in(&[])).await?;
+        let answer = self.begin_within(command, limit).await?;
+        if answer.is_preliminary() { self.end_within(limit).await } else { Ok(answer) }
+    }
+
+    /// Sends two commands and waits for their final answers. The second one matters only where the
+    /// answer to the first `leads_on` to it, and does nothing elsewhere: a partner that takes
+    /// commands early gets both in one piece, any other one hears the second in its turn, if at all.
+    pub(crate) async fn ask_pair(
+        &mut self,
+        commands: [&str; 2],
+        leads_on: impl Fn(&Answer) -> bool,
+    ) -> Result<(Answer, Option<Answer>), Failure> {
+        let Some(early) = self.early.clone() else {
+            let [first, second] = commands;
+            let first = self.ask(first).await?;
+            let second = if leads_on(&first) { Some(self.ask(second).await?) } else { None };
+            return Ok((first, second));
+        };
+        let answers = self.ask_early(&early, commands).await;
+        match &answers {
+            Ok((_, Some(_))) => early.answered(true),
+            Ok((_, None)) => {}
+            Err(_) => early.answered(false),
         }
-        Ok(answer)
+        answers
+    }
+
+    /// Sends no more commands early in this session.
+    pub(crate) fn take_turns(&mut self) {
+        self.early = None;
+    }
+
+    /// Both answers; the second is missing only where the partner says that it closes the session.
+    async fn ask_early(
+        &mut self,
+        early: &Early,
+        commands: [&str; 2],
+    ) -> Result<(Answer, Option<Answer>), Failure> {
+        let limit = self.limits.step;
+        let mut first = bounded(limit, early.send(&mut self.ftp, commands)).await?;
+        if first.is_preliminary() {
+            first = self.end().await?;
+        }
+        let second = if first.code == 421 { None } else { Some(self.end().await?) };
+        Ok((first, second))
     }
 
     /// Sends a command and waits for its first answer, which may be preliminary.

@@ -19,6 +19,7 @@
 //! | `tls_max` | `"1.3"` | `"1.2"` for proftpd, which loses track of resumed sessions under 1.3 |
 //! | `mode` | `"passive"` | `"active"`: the server opens the data connections |
 //! | `passive_address` | `"control"` | where the reply to PASV does not count; `"reply"`: where it does |
+//! | `early_commands` | by the greeting | whether a second command may leave before the first is answered |
 //! | `timeout_s` | 30 | for every reply, and for the next byte of a transfer |
 //! | `connect_timeout_s` | 10 | for every connection |
 //! | `encoding` | `"utf-8"` | the only one |
@@ -29,6 +30,7 @@ mod config;
 mod connect;
 mod control;
 mod data;
+mod early;
 mod endpoint;
 mod features;
 mod listing;
@@ -54,6 +56,7 @@ ferryway_core::export_transport!(crate::Ftp::default());
 #[derive(Debug, Default)]
 pub struct Ftp {
     tls: tls::Configs,
+    early: early::Proofs,
 }
 
 #[async_trait]
@@ -85,7 +88,7 @@ impl Transport for Ftp {
 
     async fn connect(&self, partner: Partner) -> Result<Box<dyn Session>> {
         let settings = Settings::parse(&partner.settings).map_err(|faults| unusable(&faults))?;
-        let wire = connect::connect(&settings, partner.source_address, &self.tls)
+        let wire = connect::connect(&settings, partner.source_address, &self.tls, &self.early)
             .await
             .map_err(|failure| failure.into_error(Operation::Connect).at(&settings))?;
         Ok(Box::new(FtpSession::new(wire)))

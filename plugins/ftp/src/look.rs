@@ -9,7 +9,7 @@ use ferryway_core::{
 use crate::{
     classify::Failure,
     connect::Wire,
-    control::is_unknown_command,
+    control::{Answer, is_unknown_command},
     listing::{self, Entry},
 };
 
@@ -57,20 +57,29 @@ impl Wire {
 
     /// SIZE and MDTM (RFC 3659 sections 4 and 3). Only files have a size.
     async fn stat_by_size(&mut self, path: &RemotePath) -> Result<Stat, Failure> {
-        let size = match self.size(path).await {
-            Err(refused @ Failure::Reply(_)) => return self.folder_or(path, refused).await,
-            size => size?,
+        let commands = [&*format!("SIZE {path}"), &format!("MDTM {path}")];
+        let (size, time) = match (self.features.size, self.features.modified) {
+            (true, true) => {
+                let leads_on = |size: &Answer| size.is_done() || size.is_unknown_command();
+                let (size, time) = self.control.ask_pair(commands, leads_on).await?;
+                (Some(size), time)
+            }
+            (true, false) => (Some(self.control.ask(commands[0]).await?), None),
+            (false, true) => (None, Some(self.control.ask(commands[1]).await?)),
+            (false, false) => (None, None),
+        };
+        let size = match size.map(|answer| self.told_size(answer)) {
+            Some(Err(refused @ Failure::Reply(_))) => return self.folder_or(path, refused).await,
+            size => size.transpose()?.flatten(),
         };
         let mut modified = None;
-        if self.features.modified {
-            let answer = self.control.ask(&format!("MDTM {path}")).await?;
-            if answer.is_unknown_command() {
-                self.features.modified = false;
-            } else if answer.is_done() {
-                modified = listing::time(answer.body());
-            } else if size.is_none() {
+        match time {
+            Some(answer) if answer.is_unknown_command() => self.features.modified = false,
+            Some(answer) if answer.is_done() => modified = listing::time(answer.body()),
+            Some(answer) if size.is_none() => {
                 return self.folder_or(path, Failure::Reply(answer.reply())).await;
             }
+            _ => {}
         }
         if size.is_none() && modified.is_none() {
             return self.stat_by_listing(path).await;
@@ -84,6 +93,11 @@ impl Wire {
             return Ok(None);
         }
         let answer = self.control.ask(&format!("SIZE {path}")).await?;
+        self.told_size(answer)
+    }
+
+    /// What the answer to SIZE tells; `None` when the server does not have it.
+    fn told_size(&mut self, answer: Answer) -> Result<Option<u64>, Failure> {
         if answer.is_unknown_command() {
             self.features.size = false;
             return Ok(None);

@@ -11,6 +11,7 @@ use ferryway_core::{
 use crate::{
     classify::{Failure, closes_session},
     connect::Wire,
+    control::Answer,
 };
 
 /// A good-bye that is not answered within this time is not worth waiting for.
@@ -84,13 +85,24 @@ fn capabilities(wire: &Wire) -> Capabilities {
     }
 }
 
-/// RNFR and RNTO (RFC 959 section 4.1.3).
+/// RNFR and RNTO (RFC 959 section 4.1.3). RNTO by itself is refused (503).
 async fn rename(wire: &mut Wire, from: &RemotePath, to: &RemotePath) -> Result<(), Failure> {
-    let answer = wire.control.ask(&format!("RNFR {from}")).await?;
-    if !answer.is_intermediate() {
-        return Err(Failure::Reply(answer.reply()));
+    let commands = [&*format!("RNFR {from}"), &format!("RNTO {to}")];
+    match wire.control.ask_pair(commands, Answer::is_intermediate).await? {
+        (first, Some(second)) if first.is_intermediate() => {
+            if !second.is_done() {
+                // A server may keep what RNFR named. Behind a refused RNFR, an RNTO that was sent
+                // early would then rename that.
+                wire.control.take_turns();
+            }
+            second.done().map(|_| ())
+        }
+        (first, Some(second)) if second.is_done() => {
+            let text = format!("RNFR: `{}`, and yet RNTO: `{}`", first.text, second.text);
+            Err(Failure::Protocol(text))
+        }
+        (first, _) => Err(Failure::Reply(first.reply())),
     }
-    wire.control.ask(&format!("RNTO {to}")).await?.done().map(|_| ())
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use std::{
 use ferryway_core::{async_trait, transport::ConfigFault};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use serde::Deserialize;
-use suppaftp::{FtpError, FtpResult, tokio::AsyncRustlsStream, tokio::AsyncTlsConnector};
+use suppaftp::{FtpError, FtpResult, tokio::AsyncTlsConnector};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
@@ -25,6 +25,8 @@ use tokio_rustls::{
         version::{TLS12, TLS13},
     },
 };
+
+use crate::early::{Held, Secured};
 
 /// What the operator says about the secure channel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +113,8 @@ impl Configs {
         config.resumption = Resumption::in_memory_sessions(8);
         let name = settings.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        Ok(Connector { tls: Arc::new(config).into(), name, failure: Arc::default() })
+        let (failure, held) = (Arc::default(), Held::default());
+        Ok(Connector { tls: Arc::new(config).into(), name, failure, held })
     }
 
     fn config(&self, settings: &TlsSettings, pem: Vec<u8>) -> io::Result<ClientConfig> {
@@ -134,9 +137,15 @@ pub(crate) struct Connector {
     name: ServerName<'static>,
     /// suppaftp turns an error into text; this keeps the error, whose type decides its class.
     failure: Arc<Mutex<Option<io::Error>>>,
+    held: Held,
 }
 
 impl Connector {
+    /// What goes out ahead on the control connection that suppaftp secures.
+    pub(crate) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
     /// Does the handshake.
     pub(crate) async fn secure(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.tls.connect(self.name.clone(), stream).await
@@ -156,10 +165,11 @@ impl fmt::Debug for Connector {
 
 #[async_trait]
 impl AsyncTlsConnector for Connector {
-    type Stream = AsyncRustlsStream;
+    type Stream = Secured;
 
-    async fn connect(&self, _: &str, stream: TcpStream) -> FtpResult<AsyncRustlsStream> {
-        self.secure(stream).await.map(AsyncRustlsStream::from).map_err(|error| {
+    async fn connect(&self, _: &str, stream: TcpStream) -> FtpResult<Secured> {
+        let secured = self.secure(stream).await;
+        secured.map(|stream| Secured::new(stream, self.held())).map_err(|error| {
             let text = error.to_string();
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             FtpError::SecureError(text)

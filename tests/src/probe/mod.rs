@@ -11,6 +11,7 @@
 //! disk folder NAME            the same with a folder
 //! disk read-only              remounts the disk; `disk writable` undoes it
 //! A COMMAND                   session A says it and reads the reply
+//! A COMMAND + COMMAND         it says both in one piece and reads both replies
 //! A STOR x < CONTENT          an upload from the first reply to the last
 //! A STOR x << CONTENT         its beginning: so far and no further
 //! A << CONTENT                more of it

@@ -41,6 +41,7 @@ pub(super) enum Setting {
 pub(super) enum Words {
     Connects,
     Command(String),
+    Together(Vec<String>),
     Upload(String, Content),
     Begins(String, Content),
     GoesOn(Content),
@@ -120,6 +121,8 @@ fn words(text: &str) -> Option<Words> {
                 Words::BreaksOff(command.to_owned(), bytes.parse().ok()?)
             } else if let Some(command) = text.strip_suffix(" >") {
                 Words::Download(command.to_owned())
+            } else if text.contains(" + ") {
+                Words::Together(text.split(" + ").map(str::to_owned).collect())
             } else {
                 Words::Command(text.to_owned())
             }

@@ -81,6 +81,7 @@ impl<'a> Speakers<'a> {
         Ok(match words {
             Words::Connects => "220".to_owned(),
             Words::Command(command) => told(speaker.ftp.command(&fill(command)), command),
+            Words::Together(commands) => speaker.say_together(commands),
             Words::Upload(command, content) => speaker.upload(command, content),
             Words::Begins(command, content) => speaker.begin(command, content, folder),
             Words::GoesOn(content) => speaker.send(content.bytes()),
@@ -94,6 +95,14 @@ impl<'a> Speakers<'a> {
 }
 
 impl Speaker {
+    fn say_together(&mut self, commands: &[String]) -> String {
+        if self.ftp.say(commands).is_err() {
+            return "closed".to_owned();
+        }
+        let answers: Vec<_> = commands.iter().map(|one| told(self.ftp.reply(), one)).collect();
+        answers.join(", ")
+    }
+
     fn upload(&mut self, command: &str, content: &Content) -> String {
         let first = match self.open(command) {
             Ok(first) => first,

@@ -45,29 +45,75 @@ async fn a_connection_cut_in_the_middle_ends_the_session() {
 
 #[tokio::test]
 async fn a_lost_last_reply_leaves_the_outcome_open() {
-    let lab = Lab::new(Behaviour::default()).await;
-    let mut session = lab.session().await;
-    lab.server.faults().add(Rule::lost_reply("STOR"));
-    lost(&session.store(upload("a", 0, b"x")).await.unwrap_err());
-    closed(&mut *session).await;
+    // The second one gets RNFR and RNTO in one piece.
+    for behaviour in [Behaviour::default(), Behaviour::vsftpd()] {
+        let lab = Lab::new(behaviour).await;
+        let mut session = lab.session().await;
+        lab.server.faults().add(Rule::lost_reply("STOR"));
+        lost(&session.store(upload("a", 0, b"x")).await.unwrap_err());
+        closed(&mut *session).await;
 
-    let mut session = lab.session().await;
-    lab.server.faults().add(Rule::lost_reply("RNTO"));
-    lost(&session.rename(path("a"), path("b")).await.unwrap_err());
-    assert!(lab.on_disk("b").exists());
-    closed(&mut *session).await;
+        for command in ["RNFR", "RNTO"] {
+            let mut session = lab.session().await;
+            lab.server.faults().add(Rule::lost_reply(command));
+            lost(&session.rename(path("a"), path("b")).await.unwrap_err());
+            assert_eq!(lab.on_disk("b").exists(), command == "RNTO");
+            closed(&mut *session).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn silence_within_two_commands_in_one_piece_ends_the_session() {
+    let lab = Lab::new(Behaviour::vsftpd()).await;
+    let asked = ["RNFR", "RNTO", "SIZE", "MDTM"];
+    std::fs::write(lab.on_disk("a"), b"x").unwrap();
+    for command in asked {
+        let mut session = lab.session().await;
+        let fault = Rule::new(command, When::Before, Action::Cut(Cut::Silence));
+        let fault = lab.server.faults().add(fault);
+        let error = match command {
+            "RNFR" | "RNTO" => session.rename(path("a"), path("b")).await.unwrap_err(),
+            _ => session.stat(path("a")).await.unwrap_err(),
+        };
+        assert_eq!((error.kind(), error.class()), (Kind::Timeout, RETRYABLE), "{error}");
+        assert!(error.outcome_unknown() && fault.fired() == 1, "{error}");
+        closed(&mut *session).await;
+    }
 }
 
 #[tokio::test]
 async fn a_refused_rename_is_certain() {
-    let lab = Lab::new(Behaviour::default()).await;
+    for behaviour in [Behaviour::default(), Behaviour::vsftpd()] {
+        let lab = Lab::new(behaviour).await;
+        let mut session = lab.session().await;
+        session.store(upload("a", 0, b"x")).await.unwrap();
+        for command in ["RNFR", "RNTO"] {
+            lab.server.faults().add(Rule::refuse(command, 550, "No."));
+            let error = session.rename(path("a"), path("b")).await.unwrap_err();
+            assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Unavailable, false));
+        }
+        lab.server.faults().add(Rule::refuse("RNFR", 500, "What?"));
+        let error = session.rename(path("a"), path("b")).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Unsupported, false));
+        session.rename(path("a"), path("b")).await.unwrap();
+        assert!(lab.on_disk("b").exists() && !lab.on_disk("a").exists());
+
+        lab.server.faults().add(Rule::refuse("RNFR", 421, "Shutting down."));
+        let error = session.rename(path("b"), path("a")).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Connection, false));
+        closed(&mut *session).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rename_that_was_refused_and_is_done_all_the_same_is_not_believed() {
+    let lab = Lab::new(Behaviour::vsftpd()).await;
     let mut session = lab.session().await;
-    session.store(upload("a", 0, b"x")).await.unwrap();
-    lab.server.faults().add(Rule::refuse_rnto());
-    let error = session.rename(path("a"), path("b")).await.unwrap_err();
-    assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Unavailable, false));
-    session.rename(path("a"), path("b")).await.unwrap();
-    assert!(lab.on_disk("b").exists() && !lab.on_disk("a").exists());
+    lab.server.faults().add(Rule::refuse("RNTO", 250, "Renamed something."));
+    let error = session.rename(path("absent"), path("b")).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Protocol, true), "{error}");
+    closed(&mut *session).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,109 @@
+//! Two commands in one piece: who gets them so, and who does not.
+
+use ferryway_core::{
+    Kind, TransportError,
+    transport::{Result, Session, Transport},
+};
+use ferryway_ftp::Ftp;
+use ferryway_mocks::ftp_server::{Behaviour, Rule, TlsConfig};
+
+use crate::support::{Lab, path, upload};
+
+/// The server's kind, and that it loses what comes early.
+fn losing(behaviour: Behaviour) -> Behaviour {
+    Behaviour { loses_early_commands: true, ..behaviour }
+}
+
+async fn rename(session: &mut dyn Session, lab: &Lab) -> Result<()> {
+    std::fs::write(lab.on_disk("a"), b"12345").unwrap();
+    session.rename(path("a"), path("b")).await
+}
+
+fn lost(error: &TransportError) {
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    assert!(error.outcome_unknown(), "{error}");
+}
+
+#[tokio::test]
+async fn an_unknown_server_hears_one_command_at_a_time() {
+    let unknown = Behaviour::default().without(&["MLST", "MLSD"]);
+    let lab = Lab::new(losing(unknown)).await;
+    let mut session = lab.session().await;
+    rename(&mut *session, &lab).await.unwrap();
+    assert!(lab.on_disk("b").exists());
+    let stat = session.stat(path("b")).await.unwrap();
+    assert!(stat.size == Some(5) && stat.modified.is_some(), "{stat:?}");
+}
+
+#[tokio::test]
+async fn a_known_server_hears_two_at_once_until_it_proves_deaf() {
+    let presets =
+        [Behaviour::vsftpd(), Behaviour::proftpd(), Behaviour::pure_ftpd(), Behaviour::pyftpdlib()];
+    for behaviour in presets {
+        let lab = Lab::new(losing(behaviour)).await;
+        let ftp = Ftp::default();
+        let mut session = ftp.connect(lab.partner()).await.unwrap();
+        lost(&rename(&mut *session, &lab).await.unwrap_err());
+        assert_eq!(session.ping().await.unwrap_err().kind(), Kind::Closed);
+        assert!(!lab.on_disk("b").exists());
+
+        let mut next = ftp.connect(lab.partner()).await.unwrap();
+        rename(&mut *next, &lab).await.unwrap();
+        assert!(lab.on_disk("b").exists());
+    }
+}
+
+#[tokio::test]
+async fn the_size_and_the_time_are_asked_at_once() {
+    let lab = Lab::new(losing(Behaviour::vsftpd())).await;
+    let mut session = lab.session().await;
+    session.store(upload("a", 0, b"12345")).await.unwrap();
+    lost(&session.stat(path("a")).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_lost_connection_proves_nothing_against_a_server_that_has_answered() {
+    let lab = Lab::new(Behaviour::vsftpd()).await;
+    let ftp = Ftp::default();
+    let mut session = ftp.connect(lab.partner()).await.unwrap();
+    rename(&mut *session, &lab).await.unwrap();
+    lab.server.faults().add(Rule::lost_reply("RNTO"));
+    rename(&mut *session, &lab).await.unwrap_err();
+
+    let mut next = ftp.connect(lab.partner()).await.unwrap();
+    next.rename(path("absent"), path("b")).await.unwrap_err();
+    let transcript = lab.server.transcript();
+    assert_eq!(transcript.count("RNTO"), 3, "{transcript}");
+}
+
+#[tokio::test]
+async fn the_operators_word_counts_more_than_the_greeting() {
+    let lab = Lab::new(losing(Behaviour::default())).await;
+    for _ in 0..2 {
+        let mut session = lab.session_with("early_commands = true").await.unwrap();
+        lost(&rename(&mut *session, &lab).await.unwrap_err());
+    }
+    let lab = Lab::new(losing(Behaviour::vsftpd())).await;
+    let mut session = lab.session_with("early_commands = false").await.unwrap();
+    rename(&mut *session, &lab).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_commands_in_one_piece_go_through_the_secure_channel() {
+    let secure = "tls = 'explicit'\ntls_verify = false\ntimeout_s = 2";
+    for (behaviour, deaf) in [(Behaviour::vsftpd(), false), (losing(Behaviour::vsftpd()), true)] {
+        let tls = TlsConfig::self_signed().unwrap();
+        let lab = Lab::with(|builder| builder.behaviour(behaviour).tls(tls)).await;
+        let mut session = lab.session_with(secure).await.unwrap();
+        session.store(upload("a", 0, b"12345")).await.unwrap();
+        if deaf {
+            lost(&rename(&mut *session, &lab).await.unwrap_err());
+            continue;
+        }
+        assert_eq!(session.stat(path("a")).await.unwrap().size, Some(5));
+        rename(&mut *session, &lab).await.unwrap();
+        assert_eq!(session.stat(path("b")).await.unwrap().size, Some(5));
+        session.stat(path("a")).await.unwrap_err();
+        session.ping().await.unwrap();
+    }
+}
