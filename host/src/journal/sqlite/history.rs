@@ -16,7 +16,9 @@ use std::{
 
 use ferryway_core::{Epoch, JobId};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter, types::Value};
+use rusqlite::{
+    Connection, Transaction, TransactionBehavior, params_from_iter, types::ToSqlOutput,
+};
 
 use crate::{
     journal::{
@@ -352,8 +354,8 @@ pub(super) fn copy_job(from: &Connection, to: &Connection, sequence: u64) -> rus
         let width = select.column_count();
         let mut rows = select.query([sequence.cast_signed()])?;
         while let Some(row) = rows.next()? {
-            let values =
-                (0..width).map(|at| row.get(at)).collect::<rusqlite::Result<Vec<Value>>>()?;
+            let value = |at| row.get_ref(at).map(ToSqlOutput::Borrowed);
+            let values = (0..width).map(value).collect::<rusqlite::Result<Vec<_>>>()?;
             insert.execute(params_from_iter(values))?;
         }
     }
