@@ -116,7 +116,8 @@ async fn secured(
 }
 
 /// FEAT (RFC 2389), names in UTF-8 where the server wants to be asked for them, and TYPE I
-/// (RFC 959 section 3.1.1.3), which stays for the whole session.
+/// (RFC 959 section 3.1.1.3), which stays for the whole session. A partner that takes commands early
+/// gets two at once here already: if it loses one after all, nothing is at stake yet.
 async fn prepare(control: &mut Control) -> Result<Features, Failure> {
     let answer = control.ask("FEAT").await?;
     let features = if answer.is_done() {
@@ -127,10 +128,13 @@ async fn prepare(control: &mut Control) -> Result<Features, Failure> {
         let restart = control.ask("REST 0").await?.is_intermediate();
         Features { restart, ..Features::unknown() }
     };
-    if features.utf8 {
-        // A server that refuses this speaks UTF-8 all the same (RFC 2640 section 3.1).
-        control.ask("OPTS UTF8 ON").await?;
-    }
-    control.ask("TYPE I").await?.done()?;
+    let binary = if features.utf8 {
+        // A server that refuses the first speaks UTF-8 all the same (RFC 2640 section 3.1).
+        let (names, binary) = control.ask_pair(["OPTS UTF8 ON", "TYPE I"], |_| true).await?;
+        binary.unwrap_or(names)
+    } else {
+        control.ask_pair(["TYPE I", "NOOP"], |_| false).await?.0
+    };
+    binary.done()?;
     Ok(features)
 }
