@@ -91,8 +91,10 @@ impl Session {
         if self.size(partial)? != fs::metadata(local)?.len() {
             return Err(format!("{partial} has another size").into());
         }
-        self.ask(&format!("RNFR {partial}"), "350")?;
-        self.ask(&format!("RNTO {target}"), "250")?;
+        // In one piece, as Ferryway sends them.
+        self.say(&format!("RNFR {partial}\r\nRNTO {target}"))?;
+        self.reply("350")?;
+        self.reply("250")?;
         Ok(())
     }
 
@@ -135,13 +137,19 @@ impl Session {
     }
 
     fn size(&mut self, path: &str) -> Result<u64, Failure> {
-        let size = self.ask(&format!("SIZE {path}"), "213")?;
+        self.say(&format!("SIZE {path}"))?;
+        self.told_size()
+    }
+
+    fn told_size(&mut self) -> Result<u64, Failure> {
+        let size = self.reply("213")?;
         Ok(size.get(4..).unwrap_or_default().trim().parse()?)
     }
 
     /// What tells this version of a file from others.
     fn look(&mut self, path: &str) -> Result<(u64, String), Failure> {
-        Ok((self.size(path)?, self.ask(&format!("MDTM {path}"), "213")?))
+        self.say(&format!("SIZE {path}\r\nMDTM {path}"))?;
+        Ok((self.told_size()?, self.reply("213")?))
     }
 
     /// Makes a folder, unless it is there.
