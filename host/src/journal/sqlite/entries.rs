@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use crate::journal::record::Entry;
 
-use super::rows::{epoch, json, nanoseconds, text, time};
+use super::rows::{epoch, json, list, listed, nanoseconds, text, time};
 
 /// Where an entry is in the order of all.
 pub(super) type Place = i64;
@@ -23,11 +23,11 @@ macro_rules! columns {
 
 /// The places of the entries of the jobs that a condition picks; empty ones among them.
 macro_rules! places {
-    ($condition:literal) => {
+    ($($condition:tt)+) => {
         concat!(
-            "WITH RECURSIVE places (place) AS (SELECT newest FROM jobs WHERE ",
-            $condition,
-            " UNION ALL SELECT log.previous FROM places CROSS JOIN log USING (place)) "
+            "WITH RECURSIVE places (sequence, place) AS (SELECT sequence, newest FROM jobs WHERE ",
+            $($condition)+,
+            " UNION ALL SELECT sequence, log.previous FROM places CROSS JOIN log USING (place)) "
         )
     };
 }
@@ -39,17 +39,25 @@ pub(super) const INSERT_BY_JOB: &str = concat!(
     ") VALUES (?, ?, ?, ?, ?, ?, ?)"
 );
 
-/// Selects a job's sequence, and the [`columns`] of its entries, the oldest first.
+/// Selects, of a [`list`] of jobs, the sequences with the [`columns`] of the entries, job by job, the
+/// oldest first.
 pub(super) fn select(connection: &Connection) -> rusqlite::Result<&'static str> {
-    const BY_JOB: &str =
-        concat!("SELECT ?1, ", columns!(), " FROM entries WHERE sequence = ?1 ORDER BY number");
+    const BY_JOB: &str = concat!(
+        "SELECT sequence, ",
+        columns!(),
+        " FROM entries WHERE ",
+        listed!(),
+        " ORDER BY sequence, number"
+    );
     const BY_PLACE_TOO: &str = concat!(
-        places!("sequence = ?1"),
-        "SELECT ?1, ",
+        places!(listed!()),
+        "SELECT sequence, ",
         columns!(),
-        " FROM entries WHERE sequence = ?1 UNION ALL SELECT ?1, ",
+        " FROM entries WHERE ",
+        listed!(),
+        " UNION ALL SELECT sequence, ",
         columns!(),
-        " FROM places CROSS JOIN log USING (place) ORDER BY number"
+        " FROM places CROSS JOIN log USING (place) ORDER BY sequence, number"
     );
     // A history file has no log, and no hot database before format 5.
     Ok(if connection.table_exists(None, "log")? { BY_PLACE_TOO } else { BY_JOB })
@@ -90,18 +98,17 @@ pub(super) fn append(
 pub(super) fn read(connection: &Connection, sequence: u64) -> rusqlite::Result<Vec<Entry>> {
     connection
         .prepare_cached(select(connection)?)?
-        .query_map([sequence.cast_signed()], entry)?
+        .query_map([list(&[sequence])?], entry)?
         .collect()
 }
 
-/// Removes a job's record from the hot database; the job's row still has to be there.
-pub(super) fn remove(hot: &Connection, sequence: u64) -> rusqlite::Result<()> {
-    const LOG: &str = concat!(
-        places!("sequence = ?"),
-        "DELETE FROM log WHERE place IN (SELECT place FROM places)"
-    );
-    for sql in [LOG, "DELETE FROM entries WHERE sequence = ?"] {
-        hot.prepare_cached(sql)?.execute([sequence.cast_signed()])?;
+/// Removes the records of a [`list`] of jobs from the hot database; the jobs' rows still have to be
+/// there.
+pub(super) fn remove(hot: &Connection, jobs: &str) -> rusqlite::Result<()> {
+    const LOG: &str =
+        concat!(places!(listed!()), "DELETE FROM log WHERE place IN (SELECT place FROM places)");
+    for sql in [LOG, concat!("DELETE FROM entries WHERE ", listed!())] {
+        hot.prepare_cached(sql)?.execute([jobs])?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ use crate::{
 
 use super::{
     entries,
-    rows::{self, BY_ID, BY_KEY, Stored, columns},
+    rows::{self, BY_ID, BY_KEY, Stored, columns, listed},
     schema::{self, ARCHIVE},
 };
 
@@ -281,21 +281,20 @@ impl Mover {
             let target = self.file(month)?;
             let mut store = || -> rusqlite::Result<()> {
                 let transaction = Transaction::new(target, TransactionBehavior::Immediate)?;
-                for &sequence in sequences {
-                    copy_job(hot, &transaction, sequence)?;
-                }
+                copy_jobs(hot, &transaction, sequences)?;
                 transaction.commit()
             };
             store().map_err(|error| refused(&path, "move finished jobs to the history", error))?;
         }
         self.hook.pass(Point::Archived, database)?;
-        let remove = || -> rusqlite::Result<()> {
+        let mut remove = || -> rusqlite::Result<()> {
             let transaction = Transaction::new(hot, TransactionBehavior::Immediate)?;
-            for sequence in months.into_values().flatten() {
-                entries::remove(&transaction, sequence)?;
+            for sequences in months.values() {
+                let jobs = rows::list(sequences)?;
+                entries::remove(&transaction, &jobs)?;
                 transaction
-                    .prepare_cached("DELETE FROM jobs WHERE sequence = ?")?
-                    .execute([sequence.cast_signed()])?;
+                    .prepare_cached(concat!("DELETE FROM jobs WHERE ", listed!()))?
+                    .execute([jobs])?;
             }
             transaction.commit()
         };
@@ -340,19 +339,24 @@ impl Mover {
     }
 }
 
-/// Copies a job and its record from one database to another.
-pub(super) fn copy_job(from: &Connection, to: &Connection, sequence: u64) -> rusqlite::Result<()> {
-    const JOB: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE sequence = ?");
+/// Copies jobs and their records from one database to another.
+pub(super) fn copy_jobs(
+    from: &Connection,
+    to: &Connection,
+    sequences: &[u64],
+) -> rusqlite::Result<()> {
+    const JOB: &str = concat!("SELECT ", columns!(), " FROM jobs WHERE ", listed!());
     const NEW_JOB: &str = concat!(
         "INSERT OR REPLACE INTO jobs (",
         columns!(),
         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     );
+    let jobs = rows::list(sequences)?;
     for (select, insert) in [(JOB, NEW_JOB), (entries::select(from)?, entries::INSERT_BY_JOB)] {
         let mut select = from.prepare_cached(select)?;
         let mut insert = to.prepare_cached(insert)?;
         let width = select.column_count();
-        let mut rows = select.query([sequence.cast_signed()])?;
+        let mut rows = select.query([&jobs])?;
         while let Some(row) = rows.next()? {
             let value = |at| row.get_ref(at).map(ToSqlOutput::Borrowed);
             let values = (0..width).map(value).collect::<rusqlite::Result<Vec<_>>>()?;

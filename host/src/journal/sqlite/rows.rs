@@ -17,6 +17,20 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// The condition that picks the jobs of a [`list`], which is the first parameter. One statement for
+/// many jobs takes less than one for each.
+macro_rules! listed {
+    () => {
+        "sequence IN (SELECT value FROM json_each(?1))"
+    };
+}
+pub(super) use listed;
+
+/// The sequences of jobs as [`listed`] takes them.
+pub(super) fn list(sequences: &[u64]) -> rusqlite::Result<String> {
+    text(&sequences)
+}
+
 /// A job with what only the database knows of it.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {

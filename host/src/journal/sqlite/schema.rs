@@ -373,7 +373,7 @@ mod tests {
         }
         connection.execute("UPDATE jobs SET newest = ?", [newest]).unwrap();
         assert_eq!(notes(&connection), ["old", "new 1", "new 2"]);
-        entries::remove(&connection, 7).unwrap();
+        entries::remove(&connection, "[7]").unwrap();
         assert_eq!(notes(&connection), [""; 0]);
         assert_eq!(count("SELECT count(*) FROM log"), 0);
     }

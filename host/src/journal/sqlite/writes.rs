@@ -16,7 +16,7 @@ use crate::journal::{
 
 use super::{
     entries::{self, Place},
-    history::{Archive, Mover, copy_job},
+    history::{Archive, Mover, copy_jobs},
     known::Known,
     line::{Answer, Request, Write},
     rows::{self, BY_ID, BY_KEY, Stored, Texts, nanoseconds, text},
@@ -172,7 +172,7 @@ impl Batch<'_> {
         if from_history {
             // A job that ended long ago goes on: it comes back.
             let copy = |old: &Connection, stored: &Stored| {
-                copy_job(old, self.connection, stored.job.sequence)
+                copy_jobs(old, self.connection, &[stored.job.sequence])
             };
             if self.archive.find_with(&job.id, copy)?.is_none() {
                 return Err(JournalError::Unknown(job.id));
