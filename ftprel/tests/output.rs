@@ -3,6 +3,8 @@
 
 mod tool;
 
+use std::sync::Arc;
+
 use ferryway_core::{
     Digest, Event,
     digest::Algorithm,
@@ -138,7 +140,7 @@ async fn a_job_is_shown_whole() {
         state.digest = Some(digest);
         view.job.checkpoint = Some(Checkpoint { attempt: 1, offset: 1_024, moved_bytes: 1_024 });
         let command = vec!["make.sh".to_owned(), "-x".to_owned()];
-        view.job.spec.exits =
+        Arc::make_mut(&mut view.job.spec).exits =
             Exits { pre: Some(exit(command)), post: Some(exit(vec!["/bin/book".to_owned()])) };
         let output = "one\ntwo \u{1b}\n".to_owned();
         let end = ExitEnd { success: false, how: "exit code 3".to_owned(), output };

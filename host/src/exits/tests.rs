@@ -223,10 +223,10 @@ fn what_a_new_owner_does_follows_from_the_record_and_the_definition() {
     ] {
         let (mut job, mut exit) = job("", 1);
         (exit.on_takeover, exit.on_failure) = (on_takeover, on_failure);
-        job.spec.exits.post = Some(exit);
+        Arc::make_mut(&mut job.spec).exits.post = Some(exit);
         job.state.post_exit.end = end;
         assert_eq!(after_takeover(&job), expected, "{:?}", job.spec.exits.post);
-        job.spec.exits.post = None;
+        Arc::make_mut(&mut job.spec).exits.post = None;
         assert_eq!(after_takeover(&job), Onward::Ask);
     }
 }

@@ -1,6 +1,9 @@
 //! What the journal holds.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ferryway_core::{
     DefinitionId, Epoch, Event, IllegalTransition, JobId, PartnerName, RunNumber, Status, apply,
@@ -30,8 +33,8 @@ pub struct Job {
     /// Place in the order of acceptance, over all definitions. Jobs to one target are
     /// published in this order.
     pub sequence: u64,
-    /// What was asked for.
-    pub spec: JobSpec,
+    /// What was asked for, which nobody changes: all copies of the job share it.
+    pub spec: Arc<JobSpec>,
     /// Where it stands.
     pub status: Status,
     /// Counts the job's writes; a write names the version it saw.
@@ -228,7 +231,7 @@ impl Job {
             run,
             sequence,
             status: spec.beginning().0,
-            spec,
+            spec: Arc::new(spec),
             version: 1,
             epoch: by.0,
             accepted_at: by.1,

@@ -156,7 +156,7 @@ impl Operations for Desk {
     async fn jobs(&self) -> Result<Vec<JobView>, Refusal> {
         let mut views = self.ask(|reply| Order::View { reply }).await?;
         views.extend(self.shared.receiving.views());
-        views.sort_by_key(|view| view.job.sequence);
+        views.sort_unstable_by_key(|view| view.job.sequence);
         Ok(views)
     }
 

@@ -275,9 +275,12 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ferryway_core::{Epoch, RunNumber};
+
     use super::*;
     use crate::journal::record::JobSpec;
-    use ferryway_core::{Epoch, RunNumber};
 
     fn job(run: u64, partner: &str, remote: &str, priority: i32) -> Job {
         let definition = "PRDY01".parse().unwrap();
@@ -384,7 +387,7 @@ mod tests {
         queue.insert(&job(3, "B", "x", 0), Some(at(500)));
         queue.insert(&job(4, "A", "z", 0), None);
         let mut told = job(5, "B", "y", 0);
-        told.spec.told = Some("A".parse().unwrap());
+        Arc::make_mut(&mut told.spec).told = Some("A".parse().unwrap());
         queue.insert(&told, Some(at(500)));
         let name = "A".parse().unwrap();
         queue.partner_out(&name, at(900));

@@ -167,48 +167,26 @@ impl std::fmt::Display for Target {
 
 #[cfg(test)]
 mod tests {
-    use ferryway_core::Direction;
+    use ferryway_core::{Direction, Epoch, RunNumber};
+    use jiff::Timestamp;
 
     use super::*;
     use crate::{
-        journal::record::{Exits, Job, JobSpec, JobState},
+        journal::record::{Job, JobSpec, JobState},
         simulator::{plan::tests::by_ftp, rows::RowId},
     };
 
     fn job(status: Status) -> Job {
-        let definition: ferryway_core::DefinitionId = "SIMUL1".parse().unwrap();
-        Job {
-            id: ferryway_core::JobId::new(&definition, ferryway_core::RunNumber(1)),
-            run: ferryway_core::RunNumber(1),
-            sequence: 1,
-            spec: JobSpec {
-                definition,
-                partner: "bank".parse().unwrap(),
-                direction: Direction::Send,
-                local: "a".to_owned(),
-                remote: "a".to_owned(),
-                priority: 0,
-                publish: Publish::Atomic,
-                resume: ferryway_core::ResumePolicy::Verified,
-                settle_delay_s: 0,
-                key: None,
-                told: None,
-                origin: None,
-                exits: Exits::default(),
-            },
-            status,
-            version: 1,
-            epoch: ferryway_core::Epoch::FIRST,
-            accepted_at: jiff::Timestamp::UNIX_EPOCH,
-            updated_at: jiff::Timestamp::UNIX_EPOCH,
-            state: JobState {
-                published: 1,
-                size: Some(10),
-                digest: Some(content(10).digest),
-                ..JobState::default()
-            },
-            checkpoint: None,
-        }
+        let (definition, partner) = ("SIMUL1".parse().unwrap(), "bank".parse().unwrap());
+        let spec = JobSpec::plain(definition, partner, Direction::Send, ("a", "a"));
+        let state = JobState {
+            published: 1,
+            size: Some(10),
+            digest: Some(content(10).digest),
+            ..JobState::default()
+        };
+        let by = (Epoch::FIRST, Timestamp::UNIX_EPOCH);
+        Job { status, state, ..Job::accepted(spec, RunNumber(1), 1, by) }
     }
 
     fn content(size: u8) -> Content {

@@ -95,7 +95,7 @@ impl Model {
             id: id.clone(),
             run,
             sequence,
-            spec,
+            spec: spec.into(),
             status: Status::Accepted,
             version: 1,
             state: JobState::default(),

@@ -96,7 +96,7 @@ async fn a_job_gets_its_id_and_its_place_in_the_order(subject: &impl Subject) {
     let job = &jobs[0];
     assert_eq!((job.run, job.version, job.status), (RunNumber(1), 1, Status::Accepted));
     assert_eq!((job.epoch, job.accepted_at), (Epoch::FIRST, subject.now()));
-    assert_eq!(job.spec, spec("PRDY01"));
+    assert_eq!(*job.spec, spec("PRDY01"));
     for job in &jobs {
         assert_eq!(journal.job(&job.id).await.unwrap().as_ref(), Some(job));
     }

@@ -125,7 +125,7 @@ async fn a_send_walks_the_receivers_table() {
     }
     let recorded = open.journal.job(&job).await.unwrap().unwrap();
     assert_eq!((recorded.state.published, recorded.state.size), (1, Some(BYTES.len() as u64)));
-    let origin = recorded.spec.origin.unwrap();
+    let origin = recorded.spec.origin.clone().unwrap();
     assert_eq!((origin.visitor.as_str(), origin.of), ("BOTH", of(1)));
     house.log_line(" 0507I ").await;
     house.log_line(" 0203I ").await;
@@ -462,7 +462,10 @@ async fn a_received_file_does_not_overtake_an_own_job() {
     publish(&mut *session).await;
     assert_eq!(tell(&mut *session, delivered(1, BYTES)).await.status, DONE);
     let newer = open.journal.job(&newer).await.unwrap().unwrap();
-    assert_eq!((newer.remote(), newer.spec.partner), (own.remote(), own.spec.partner.clone()));
+    assert_eq!(
+        (newer.remote(), newer.spec.partner.clone()),
+        (own.remote(), own.spec.partner.clone())
+    );
     assert!(newer.sequence > own.sequence && newer.state.published > 0);
     open.desk.command(&own.id, Command::Restart { force: false }).await.unwrap();
 }

@@ -97,7 +97,7 @@ async fn keys_of_operators_and_of_visitors_never_meet() {
     let mut session = open.session(HOST, 1).await;
     let job = tell(&mut *session, announce(1, Direction::Send)).await.job;
     assert_ne!(job, own.id);
-    let key = open.journal.job(&job).await.unwrap().unwrap().spec.key;
+    let key = open.journal.job(&job).await.unwrap().unwrap().spec.key.clone();
     let definition = "OWN01".parse().unwrap();
     let request = SubmitRequest { definition, local: None, remote: None, key: key.clone() };
     let refusal = open.desk.submit(vec![request]).await.unwrap_err();

@@ -200,7 +200,7 @@ impl Peers {
         let theirs = journal.job(&standing.job).unwrap().expect("it is on record");
         assert_eq!((theirs.status, theirs.state.published), (done, 1));
         assert_eq!((theirs.state.size, &theirs.state.digest), (job.state.size, &job.state.digest));
-        let origin = theirs.spec.origin.expect("it is another's job");
+        let origin = theirs.spec.origin.as_ref().expect("it is another's job");
         assert_eq!((&origin.of.job, origin.of.delivery), (&job.id, 1));
     }
 

@@ -5,7 +5,7 @@
 //! wrote last is what is there. What else it does to a row of a job in flight than a step, it
 //! [takes](Known::take) the job out for.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use ferryway_core::JobId;
 
@@ -15,7 +15,7 @@ use crate::journal::record::{Job, JobState};
 /// The jobs and the places of their newest entries; bounded, and without their states, of which each
 /// step brings a new one.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<JobId, (Job, Option<Place>)>);
+pub(super) struct Known(HashMap<JobId, Box<(Job, Option<Place>)>>);
 
 impl Known {
     /// As many jobs as a commit has writes; more would cost memory for those that rest.
@@ -23,7 +23,7 @@ impl Known {
 
     /// A job in flight as its row is now. It has to be [put](Self::put) back to be known again.
     pub(super) fn take(&mut self, id: &JobId) -> Option<(Job, Option<Place>)> {
-        self.0.remove(id)
+        self.0.remove(id).map(|known| *known)
     }
 
     /// Remembers a job whose row has just been written.
@@ -35,7 +35,7 @@ impl Known {
             // Who is at work is soon known again.
             self.0.clear();
         }
-        self.0.insert(job.id.clone(), (without_state(job), newest));
+        self.0.insert(job.id.clone(), Box::new((without_state(job), newest)));
     }
 }
 
@@ -44,7 +44,7 @@ fn without_state(job: &Job) -> Job {
         id: job.id.clone(),
         run: job.run,
         sequence: job.sequence,
-        spec: job.spec.clone(),
+        spec: Arc::clone(&job.spec),
         status: job.status,
         version: job.version,
         epoch: job.epoch,
