@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, SyncSender},
+        mpsc::{SyncSender, sync_channel},
     },
     thread,
     time::Duration,
@@ -17,6 +17,7 @@ use ferryway_core::{
     message::{Language, Message, Severity},
 };
 use jiff::Zoned;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::file::LogFile;
 use crate::config::LogSettings;
@@ -32,7 +33,7 @@ pub fn system_clock() -> Clock {
 /// How long a line waits for others to be written with.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Lines that may wait for the disk. More are lost, and counted.
+/// Lines that may wait for the disk. More are lost, and counted. They take memory only while they wait.
 const WAITING_LINES: usize = 16 * 1024;
 
 /// The operator's log of an instance; clones write to the same one.
@@ -46,7 +47,7 @@ pub struct OperatorLog {
     clock: Clock,
     settings: Arc<Mutex<LogSettings>>,
     lost: Arc<AtomicU64>,
-    queue: SyncSender<Entry>,
+    queue: Sender<Entry>,
 }
 
 enum Entry {
@@ -63,7 +64,7 @@ impl OperatorLog {
         settings: LogSettings,
         clock: Clock,
     ) -> Self {
-        let (queue, entries) = mpsc::sync_channel(WAITING_LINES);
+        let (queue, entries) = mpsc::channel(WAITING_LINES);
         let settings = Arc::new(Mutex::new(settings));
         let lost = Arc::new(AtomicU64::new(0));
         let writer = Writer {
@@ -105,7 +106,7 @@ impl OperatorLog {
     /// Waits until what was recorded before is written or lost, at most so long; tells
     /// whether that came about. Blocks the thread.
     pub fn flush(&self, at_most: Duration) -> bool {
-        let (done, written) = mpsc::sync_channel(1);
+        let (done, written) = sync_channel(1);
         self.queue.try_send(Entry::Flush(done)).is_ok() && written.recv_timeout(at_most).is_ok()
     }
 
@@ -137,8 +138,8 @@ struct Writer {
 
 impl Writer {
     /// Writes until every handle of the log is gone.
-    fn run(mut self, entries: Receiver<Entry>) {
-        while let Ok(first) = entries.recv() {
+    fn run(mut self, mut entries: Receiver<Entry>) {
+        while let Some(first) = entries.blocking_recv() {
             if let Entry::Line { .. } = &first {
                 // A line seldom comes alone: one write for all of them, one wake-up for many.
                 thread::sleep(GATHER);
@@ -146,7 +147,7 @@ impl Writer {
             let settings = *self.settings.lock().unwrap_or_else(PoisonError::into_inner);
             let mut lines = Vec::new();
             let mut flushed = Vec::new();
-            let waiting = entries.try_iter().take(WAITING_LINES);
+            let waiting = std::iter::from_fn(|| entries.try_recv().ok()).take(WAITING_LINES);
             for entry in std::iter::once(first).chain(waiting) {
                 match entry {
                     Entry::Line { time, subject, message } => {
