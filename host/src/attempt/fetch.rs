@@ -49,7 +49,7 @@ pub(super) async fn fetch(run: &Run, policy: Publish) -> Result<(), Failure> {
     // The session serves other jobs while the bytes and the intent become durable.
     let (number, part) = match content {
         Content::InMemory(bytes) => {
-            let (number, part) = begin(run, &place, policy, &proof.fingerprint).await?;
+            let (number, part) = Box::pin(begin(run, &place, policy, &proof.fingerprint)).await?;
             write(&part, bytes).await?;
             (number, part)
         }
@@ -114,7 +114,7 @@ async fn transfer(
         let proof = prove(session, &remote, fingerprint, length, &hashes).await?;
         return Ok(Fetched { proof, content: Content::InMemory(bytes) });
     }
-    let (number, part) = begin(run, place, policy, &fingerprint).await?;
+    let (number, part) = Box::pin(begin(run, place, policy, &fingerprint)).await?;
     let earlier = run.look(|job| job.state.earlier.clone());
     let resumes = verify::can_resume(session);
     let durable =

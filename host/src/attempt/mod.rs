@@ -48,13 +48,15 @@ pub enum Reached {
 
 /// Takes the job as far as it gets.
 ///
+/// For most of its time a job moves bytes, a thousand jobs at once perhaps. Whatever is large and comes
+/// before or after that is boxed, here and in the steps, and takes memory only while it goes on.
+///
 /// # Errors
 /// Why it got no further. The record says how far it is.
 pub async fn deliver(run: &Run) -> Result<Reached, Failure> {
     if !matches!(run.status(), Status::Confirming | Status::PostExit) {
-        prepare::prepare(run).await?;
+        Box::pin(prepare::prepare(run)).await?;
         match run.look(|job| (job.spec.direction, job.spec.publish)) {
-            // Each on its own: a job has no memory for what it does not do.
             (Direction::Send, Publish::Atomic) => Box::pin(send::send(run)).await?,
             (Direction::Send, Publish::Direct) => Box::pin(direct::send(run)).await?,
             (Direction::Fetch, publish) => Box::pin(fetch::fetch(run, publish)).await?,

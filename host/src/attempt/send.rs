@@ -36,7 +36,7 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
         // The source may be gone by now: an intent is settled without it.
         let lease = run.lend(Stay::Long).await?;
         enter_publishing(run).await?;
-        return settle::settle(run, lease, &target).await;
+        return Box::pin(settle::settle(run, lease, &target)).await;
     }
     let source = Source::open(run).await?;
     let size = source.fingerprint.size;
@@ -52,7 +52,7 @@ pub(super) async fn send(run: &Run) -> Result<(), Failure> {
     // The acknowledgement of the intent comes with a look at the ownership.
     intent?.await?;
     let lease = run.go_on(paused).await?;
-    let receipt = publish::publish(run, lease, &partial, &target).await?;
+    let receipt = Box::pin(publish::publish(run, lease, &partial, &target)).await?;
     finish::recorded(run, receipt).await
 }
 
@@ -90,7 +90,7 @@ async fn transfer(
     source: Source,
 ) -> Result<(Token, RemotePath), Failure> {
     let hashes: SharedHashes = Arc::new(Mutex::new(Hashes::new(&session.capabilities().checksums)));
-    let (mut partial, start) = begin(run, session, target, &source, &hashes).await?;
+    let (mut partial, start) = Box::pin(begin(run, session, target, &source, &hashes)).await?;
     let adopted = start.offset() > 0;
     let shown = match upload(run, session, &partial.path, &source, start, &hashes).await {
         Ok(shown) => shown,

@@ -50,7 +50,7 @@ pub(super) async fn receive(
     let mut taken = off_the_runtime(begin).await?;
     loop {
         match taken {
-            Taken::All(arrived) => return Ok(*arrived),
+            Taken::All(arrived) => return Ok(arrived),
             Taken::Some(arriving, mut source) => {
                 source.ready(CHUNK_BYTES).await;
                 taken = off_the_runtime(move || arriving.take(source)).await?;
@@ -72,8 +72,8 @@ struct Arriving {
 
 enum Taken {
     /// What was at hand: more is to come.
-    Some(Box<Arriving>, Source),
-    All(Box<Arrived>),
+    Some(Arriving, Source),
+    All(Arrived),
 }
 
 impl Arriving {
@@ -83,15 +83,15 @@ impl Arriving {
         offset: u64,
         errand: Errand,
         earlier: Option<Hashed>,
-    ) -> Result<Box<Self>, Refusal> {
+    ) -> Result<Self, Refusal> {
         let file = open(&place, offset, &errand.pass)?;
         let hashing = Hashing::after(earlier, place.path(), &file, offset);
         let syncer = Syncer::new(file.try_clone()?, offset);
-        Ok(Box::new(Self { place, file, syncer, hashing, offset, bytes: 0, errand }))
+        Ok(Self { place, file, syncer, hashing, offset, bytes: 0, errand })
     }
 
     /// Writes what is at hand, or all of it where few files come in. Blocks.
-    fn take(mut self: Box<Self>, mut source: Source) -> Result<Taken, Refusal> {
+    fn take(mut self, mut source: Source) -> Result<Taken, Refusal> {
         let room = Room::take(CHUNK_BYTES);
         let mut chunk = Buffer::of(room.bytes());
         let ended = loop {
@@ -112,7 +112,7 @@ impl Arriving {
                 Err(error) => break Err(Refusal::BrokenOff(error)),
             }
         };
-        Ok(Taken::All(Box::new(self.finish(ended)?)))
+        Ok(Taken::All(self.finish(ended)?))
     }
 
     fn write(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
@@ -128,8 +128,8 @@ impl Arriving {
     }
 
     /// Makes what came in durable. Blocks.
-    fn finish(self: Box<Self>, ended: Result<(), Refusal>) -> Result<Arrived, Refusal> {
-        let Self { place, file, syncer, hashing, bytes, errand, .. } = *self;
+    fn finish(self, ended: Result<(), Refusal>) -> Result<Arrived, Refusal> {
+        let Self { place, file, syncer, hashing, bytes, errand, .. } = self;
         // Also after a break: what a look shows from here on is what a later try goes on from.
         // An earlier try may have made the name and died before it was synced.
         syncer.finish()?;

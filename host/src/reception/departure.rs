@@ -46,8 +46,8 @@ pub(super) async fn send(
     loop {
         let ready = sink.ready(CHUNK_BYTES).await;
         match off_the_runtime(move || departing.give(sink, ready)).await? {
-            Given::All(departed) => return Ok(*departed),
-            Given::Some(back) => (departing, sink) = *back,
+            Given::All(departed) => return Ok(departed),
+            Given::Some(back, idle) => (departing, sink) = (back, idle),
         }
     }
 }
@@ -65,8 +65,8 @@ struct Departing {
 
 enum Given {
     /// What the visitor took: it has to be waited for.
-    Some(Box<(Departing, Sink)>),
-    All(Box<Departed>),
+    Some(Departing, Sink),
+    All(Departed),
 }
 
 impl Departing {
@@ -101,7 +101,7 @@ impl Departing {
             let length = ready.min(chunk.len());
             let mut file = WhileThere { room: &self.errand.room, inner: &mut self.file };
             match file.read(&mut chunk[..length])? {
-                0 => return Ok(Given::All(Box::new(self.end()?))),
+                0 => return Ok(Given::All(self.end()?)),
                 read => {
                     sink.write(&chunk[..read]).map_err(Refusal::BrokenOff)?;
                     self.meter.add(read as u64);
@@ -113,7 +113,7 @@ impl Departing {
             match sink.ready_now(chunk.len()) {
                 Some(more) => ready = more,
                 None if may_wait() => ready = chunk.len(),
-                None => return Ok(Given::Some(Box::new((self, sink)))),
+                None => return Ok(Given::Some(self, sink)),
             }
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Hashed {
 /// The hash of a file's first bytes as more are added.
 pub(super) struct Hashing {
     length: u64,
-    hashes: Hashes,
+    hashes: Box<Hashes>,
 }
 
 /// What was found of a whole file.
@@ -44,7 +44,7 @@ pub(super) struct Proof {
 impl Hashing {
     /// The hash of nothing yet.
     pub(super) fn new() -> Self {
-        Self { length: 0, hashes: Hashes::new(&[]) }
+        Self { length: 0, hashes: Box::new(Hashes::new(&[])) }
     }
 
     /// The hash of the first `offset` bytes of this file, to which the next ones can be added: an
@@ -99,7 +99,7 @@ impl Hashed {
         let shared = Arc::new(Mutex::new(Hashes::new(&[])));
         hash_prefix(&mut WhileThere { room, inner: file }, length, &shared)?;
         let hashes = std::mem::replace(&mut *lock(&shared), Hashes::new(&[]));
-        Ok(Hashing { length, hashes }.of(place.path(), looks))
+        Ok(Hashing { length, hashes: Box::new(hashes) }.of(place.path(), looks))
     }
 
     /// Whether it is of the first `length` bytes of this file, as that is now.

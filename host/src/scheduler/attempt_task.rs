@@ -72,7 +72,7 @@ pub(super) async fn run(run: Run, stop: oneshot::Receiver<Halt>, notices: Arc<No
             Ok(Next::Done)
         }
         Some(Ok(Reached::Operator)) => Ok(Next::Suspended),
-        Some(Err(failure)) => fail(&run, &failure, &notices).await,
+        Some(Err(failure)) => Box::pin(fail(&run, &failure, &notices)).await,
     };
     let next = next.unwrap_or_else(|failure| match failure {
         Failure::Journal(error) if error.is_fatal() => Next::Fatal(error),
