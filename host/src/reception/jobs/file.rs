@@ -111,19 +111,20 @@ pub(super) fn compare(
     }
     let known = proof.filter(|proof| proof.is_of(&file));
     if known.is_none() {
-        // It came by another way, which may not have made it durable.
-        place.sync(&file)?;
+        // It came by another way, which may have made neither it nor its name durable.
         place.sync_folder()?;
     }
-    let Some(wanted) = delivery.digest.as_ref().filter(|d| d.algorithm == Algorithm::Blake3) else {
-        return Ok(Sight::Same);
+    let wanted = delivery.digest.as_ref().filter(|digest| digest.algorithm == Algorithm::Blake3);
+    let found = match (known, wanted) {
+        (Some(proof), _) => Some(proof.digest().clone()),
+        (None, Some(_)) => Hashed::read(place, file, size, room)?.digest(),
+        (None, None) => {
+            place.sync(&file)?;
+            None
+        }
     };
-    let found = match known {
-        Some(proof) => Some(proof.digest().clone()),
-        None => Hashed::read(place, file, size, room)?.digest(),
-    };
-    match found {
-        Some(found) if found != *wanted => {
+    match (found, wanted) {
+        (Some(found), Some(wanted)) if found != *wanted => {
             Ok(Sight::Other(format!("the file's hash is {found}, not {wanted}")))
         }
         _ => Ok(Sight::Same),
