@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::CHECKPOINT_BYTES;
 
@@ -19,6 +19,13 @@ const AHEAD_BYTES: u64 = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
 /// A disk that does not answer for so long keeps the writer no longer: the transfer's own time
 /// limit, or the last sync, tells.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// Syncs in the background, of all files together. Where more files come in at a time each is synced by its
+/// writer: a disk that hangs or is slow takes no more threads than there are writers, and no file waits for
+/// the disk of another.
+static IN_BACKGROUND: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
+
+const AT_A_TIME: u32 = 16;
 
 pub(crate) struct Syncer {
     file: File,
@@ -54,16 +61,24 @@ impl Syncer {
         self.lock().durable
     }
 
-    /// Hears that the file is written up to `offset`: syncs it in the background when enough is
-    /// new, and keeps the writer waiting when too much is not durable. Blocks.
+    /// Hears that the file is written up to `offset`: syncs it when enough is new, in the background if that
+    /// has room, and keeps the writer waiting when too much is not durable. Blocks.
     pub(crate) fn written(self: &Arc<Self>, offset: u64) {
         let mut state = self.lock();
         loop {
             if !state.busy && offset >= state.begun + CHECKPOINT_BYTES {
                 state.begun = offset;
                 state.busy = true;
+                let Ok(turn) = IN_BACKGROUND.try_acquire() else {
+                    drop(state);
+                    return self.sync(offset);
+                };
                 let this = Arc::clone(self);
-                drop(self.handle.spawn_blocking(move || this.sync(offset)));
+                let sync = move || {
+                    let _turn = turn;
+                    this.sync(offset);
+                };
+                drop(self.handle.spawn_blocking(sync));
             }
             if !state.busy || offset < state.durable + AHEAD_BYTES {
                 return;
@@ -121,6 +136,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_never_gets_far_ahead_of_what_is_durable() {
+        write_all().await;
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_in_the_background_makes_its_file_durable_itself() {
+        let _all = IN_BACKGROUND.acquire_many(AT_A_TIME).await.unwrap();
+        write_all().await;
+    }
+
+    async fn write_all() {
         let mut file = tempfile::tempfile().unwrap();
         let syncer = Syncer::new(file.try_clone().unwrap(), 0);
         let writer = Arc::clone(&syncer);
