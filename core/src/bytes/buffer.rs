@@ -14,7 +14,7 @@ const LEAST_BYTES: usize = 64 * 1024;
 const SIZES: usize = 4;
 
 /// Memory that is kept, in all. Host and plugins have a stock each.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
+const KEPT_BYTES: usize = 2 * 1024 * 1024;
 
 static STOCK: Stock = Stock::new();
 

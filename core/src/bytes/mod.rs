@@ -6,9 +6,11 @@
 //! are ready: whoever waits for something else than a disk holds no thread.
 
 mod buffer;
+mod draining;
 mod room;
 
 pub use buffer::Buffer;
+pub use draining::Draining;
 pub use room::Room;
 
 use std::{

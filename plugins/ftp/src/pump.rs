@@ -4,7 +4,7 @@
 
 use std::{io, time::Duration};
 
-use ferryway_core::bytes::{self, CHUNK_BYTES, Meter, Room, Sink, Source};
+use ferryway_core::bytes::{self, CHUNK_BYTES, Draining, Meter, Room, Sink, Source};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::{JoinHandle, spawn_blocking},
@@ -27,10 +27,6 @@ const FIRST_BYTES: usize = 64 * 1024;
 
 /// No buffer is made smaller for the sake of a small file.
 const FEW_BYTES: usize = 4096;
-
-/// Nothing is read ahead of smaller buffers: then there are many transfers, and others move while one
-/// reads.
-const AHEAD_BYTES: usize = 64 * 1024;
 
 /// Bytes do not wait longer for a full chunk than this before the sink gets them.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -65,7 +61,7 @@ pub(crate) async fn send(
     while !filled.ended {
         let Filled { source, buffer, .. } = filled;
         sent += buffer.filled().len() as u64;
-        if buffer.bytes.len() < AHEAD_BYTES {
+        if !buffer.room.is_ample() {
             write(stream, buffer.filled(), meter, limit).await?;
             drop(buffer);
             filled = Filling::start(source, Buffer::new(CHUNK_BYTES)).wait().await?;
@@ -120,14 +116,14 @@ pub(crate) async fn receive(
 struct Buffer {
     bytes: bytes::Buffer,
     filled: usize,
-    _room: Room,
+    room: Room,
 }
 
 impl Buffer {
     /// A buffer of a size that suits the moment, of `most` bytes at most.
     fn new(most: usize) -> Self {
         let room = Room::take(most);
-        Self { bytes: bytes::Buffer::of(room.bytes()), filled: 0, _room: room }
+        Self { bytes: bytes::Buffer::of(room.bytes()), filled: 0, room }
     }
 
     fn filled(&self) -> &[u8] {
@@ -190,70 +186,56 @@ impl Filling {
 /// A sink that is idle, has to be waited for, or has begun to take its chunk.
 enum Writer {
     Idle(Sink),
-    Waiting(Draining),
-    Begun(Work<Draining>),
+    Waiting(Chunk),
+    /// Of so many bytes.
+    Begun(Work<Chunk>, usize),
 }
 
-/// A chunk on its way into its sink.
-struct Draining {
-    sink: Sink,
-    buffer: Buffer,
-    written: usize,
+/// A chunk on its way into its sink, and its part of the memory.
+struct Chunk {
+    draining: Draining,
+    _room: Room,
 }
 
 impl Writer {
     /// Begins to write when the sink is ready.
     fn start(sink: Sink, buffer: Buffer) -> Self {
-        Self::go_on(Draining { sink, buffer, written: 0 })
+        let Buffer { mut bytes, filled, room: _room } = buffer;
+        bytes.truncate(filled);
+        Self::go_on(Chunk { draining: Draining::new(sink, [bytes]), _room })
     }
 
-    fn go_on(mut draining: Draining) -> Self {
-        let ready = match draining.left() {
-            0 => Some(0),
-            left => draining.sink.ready_now(left),
-        };
-        match ready {
-            Some(ready) => Self::Begun(draining.write(ready)),
-            None => Self::Waiting(draining),
+    fn go_on(mut chunk: Chunk) -> Self {
+        match chunk.draining.left() {
+            0 => Self::Idle(chunk.draining.into_sink()),
+            _ => match chunk.draining.ready_now() {
+                Some(ready) => Self::Begun(chunk.write(ready), ready),
+                None => Self::Waiting(chunk),
+            },
         }
     }
 
     /// The sink once it has taken its chunk.
-    async fn wait(self, meter: &Meter) -> Result<Sink, Stop> {
-        let (mut writer, mut counted) = (self, 0);
+    async fn wait(mut self, meter: &Meter) -> Result<Sink, Stop> {
         loop {
-            let work = match writer {
+            let (work, bytes) = match self {
                 Self::Idle(sink) => return Ok(sink),
-                Self::Waiting(mut draining) => {
-                    let ready = draining.sink.ready(draining.left()).await;
-                    draining.write(ready)
+                Self::Waiting(mut chunk) => {
+                    let ready = chunk.draining.ready().await;
+                    (chunk.write(ready), ready)
                 }
-                Self::Begun(work) => work,
+                Self::Begun(work, bytes) => (work, bytes),
             };
-            let draining = work.done().await.map_err(Stop::Local)?;
-            meter.add((draining.written - counted) as u64);
-            if draining.left() == 0 {
-                return Ok(draining.sink);
-            }
-            counted = draining.written;
-            writer = Self::go_on(draining);
+            let chunk = work.done().await.map_err(Stop::Local)?;
+            meter.add(bytes as u64);
+            self = Self::go_on(chunk);
         }
     }
 }
 
-impl Draining {
-    fn left(&self) -> usize {
-        self.buffer.filled - self.written
-    }
-
+impl Chunk {
     fn write(mut self, bytes: usize) -> Work<Self> {
-        Work::start(self.sink.blocks() && bytes > 0, move || {
-            if bytes > 0 {
-                self.sink.write(&self.buffer.filled()[self.written..self.written + bytes])?;
-            }
-            self.written += bytes;
-            Ok(self)
-        })
+        Work::start(self.draining.blocks(), move || self.draining.write(bytes).map(|()| self))
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     failure::Failure,
     frame::{Body, Frame, HEAD_BYTES, Head, Message, Seal},
     handshake::{Ready, RoundTrip},
-    stream::{Hold, Stream},
+    stream::{Hold, Queued, Stream},
     window::{Bound, INBOUND, Stock, Window},
 };
 
@@ -104,7 +104,7 @@ struct Streams {
 
 /// Where the words on a stream go.
 struct Inbound {
-    sender: mpsc::Sender<Body>,
+    sender: mpsc::Sender<Queued>,
     /// How much may wait there.
     bound: Bound,
     /// Whether data may come: not before the host has said that the stream is open.
@@ -380,7 +380,7 @@ impl Shared {
                 return Err(Failure::Garbage("more frames than were granted".to_owned()));
             }
             // Who listened may be about to say that the stream is over.
-            let _taken = inbound.sender.try_send(body);
+            let _taken = inbound.sender.try_send(body.into());
             return Ok(());
         }
         match (&self.accepts, body) {

@@ -21,7 +21,7 @@ use crate::{
     frame::{Again, Answer, Body, CHUNK_BYTES, Ground, Message, Offer, Refusal, Request},
     link::Opening,
     squeeze::Packer,
-    stream::Stream,
+    stream::{Queued, Stream},
     tls::Proved,
 };
 
@@ -345,7 +345,7 @@ async fn list(
     let (pieces, outflow) = mpsc::channel(IN_HAND);
     let fill = async {
         for piece in bytes.chunks(CHUNK_BYTES) {
-            let (body, room) = (Body::Data(piece.into()), Room::take(piece.len()));
+            let (body, room) = (Queued::Data(piece.into()), Room::take(piece.len()));
             if pieces.send(Outgoing { body, room }).await.is_err() {
                 break;
             }
@@ -364,7 +364,7 @@ async fn pour(
 ) -> std::result::Result<(), Failure> {
     stream.begin_transfer();
     while let Some(Outgoing { body, room: _room }) = stream.busy(pieces.recv()).await? {
-        match stream.send(body).await? {
+        match stream.send(body.into()).await? {
             None => {}
             // The host's thread meets the end of the queue, and its answer says so.
             Some(Message::Abort) => return Ok(()),

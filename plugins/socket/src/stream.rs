@@ -30,7 +30,7 @@ const TURN_BYTES: u64 = 256 * CHUNK_BYTES as u64;
 pub(crate) struct Stream {
     number: u32,
     shared: Arc<Shared>,
-    inbound: mpsc::Receiver<Body>,
+    inbound: mpsc::Receiver<Queued>,
     /// Frames that the other end takes now.
     credit: u32,
     /// What we let the other end have under way.
@@ -40,6 +40,14 @@ pub(crate) struct Stream {
     granted: Instant,
     /// `None` only while it is dropped.
     hold: Option<Hold>,
+}
+
+/// A frame's content while it waits in a queue, which keeps memory for some 30 of them, of each stream:
+/// it is small.
+pub(crate) enum Queued {
+    Message(Box<Message>),
+    Data(Buffer),
+    Packed(Buffer),
 }
 
 /// What has come of a transfer's data.
@@ -61,7 +69,7 @@ impl Stream {
     pub(crate) fn new(
         number: u32,
         shared: Arc<Shared>,
-        inbound: mpsc::Receiver<Body>,
+        inbound: mpsc::Receiver<Queued>,
         window: Window,
         hold: Hold,
     ) -> Self {
@@ -181,7 +189,7 @@ impl Stream {
                 return Ok(heard);
             }
             next = match self.inbound.try_recv() {
-                Ok(body) => self.heard(Some(body))?,
+                Ok(queued) => self.heard(Some(queued))?,
                 // Also at the end: whoever hears on learns of it.
                 Err(_) => return Ok(heard),
             };
@@ -205,7 +213,7 @@ impl Stream {
     pub(crate) async fn send(&mut self, piece: Body) -> Result<Option<Message>, Failure> {
         loop {
             let word = match self.inbound.try_recv() {
-                Ok(body) => body,
+                Ok(queued) => queued.into(),
                 Err(_) if self.credit > 0 => break,
                 Err(_) => self.hear().await?,
             };
@@ -241,11 +249,31 @@ impl Stream {
         self.say(Message::Credit { frames }).await
     }
 
-    fn heard(&self, body: Option<Body>) -> Result<Body, Failure> {
-        match body {
-            Some(Body::Packed(packed)) => Ok(Body::Data(unpack(&packed)?)),
-            Some(body) => Ok(body),
+    fn heard(&self, queued: Option<Queued>) -> Result<Body, Failure> {
+        match queued {
+            Some(Queued::Packed(packed)) => Ok(Body::Data(unpack(&packed)?)),
+            Some(queued) => Ok(queued.into()),
             None => Err(self.shared.cause().unwrap_or(Failure::Closed)),
+        }
+    }
+}
+
+impl From<Body> for Queued {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Message(message) => Self::Message(Box::new(message)),
+            Body::Data(bytes) => Self::Data(bytes),
+            Body::Packed(bytes) => Self::Packed(bytes),
+        }
+    }
+}
+
+impl From<Queued> for Body {
+    fn from(queued: Queued) -> Self {
+        match queued {
+            Queued::Message(message) => Self::Message(*message),
+            Queued::Data(bytes) => Self::Data(bytes),
+            Queued::Packed(bytes) => Self::Packed(bytes),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     frame::{Body, CHUNK_BYTES},
     squeeze::Packer,
+    stream::Queued,
 };
 
 /// What is in the queue of a file that comes in.
@@ -92,7 +93,7 @@ impl ByteSource for Inflow {
 
 /// What is in the queue of a file that goes out, and its part of the memory until it is in line.
 pub(super) struct Outgoing {
-    pub(super) body: Body,
+    pub(super) body: Queued,
     pub(super) room: Room,
 }
 
@@ -136,7 +137,7 @@ impl ByteSink for Outflow {
                 Some(packer) => packer.pack(piece.into()),
                 None => Body::Data(piece.into()),
             };
-            let outgoing = Outgoing { body, room };
+            let outgoing = Outgoing { body: body.into(), room };
             match permit {
                 Some(permit) => drop(permit.send(outgoing)),
                 None => {

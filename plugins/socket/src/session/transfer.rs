@@ -1,11 +1,11 @@
 //! Data on its way, as the visitor sees it: from the host's source to a stream, and from a stream to the
 //! host's sink.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{io, sync::Arc};
 
 use ferryway_core::{
     Digest,
-    bytes::{Buffer, Meter, Room, Sink, Source},
+    bytes::{Buffer, Draining, Meter, Room, Sink, Source},
     transport::Stored,
 };
 use tokio::task::spawn_blocking;
@@ -47,8 +47,8 @@ impl Taker {
             }
             Self::File { sink, meter } => {
                 let taken = sink.take().ok_or(Failure::Closed)?;
-                let draining = Draining { sink: taken, pieces: pieces.into(), written: 0 };
-                *sink = Some(draining.write_all(meter).await.map_err(Failure::local)?);
+                let written = write_all(Draining::new(taken, pieces), meter).await;
+                *sink = Some(written.map_err(Failure::local)?);
                 Ok(())
             }
         }
@@ -102,46 +102,16 @@ pub(super) async fn take(stream: &mut Stream, request: Request, taker: &mut Take
     }
 }
 
-/// Pieces on their way into a sink.
-struct Draining {
-    sink: Sink,
-    pieces: VecDeque<Buffer>,
-    /// Bytes of the first one that are written.
-    written: usize,
-}
-
-impl Draining {
-    /// Writes them as the sink is ready for them, on threads that may wait for a disk, counts what is
-    /// written, and gives the sink back.
-    async fn write_all(mut self, meter: &Meter) -> io::Result<Sink> {
-        loop {
-            let left = self.pieces.iter().map(|piece| piece.len()).sum::<usize>() - self.written;
-            if left == 0 {
-                return Ok(self.sink);
-            }
-            let ready = self.sink.ready(left).await;
-            let write = spawn_blocking(move || self.write(ready).map(|()| self));
-            self = write.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
-            meter.add(ready as u64);
-        }
+/// Writes them as the sink is ready for them, on threads that may wait for a disk, counts what is written, and
+/// gives the sink back.
+async fn write_all(mut draining: Draining, meter: &Meter) -> io::Result<Sink> {
+    while draining.left() > 0 {
+        let ready = draining.ready().await;
+        let write = spawn_blocking(move || draining.write(ready).map(|()| draining));
+        draining = write.await.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        meter.add(ready as u64);
     }
-
-    /// Writes the next `ready` bytes. Blocks.
-    fn write(&mut self, mut ready: usize) -> io::Result<()> {
-        while ready > 0
-            && let Some(piece) = self.pieces.front()
-        {
-            let end = piece.len().min(self.written + ready);
-            self.sink.write(&piece[self.written..end])?;
-            ready -= end - self.written;
-            self.written = end;
-            if end == piece.len() {
-                self.pieces.pop_front();
-                self.written = 0;
-            }
-        }
-        Ok(())
-    }
+    Ok(draining.into_sink())
 }
 
 /// Where data comes from that goes out.
@@ -191,19 +161,23 @@ impl Giver {
         read.await.map_err(io::Error::other)
     }
 
-    /// As many pieces as need not be waited for. Blocks.
+    /// As many pieces as need not be waited for, and as there is memory for. Blocks.
     fn read(&mut self, mut ready: usize) -> Given {
         let mut given = Given::default();
         loop {
-            match self.next(Room::take(ready)) {
-                Ok(Some(piece)) => given.pieces.push(piece),
+            let ample = match self.next(Room::take(ready)) {
+                Ok(Some(piece)) => {
+                    let ample = piece.room.is_ample();
+                    given.pieces.push(piece);
+                    ample
+                }
                 end => {
                     given.end = Some(end.map(drop));
                     return given;
                 }
-            }
+            };
             match self.source.ready_now(CHUNK_BYTES) {
-                Some(more) if given.pieces.len() < AT_ONCE => ready = more,
+                Some(more) if ample && given.pieces.len() < AT_ONCE => ready = more,
                 _ => return given,
             }
         }

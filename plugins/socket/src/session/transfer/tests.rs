@@ -49,6 +49,12 @@ async fn some_pieces_are_read_at_a_time_and_the_end_comes_with_the_last() {
     assert!(matches!(second.end, Some(Ok(()))));
 }
 
+#[test]
+fn where_memory_is_short_one_piece_is_read_at_a_time() {
+    let given = giver(2, false).read(4096);
+    assert_eq!((given.pieces.len(), given.end.is_none()), (1, true));
+}
+
 #[tokio::test]
 async fn what_was_read_before_a_failure_goes_out() {
     let (_, given) = giver(2, true).give().await.unwrap();
@@ -82,11 +88,10 @@ impl ByteSink for Narrow {
 async fn pieces_go_into_a_sink_in_their_order_as_it_is_ready() {
     let taken = Collected::new();
     let bytes = content(100, 1);
-    let pieces: VecDeque<_> = bytes.chunks(10).map(Buffer::from).collect();
+    let pieces = bytes.chunks(10).map(Buffer::from);
     let sink = Sink::new(Narrow(taken.sink()));
     let meter = Meter::new();
-    Draining { sink, pieces, written: 0 }.write_all(&meter).await.unwrap();
+    write_all(Draining::new(sink, pieces), &meter).await.unwrap();
     assert_eq!((taken.bytes(), meter.bytes()), (bytes, 100));
-    let none = Draining { sink: taken.sink(), pieces: VecDeque::new(), written: 0 };
-    none.write_all(&meter).await.unwrap();
+    write_all(Draining::new(taken.sink(), []), &meter).await.unwrap();
 }
