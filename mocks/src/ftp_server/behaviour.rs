@@ -59,8 +59,8 @@ pub struct Behaviour {
     /// How long a data connection may be quiet before 426; until then it keeps its lock, with
     /// [`Duration::MAX`] for ever.
     pub data_timeout: Duration,
-    /// Whether a command that comes before the one ahead of it is answered is lost, as with
-    /// servers that insist on taking turns (RFC 959 section 5.4). No preset does so.
+    /// Whether a command that comes in one piece with the one ahead of it is lost, as with servers
+    /// that insist on taking turns (RFC 959 section 5.4). No preset does so.
     pub loses_early_commands: bool,
     /// Commands that the server does not know, in capitals. FEAT leaves them out.
     pub disabled: BTreeSet<String>,

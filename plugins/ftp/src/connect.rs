@@ -130,10 +130,10 @@ async fn prepare(control: &mut Control) -> Result<Features, Failure> {
     };
     let binary = if features.utf8 {
         // A server that refuses the first speaks UTF-8 all the same (RFC 2640 section 3.1).
-        let (names, binary) = control.ask_pair(["OPTS UTF8 ON", "TYPE I"], |_| true).await?;
+        let (names, binary) = control.try_pair(["OPTS UTF8 ON", "TYPE I"], |_| true).await?;
         binary.unwrap_or(names)
     } else {
-        control.ask_pair(["TYPE I", "NOOP"], |_| false).await?.0
+        control.try_pair(["TYPE I", "NOOP"], |_| false).await?.0
     };
     binary.done()?;
     Ok(features)

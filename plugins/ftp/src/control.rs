@@ -1,4 +1,4 @@
-//! The control connection: one command, one answer, each within the time limit.
+//! The control connection: a command, or two that belong together, and an answer to each within the time limit.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -72,6 +72,9 @@ pub(crate) fn is_unknown_command(code: u16) -> bool {
     matches!(code, 500 | 502 | 504)
 }
 
+/// Where a partner was silent that may hear one command at a time only.
+const DEAF: &str = "after two commands in one piece (`early_commands = false` sends one at a time)";
+
 /// The control connection of one session.
 pub(crate) struct Control {
     ftp: FtpStream,
@@ -126,24 +129,48 @@ impl Control {
     }
 
     /// Sends two commands and waits for their final answers. The second one matters only where the
-    /// answer to the first `leads_on` to it, and does nothing elsewhere: a partner that takes
-    /// commands early gets both in one piece, any other one hears the second in its turn, if at all.
+    /// answer to the first `leads_on` to it; the caller vouches that it does nothing elsewhere. A partner that
+    /// takes commands early gets both in one piece, any other one hears the second in its turn, if at all.
+    ///
+    /// # Errors
+    /// Besides those of [`ask`](Self::ask), that the partner answers the second with the end of the session
+    /// (421). Where it ends with the first answer, that is the only one.
     pub(crate) async fn ask_pair(
         &mut self,
         commands: [&str; 2],
         leads_on: impl Fn(&Answer) -> bool,
     ) -> Result<(Answer, Option<Answer>), Failure> {
-        let Some(early) = self.early.clone() else {
-            let [first, second] = commands;
-            let first = self.ask(first).await?;
-            let second = if leads_on(&first) { Some(self.ask(second).await?) } else { None };
-            return Ok((first, second));
+        let (first, second) = match self.early.clone() {
+            Some(early) => self.ask_early(&early, commands).await?,
+            None => {
+                let [first, second] = commands;
+                let first = self.ask(first).await?;
+                let second = if leads_on(&first) { Some(self.ask(second).await?) } else { None };
+                (first, second)
+            }
         };
-        let answers = self.ask_early(&early, commands).await;
-        match &answers {
-            Ok((_, Some(_))) => early.answered(true),
+        match second {
+            Some(end) if end.code == 421 => Err(Failure::Reply(end.reply())),
+            second => Ok((first, second)),
+        }
+    }
+
+    /// The same with a session's first pair, which shows whether the partner hears both.
+    pub(crate) async fn try_pair(
+        &mut self,
+        commands: [&str; 2],
+        leads_on: impl Fn(&Answer) -> bool,
+    ) -> Result<(Answer, Option<Answer>), Failure> {
+        let answers = self.ask_pair(commands, leads_on).await;
+        let Some(early) = &self.early else { return answers };
+        match answers {
+            Ok((_, Some(_))) => early.heard(),
+            Err(Failure::Timeout(_)) => {
+                early.not_heard(true);
+                return Err(Failure::Timeout(DEAF));
+            }
+            Err(_) => early.not_heard(false),
             Ok((_, None)) => {}
-            Err(_) => early.answered(false),
         }
         answers
     }

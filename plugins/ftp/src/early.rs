@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     io::{self, Write},
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -52,7 +52,7 @@ impl Early {
     ) -> Option<Self> {
         match wanted {
             Some(wanted) => wanted.then_some(Self { held, proof: None }),
-            None if proof.0.get() == Some(&false) => None,
+            None if proof.last() == Some(false) => None,
             None => is_known(greeting).then_some(Self { held, proof: Some(proof) }),
         }
     }
@@ -82,17 +82,37 @@ impl Early {
         }
     }
 
-    /// Notes whether both commands were answered.
-    pub(crate) fn answered(&self, both: bool) {
-        if self.proof.as_ref().is_some_and(|proof| proof.0.set(both).is_ok()) && !both {
+    /// Notes that both of a session's first two commands were answered.
+    pub(crate) fn heard(&self) {
+        if let Some(proof) = &self.proof {
+            *proof.lock() = Some(true);
+        }
+    }
+
+    /// Notes that they were not: the partner was `silent`, or what else went wrong proves little.
+    pub(crate) fn not_heard(&self, silent: bool) {
+        let Some(proof) = &self.proof else { return };
+        if silent || proof.last().is_none() {
+            *proof.lock() = Some(false);
             tracing::warn!("no answer to two commands in one piece: the next sessions take turns");
         }
     }
 }
 
-/// Whether the first two commands that a partner got in one piece were answered, once there were any.
+/// Whether a partner has answered the first two commands of a session that came in one piece, as the last
+/// session that sent them so has shown.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Proof(Arc<OnceLock<bool>>);
+pub(crate) struct Proof(Arc<Mutex<Option<bool>>>);
+
+impl Proof {
+    fn last(&self) -> Option<bool> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The proofs of all partners, by host and port, as long as this process lives.
 #[derive(Debug, Default)]

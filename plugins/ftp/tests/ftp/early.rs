@@ -5,7 +5,7 @@ use ferryway_core::{
     transport::{Result, Session, Transport},
 };
 use ferryway_ftp::Ftp;
-use ferryway_mocks::ftp_server::{Behaviour, Rule, TlsConfig};
+use ferryway_mocks::ftp_server::{Action, Behaviour, Cut, Rule, TlsConfig, When};
 
 use crate::support::{Lab, path, upload};
 
@@ -23,6 +23,7 @@ async fn rename(session: &mut dyn Session, lab: &Lab) -> Result<()> {
 fn deaf(session: Result<Box<dyn Session>>) {
     let error = session.err().expect("a server heard both commands");
     assert_eq!((error.kind(), error.operation()), (Kind::Timeout, Operation::Connect), "{error}");
+    assert!(error.to_string().contains("early_commands = false"), "{error}");
 }
 
 #[tokio::test]
@@ -77,6 +78,29 @@ async fn a_lost_connection_proves_nothing_against_a_server_that_has_answered() {
     next.rename(path("absent"), path("b")).await.unwrap_err();
     let transcript = lab.server.transcript();
     assert_eq!(transcript.count("RNTO"), 2, "{transcript}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_deaf_from_some_day_on_is_reached_all_the_same() {
+    let lab = Lab::new(Behaviour::vsftpd()).await;
+    let ftp = Ftp::default();
+    ftp.connect(lab.partner()).await.unwrap();
+    lab.server.faults().add(Rule::new("TYPE", When::Before, Action::Cut(Cut::Silence)));
+    deaf(ftp.connect(lab.partner()).await);
+    let mut next = ftp.connect(lab.partner()).await.unwrap();
+    next.rename(path("absent"), path("b")).await.unwrap_err();
+    let transcript = lab.server.transcript();
+    assert_eq!(transcript.count("RNTO"), 0, "{transcript}");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_behind_a_refusal_is_over() {
+    let lab = Lab::new(Behaviour::vsftpd()).await;
+    let mut session = lab.session().await;
+    lab.server.faults().add(Rule::refuse("RNTO", 421, "Timeout."));
+    session.rename(path("absent"), path("b")).await.unwrap_err();
+    let error = session.ping().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Closed, "{error}");
 }
 
 #[tokio::test]
