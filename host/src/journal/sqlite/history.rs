@@ -388,15 +388,15 @@ fn parse(path: &Path) -> Option<(i32, Epoch)> {
     Some((month.parse().ok()?, Epoch::new(epoch.parse().ok()?)?))
 }
 
+const OLDEST: &str = "SELECT sequence, ended_at FROM jobs WHERE ended_at IS NOT NULL \
+                      AND sequence NOT IN (SELECT sequence FROM unheard) ORDER BY ended_at LIMIT ?";
+
 fn oldest(hot: &Connection, limit: u64) -> rusqlite::Result<Vec<(u64, Timestamp)>> {
-    hot.prepare_cached(
-        "SELECT sequence, ended_at FROM jobs WHERE ended_at IS NOT NULL \
-         AND sequence NOT IN (SELECT sequence FROM unheard) ORDER BY ended_at LIMIT ?",
-    )?
-    .query_map([limit.cast_signed()], |row| {
-        Ok((row.get::<_, i64>(0)?.cast_unsigned(), rows::time(row, 1)?))
-    })?
-    .collect()
+    hot.prepare_cached(OLDEST)?
+        .query_map([limit.cast_signed()], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), rows::time(row, 1)?))
+        })?
+        .collect()
 }
 
 /// Copies a database and finishes what its writer left unfinished in the copy.
@@ -408,7 +408,24 @@ fn recover(path: &Path, copy: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
+    use crate::journal::Durability;
+
+    #[test]
+    fn no_statement_is_planned_anew_for_another_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let night = "night".parse().unwrap();
+        schema::prepare(&path, true, (Epoch::FIRST, &night), Durability::Rollback).unwrap();
+        let hot = schema::open_writer(&path, Durability::Rollback).unwrap();
+        for limit in 1..4 {
+            assert_eq!(oldest(&hot, limit).unwrap(), []);
+        }
+        let select = hot.prepare_cached(OLDEST).unwrap();
+        assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
+    }
 
     #[test]
     fn a_file_s_name_tells_its_month_and_epoch() {

@@ -270,8 +270,6 @@ fn migrate(connection: &mut Connection, path: &Path, format: &Format) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::StatementStatus;
-
     use super::*;
     use crate::journal::sqlite::entries;
 
@@ -376,20 +374,6 @@ mod tests {
         entries::remove(&connection, "[7]").unwrap();
         assert_eq!(notes(&connection), [""; 0]);
         assert_eq!(count("SELECT count(*) FROM log"), 0);
-    }
-
-    #[test]
-    fn no_statement_is_planned_anew_for_another_job() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.db");
-        prepare(&path, true, (Epoch::FIRST, &"night".parse().unwrap()), Durability::Rollback)
-            .unwrap();
-        let connection = open_writer(&path, Durability::Rollback).unwrap();
-        for sequence in 1..4 {
-            assert_eq!(entries::read(&connection, sequence).unwrap(), []);
-        }
-        let select = connection.prepare_cached(entries::select(&connection).unwrap()).unwrap();
-        assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
     }
 
     /// Who changes the mode of a file that is in use syncs it four times for that.
