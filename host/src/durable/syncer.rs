@@ -16,13 +16,13 @@ use super::CHECKPOINT_BYTES;
 /// may cost is for bytes that pass until their checkpoint is durable as well.
 const AHEAD_BYTES: u64 = CHECKPOINT_BYTES + CHECKPOINT_BYTES / 2;
 
-/// A disk that does not answer for so long keeps the writer no longer: the transfer's own time
-/// limit, or the last sync, tells.
+/// A disk that does not answer for so long in the background keeps the writer no longer: the transfer's own
+/// time limit, or the last sync, tells.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Syncs in the background, of all files together. Where more files come in at a time each is synced by its
-/// writer: a disk that hangs or is slow takes no more threads than there are writers, and no file waits for
-/// the disk of another.
+/// writer: a disk that hangs or is slow takes no thread more than these and the writers', and no file waits
+/// for the disk of another.
 static IN_BACKGROUND: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
 
 const AT_A_TIME: u32 = 16;
@@ -136,16 +136,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_never_gets_far_ahead_of_what_is_durable() {
-        write_all().await;
+        write_all(AHEAD_BYTES).await;
     }
 
     #[tokio::test]
     async fn who_finds_no_room_in_the_background_makes_its_file_durable_itself() {
         let _all = IN_BACKGROUND.acquire_many(AT_A_TIME).await.unwrap();
-        write_all().await;
+        // Nobody else's sync could keep so close behind.
+        write_all(CHECKPOINT_BYTES).await;
     }
 
-    async fn write_all() {
+    async fn write_all(behind: u64) {
         let mut file = tempfile::tempfile().unwrap();
         let syncer = Syncer::new(file.try_clone().unwrap(), 0);
         let writer = Arc::clone(&syncer);
@@ -161,7 +162,7 @@ mod tests {
             furthest
         });
         let furthest = furthest.await.unwrap();
-        assert!(furthest < AHEAD_BYTES, "{furthest}");
+        assert!(furthest < behind, "{furthest}");
         assert!(syncer.durable() > 0);
         syncer.finish().unwrap();
     }
