@@ -1,5 +1,5 @@
 //! Buffers whose memory is used again: the system's allocator gives large ones back each time, and has
-//! every page of the next one made zero.
+//! every page of the next one made zero; and it keeps memory for each thread apart.
 
 use std::{
     fmt,
@@ -7,11 +7,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Smaller ones the allocator keeps itself.
-const LEAST_BYTES: usize = 64 * 1024;
+/// Smaller ones are not kept. Those of a page are: made by one thread and dropped by another, they would leave
+/// holes in the memory of each.
+const LEAST_BYTES: usize = 4 * 1024;
 
 /// How many sizes are kept, each twice the former: up to 512 KiB, the largest chunk.
-const SIZES: usize = 4;
+const SIZES: usize = 8;
 
 /// Memory that is kept, in all. Host and plugins have a stock each.
 const KEPT_BYTES: usize = 2 * 1024 * 1024;
@@ -30,7 +31,7 @@ struct Stock {
 
 struct Kept {
     bytes: usize,
-    /// Those of 64 KiB at least, of 128, and so on.
+    /// Those of 4 KiB at least, of 8, and so on.
     free: [Vec<Vec<u8>>; SIZES],
 }
 

@@ -48,7 +48,7 @@ impl Draining {
         self.sink.ready_now(left)
     }
 
-    /// Writes the next `ready` bytes. Blocks.
+    /// Writes the next `ready` bytes, or all that are left if these are fewer. Blocks.
     ///
     /// # Errors
     /// As [`Sink::write`].

@@ -10,7 +10,7 @@ const STOCK_BYTES: usize = 4 * 1024 * 1024;
 /// A buffer is no smaller, however little is left.
 const LEAST_BYTES: usize = 4 * 1024;
 
-/// Smaller buffers are for one thing at a time.
+/// Buffers that are smaller for want of memory are for one thing at a time.
 const AMPLE_BYTES: usize = 64 * 1024;
 
 /// A buffer has no more than this part of what is left: there is something for everybody, and the
@@ -24,6 +24,8 @@ static STOCK: Stock = Stock::new();
 pub struct Room {
     stock: &'static Stock,
     bytes: usize,
+    /// Whether it would be larger if there were more memory.
+    cut: bool,
 }
 
 #[derive(Debug)]
@@ -43,10 +45,10 @@ impl Room {
         self.bytes
     }
 
-    /// Whether whoever has it may have another one beside it, to read ahead. With smaller ones there are
-    /// many transfers, and others move while one reads.
+    /// Whether whoever has it may have another one beside it, to read ahead. Where memory is so short that it is
+    /// small there are many transfers, and others move while one reads.
     pub fn is_ample(&self) -> bool {
-        self.bytes >= AMPLE_BYTES
+        self.bytes >= AMPLE_BYTES || !self.cut
     }
 }
 
@@ -63,9 +65,10 @@ impl Stock {
 
     fn take(&'static self, most: usize) -> Room {
         let left = STOCK_BYTES.saturating_sub(self.taken.load(Ordering::Relaxed));
-        let bytes = size(left).min(most);
+        let suits = size(left);
+        let bytes = suits.min(most);
         self.taken.fetch_add(bytes, Ordering::Relaxed);
-        Room { stock: self, bytes }
+        Room { stock: self, bytes, cut: suits < most.min(CHUNK_BYTES) }
     }
 }
 
@@ -128,6 +131,20 @@ mod tests {
         ] {
             assert_eq!(size(left), wanted, "{left} left");
         }
+    }
+
+    #[test]
+    fn a_room_is_ample_unless_memory_is_short() {
+        let stock: &Stock = Box::leak(Box::new(Stock::new()));
+        let mut rooms = vec![stock.take(10)];
+        assert!(rooms[0].is_ample(), "no more was wanted");
+        while rooms.last().unwrap().bytes() != AMPLE_BYTES / 2 {
+            let ample = rooms.last().unwrap().bytes() >= AMPLE_BYTES;
+            assert_eq!(rooms.last().unwrap().is_ample(), ample || rooms.len() == 1);
+            rooms.push(stock.take(CHUNK_BYTES));
+        }
+        assert!(!rooms.last().unwrap().is_ample());
+        assert!(stock.take(AMPLE_BYTES / 2).is_ample());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     frame::{Answer, Body, CHUNK_BYTES, Message, Request},
     squeeze::Packer,
-    stream::{Heard, Stream},
+    stream::{Heard, Queued, Stream},
 };
 
 /// Pieces of a file that go to a thread, or come from one, at a time: the way there and back has a
@@ -133,7 +133,7 @@ struct Given {
 /// in line.
 struct Piece {
     bytes: u64,
-    body: Body,
+    body: Queued,
     room: Room,
 }
 
@@ -196,7 +196,7 @@ impl Giver {
             Some(packer) => packer.pack(piece),
             None => Body::Data(piece),
         };
-        Ok(Some(Piece { bytes: read as u64, body, room }))
+        Ok(Some(Piece { bytes: read as u64, body: body.into(), room }))
     }
 }
 
@@ -217,7 +217,7 @@ pub(super) async fn give(
         };
         giver = back;
         for Piece { bytes, body, room } in pieces {
-            match stream.send(body).await? {
+            match stream.send(body.into()).await? {
                 None => meter.add(bytes),
                 Some(Message::Refused(refusal)) => {
                     stream.say(Message::Abort).await?;
