@@ -13,7 +13,7 @@ use super::entries::Place;
 use crate::journal::record::{Job, JobState};
 
 /// The jobs and the places of their newest entries; bounded, and without their states, of which each
-/// step brings a new one.
+/// step brings a new one. Boxed, for a map has places for more than it holds.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<JobId, Box<(Job, Option<Place>)>>);
 

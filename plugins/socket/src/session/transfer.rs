@@ -102,8 +102,8 @@ pub(super) async fn take(stream: &mut Stream, request: Request, taker: &mut Take
     }
 }
 
-/// Writes them as the sink is ready for them, on threads that may wait for a disk, counts what is written, and
-/// gives the sink back.
+/// Writes pieces as their sink is ready for them, on threads that may wait for a disk, counts what is written,
+/// and gives the sink back.
 async fn write_all(mut draining: Draining, meter: &Meter) -> io::Result<Sink> {
     while draining.left() > 0 {
         let ready = draining.ready().await;
@@ -165,17 +165,15 @@ impl Giver {
     fn read(&mut self, mut ready: usize) -> Given {
         let mut given = Given::default();
         loop {
-            let ample = match self.next(Room::take(ready)) {
-                Ok(Some(piece)) => {
-                    let ample = piece.room.is_ample();
-                    given.pieces.push(piece);
-                    ample
-                }
+            let piece = match self.next(Room::take(ready)) {
+                Ok(Some(piece)) => piece,
                 end => {
                     given.end = Some(end.map(drop));
                     return given;
                 }
             };
+            let ample = piece.room.is_ample();
+            given.pieces.push(piece);
             match self.source.ready_now(CHUNK_BYTES) {
                 Some(more) if ample && given.pieces.len() < AT_ONCE => ready = more,
                 _ => return given,
