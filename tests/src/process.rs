@@ -4,8 +4,11 @@ use std::{
     collections::HashMap,
     fmt,
     fs::{self, File},
-    io,
-    os::unix::process::CommandExt,
+    io::{self, Read},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -18,9 +21,10 @@ use crate::wait::{LIMIT, holds_within};
 /// Ends the group when standard input closes, which it does however this
 /// process ends: an aborted test leaves nothing running. The program takes the
 /// shell's place, so its process id is the one we know. The one that waits is no
-/// descendant of it, and goes on while the tree is frozen.
+/// descendant of it once the line is printed, and goes on while the tree is frozen.
 const GUARD: &str = r#"exec 3<&0 </dev/null
 ( (cat <&3 >/dev/null 2>&1; kill -KILL 0) & )
+echo >&3
 exec 3<&-
 exec "$@""#;
 
@@ -31,24 +35,34 @@ exec "$@""#;
 #[derive(Debug)]
 pub struct ProcessTree {
     child: Child,
+    /// What the guard waits at.
+    guard: UnixStream,
     killed: bool,
 }
 
 impl ProcessTree {
     /// Starts a program; what it prints goes to the end of the file `log`.
     ///
-    /// Program, arguments, environment and folder are taken from `command`.
+    /// Program, arguments, environment and folder are taken from `command`. On `Ok` the tree ends
+    /// with this process, whatever becomes of either.
     ///
     /// # Errors
-    /// The log cannot be opened, or there is no shell. That `command` itself
-    /// cannot be run shows as its end, with the reason in the log.
+    /// The log cannot be opened, there is no shell, or it does not start within a time limit. That
+    /// `command` itself cannot be run shows as its end, with the reason in the log.
     pub fn spawn(command: &Command, log: &Path) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let mut guarded = Command::new("/bin/sh");
         guarded.arg("-c").arg(GUARD).arg("sh");
         let mut guarded = through(guarded, command);
-        guarded.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).process_group(0);
-        Ok(Self { child: guarded.spawn()?, killed: false })
+        let (guard, theirs) = UnixStream::pair()?;
+        guard.set_read_timeout(Some(LIMIT))?;
+        guarded.stdin(OwnedFd::from(theirs)).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let mut tree = Self { child: guarded.spawn()?, guard, killed: false };
+        // It holds their end of the pair too, and would hide that the shell is gone.
+        drop(guarded);
+        // While it is still a descendant, a tree that is frozen would freeze its guard too.
+        tree.guard.read_exact(&mut [0])?;
+        Ok(tree)
     }
 
     /// The program's process id.
@@ -264,6 +278,8 @@ impl fmt::Display for Process {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
+
     use super::*;
 
     fn shell(script: &str) -> (tempfile::TempDir, ProcessTree) {
@@ -328,7 +344,7 @@ while True: os.getppid()'"#;
         assert!(holds_within(LIMIT, || tree.members().len() >= 2));
         tree.freeze().unwrap();
         // What the end of this process does, which cannot thaw or kill any more.
-        drop(tree.child.stdin.take());
+        tree.guard.shutdown(Shutdown::Both).unwrap();
         assert!(tree.wait(LIMIT).unwrap().is_some(), "it stays for ever");
     }
 
