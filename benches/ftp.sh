@@ -37,10 +37,12 @@ find_ftp_clients() {
     true
 }
 
-# ftp_raw_clients CASE: those that show what small files cost the server and the system.
+# ftp_raw_clients CASE: those that show what files cost the server and the system.
 ftp_raw_clients() {
+    has_ferryway || return 0
+    echo durable
     case $1 in
-        small_*) ! has_ferryway || echo dialogue least ;;
+        small_*) echo dialogue least ;;
     esac
 }
 
@@ -116,13 +118,15 @@ ftp_rclone() {
     measure "$1" rclone -- rclone copy --multi-thread-streams 0 --transfers "$parallel" --checkers "$parallel" "${@:2}" 2>"$work/client.out"
 }
 
-# No more than what such files cost the server and the system: raw/src/dialogue.rs.
+# No more than what files cost the server and the system: raw/src/dialogue.rs.
+ftp_durable() { ftp_raw "$1" durable --durable; }
 ftp_dialogue() { ftp_raw "$1" dialogue; }
 ftp_least() { ftp_raw "$1" least --least; }
 
-# ftp_raw CASE CLIENT [--least]
+# ftp_raw CASE CLIENT [--least|--durable]
 ftp_raw() {
-    local way=${1#*_} folder=up
-    [ "$way" = up ] || folder=stock/$set/small
-    measure "$1" "$2" -- "$programs/raw-copy" dialogue "$way" "$ftp_port" "$work/$set-small-$way" "$folder" "${@:3}"
+    local what=${1%_*} way=${1#*_} folder=up
+    [ "$way" = up ] || folder=stock/$set/$what
+    # One file is in no folder of its own.
+    measure "$1" "$2" -- "$programs/raw-copy" dialogue "$way" "$ftp_port" "$work/$set-$what-$way" "${folder%/big}" "${@:3}"
 }

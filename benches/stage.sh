@@ -56,10 +56,11 @@ for number in range(count):
         file.write(noise.randbytes(10 * 1024))
 PYTHON
     split --number=8 --numeric-suffixes --suffix-length=1 "$folder/big" "$folder/many/f"
-    find "$folder/small" -type f | sort >"$work/$1-small-up"
-    find "$folder/many" -type f | sort >"$work/$1-many-up"
-    sed "s|.*/|$got/|" "$work/$1-small-up" >"$work/$1-small-down"
-    sed "s|.*/|$got/|" "$work/$1-many-up" >"$work/$1-many-down"
+    local what
+    for what in big small many; do
+        find "$folder/$what" -type f | sort >"$work/$1-$what-up"
+        sed "s|.*/|$got/|" "$work/$1-$what-up" >"$work/$1-$what-down"
+    done
 }
 
 # title CASE

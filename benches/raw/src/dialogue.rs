@@ -1,8 +1,9 @@
-//! What small files cost by FTP without a journal: the commands that Ferryway needs for each, in its
-//! order, or the fewest that move a file at all.
+//! What files cost by FTP without a journal: the commands that Ferryway needs for each, in its order,
+//! or the fewest that move a file at all, or all that Ferryway does with a file.
 
 use std::{
-    fs,
+    fs::{self, File},
+    hint::black_box,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream},
     path::Path,
@@ -10,7 +11,7 @@ use std::{
     thread,
 };
 
-use crate::Failure;
+use crate::{Failure, chunk, copy};
 
 /// Connections, each with a thread: as many as the other clients have.
 const SESSIONS: usize = 4;
@@ -27,9 +28,20 @@ pub(crate) enum Way {
     Down,
 }
 
+/// What is done for each file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Care {
+    /// Its bytes move.
+    Least,
+    /// It goes up to a partial name, is compared by its size and renamed, or is looked at before and
+    /// after it comes down.
+    Dialogue,
+    /// It is hashed as well, and on our disk in the end, file and name.
+    Durable,
+}
+
 /// Moves files to or from the folder `remote` of an anonymous server on loopback; `list` has a path
-/// on our side in each line. With `least` only the bytes move; without it, each file goes up to a
-/// partial name, is compared by its size and renamed, or is looked at before and after it comes down.
+/// on our side in each line.
 ///
 /// # Errors
 /// Whatever goes wrong first in each session.
@@ -37,27 +49,27 @@ pub(crate) fn run(
     way: Way,
     port: u16,
     (list, remote): (&str, &str),
-    least: bool,
+    care: Care,
 ) -> Result<(), Failure> {
-    if way == Way::Up && !least {
-        Session::open(port)?.make_folder(&format!("{remote}/{STAGING}"))?;
+    if way == Way::Up && care > Care::Least {
+        Session::open(port, care)?.make_folder(&format!("{remote}/{STAGING}"))?;
     }
     let list = fs::read_to_string(list)?;
     let files = Mutex::new(list.lines());
     let work = || -> Result<(), Failure> {
-        let mut session = Session::open(port)?;
+        let mut session = Session::open(port, care)?;
         while let Some(local) = files.lock().map_err(|_| "a session broke")?.next() {
             let local = Path::new(local);
             let name = local.file_name().ok_or("a path without a name")?.to_string_lossy();
             let target = format!("{remote}/{name}");
-            match (way, least) {
-                (Way::Up, true) => session.store(local, &target)?,
-                (Way::Up, false) => {
+            match (way, care) {
+                (Way::Up, Care::Least) => session.store(local, &target)?,
+                (Way::Up, _) => {
                     let partial = format!("{remote}/{STAGING}/{name}.part");
                     session.deliver(local, &partial, &target)?;
                 }
-                (Way::Down, true) => session.fetch(local, &target)?,
-                (Way::Down, false) => session.take(local, &target)?,
+                (Way::Down, Care::Least) => session.fetch(local, &target)?,
+                (Way::Down, _) => session.take(local, &target)?,
             }
         }
         Ok(())
@@ -71,13 +83,15 @@ pub(crate) fn run(
 /// A control connection.
 struct Session {
     lines: BufReader<TcpStream>,
+    care: Care,
+    chunk: Vec<u8>,
 }
 
 impl Session {
-    fn open(port: u16) -> Result<Self, Failure> {
+    fn open(port: u16, care: Care) -> Result<Self, Failure> {
         let control = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         control.set_nodelay(true)?;
-        let mut session = Self { lines: BufReader::new(control) };
+        let mut session = Self { lines: BufReader::new(control), care, chunk: chunk() };
         session.reply("220")?;
         session.ask("USER anonymous", "331")?;
         session.ask("PASS raw", "230")?;
@@ -98,7 +112,7 @@ impl Session {
         Ok(())
     }
 
-    /// As Ferryway fetches a file, but for what makes it durable.
+    /// As Ferryway fetches a file.
     fn take(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
         let before = self.look(remote)?;
         self.fetch(local, remote)?;
@@ -109,9 +123,9 @@ impl Session {
     }
 
     fn store(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
-        let bytes = fs::read(local)?;
+        let file = File::open(local)?;
         let mut data = self.data(&format!("STOR {remote}"))?;
-        data.write_all(&bytes)?;
+        self.copy(file, &mut data)?;
         data.shutdown(Shutdown::Write)?;
         drop(data);
         self.reply("226")?;
@@ -119,12 +133,26 @@ impl Session {
     }
 
     fn fetch(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
-        let mut data = self.data(&format!("RETR {remote}"))?;
-        let mut bytes = Vec::new();
-        data.read_to_end(&mut bytes)?;
-        drop(data);
+        let data = self.data(&format!("RETR {remote}"))?;
+        let partial = local.with_extension("part");
+        let durable = self.care == Care::Durable;
+        let mut file = File::create(if durable { &partial } else { local })?;
+        self.copy(data, &mut file)?;
         self.reply("226")?;
-        Ok(fs::write(local, &bytes)?)
+        if durable {
+            file.sync_all()?;
+            fs::rename(&partial, local)?;
+            File::open(local.parent().ok_or("a path without a folder")?)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: impl Read, to: &mut impl Write) -> io::Result<()> {
+        let hasher = (self.care == Care::Durable).then(blake3::Hasher::new);
+        let mut from = Hashed { from, hasher };
+        copy(&mut from, to, &mut self.chunk)?;
+        black_box(from.hasher.map(|hasher| hasher.finalize()));
+        Ok(())
     }
 
     /// The data connection for a command that has begun.
@@ -177,5 +205,21 @@ impl Session {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
         Ok(line)
+    }
+}
+
+/// Where bytes come from, which are hashed on the way if that is wanted.
+struct Hashed<T> {
+    from: T,
+    hasher: Option<blake3::Hasher>,
+}
+
+impl<T: Read> Read for Hashed<T> {
+    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(chunk)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk[..read]);
+        }
+        Ok(read)
     }
 }

@@ -1,10 +1,11 @@
 //! The least that moves a file from one end of a connection to the other, on loopback, with both
 //! ends in this process. No journal, no hash, no partial name: what these add is the difference.
+//! And files by FTP from or to a server, with as little, or with all of it but the journal.
 //!
 //!     raw-copy sendfile FROM TO [--sync]       sendfile(2) at one end, read and write at the other
 //!     raw-copy rustls FROM TO [--sync]         the same through TLS 1.3
 //!     raw-copy certificates FOLDER NAME...     an authority, and a certificate for each name
-//!     raw-copy dialogue up|down PORT LIST FOLDER [--least]     small files by FTP
+//!     raw-copy dialogue up|down PORT LIST FOLDER [--least|--durable]     files by FTP
 //!     raw-copy line MILLISECONDS PERCENT       a long line between two networks, with this round trip,
 //!                                              on which so many of a hundred packets are lost
 //!
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use dialogue::Way;
+use dialogue::{Care, Way};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
@@ -40,7 +41,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const NAME: &str = "raw.example";
 
 const USAGE: &str = "usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
-                     dialogue up|down PORT LIST FOLDER [--least], or line MILLISECONDS PERCENT";
+                     dialogue up|down PORT LIST FOLDER [--least|--durable], or line MILLISECONDS PERCENT";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -59,12 +60,13 @@ fn main() -> Result<(), Failure> {
                 "down" => Way::Down,
                 _ => return Err(USAGE.into()),
             };
-            let least = match rest {
-                [] => false,
-                ["--least"] => true,
+            let care = match rest {
+                ["--least"] => Care::Least,
+                [] => Care::Dialogue,
+                ["--durable"] => Care::Durable,
                 _ => return Err(USAGE.into()),
             };
-            dialogue::run(way, port.parse()?, (list, folder), least)
+            dialogue::run(way, port.parse()?, (list, folder), care)
         }
         ["line", round_trip, percent] => {
             let lost = percent.parse::<f64>()? / 100.0;
@@ -100,7 +102,7 @@ fn tls(from: &str, to: &str, sync: bool) -> Result<(), Failure> {
     let receiver = receive(far, to, sync);
     let name = ServerName::try_from(NAME)?;
     let mut near = StreamOwned::new(ClientConnection::new(Arc::new(client), name)?, near);
-    copy(&mut File::open(from)?, &mut near)?;
+    copy(&mut File::open(from)?, &mut near, &mut chunk())?;
     near.conn.send_close_notify();
     near.conn.complete_io(&mut near.sock)?;
     end(receiver)
@@ -118,7 +120,7 @@ fn receive(mut from: impl Read + Send + 'static, to: &str, sync: bool) -> Receiv
     let to = to.to_owned();
     thread::spawn(move || {
         let mut file = File::create(to)?;
-        copy(&mut from, &mut file)?;
+        copy(&mut from, &mut file, &mut chunk())?;
         if sync { file.sync_all() } else { Ok(()) }
     })
 }
@@ -127,10 +129,13 @@ fn end(receiver: Receiver) -> Result<(), Failure> {
     Ok(receiver.join().map_err(|_| "the receiving end broke")??)
 }
 
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
+fn chunk() -> Vec<u8> {
+    vec![0; CHUNK_BYTES]
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write, chunk: &mut [u8]) -> io::Result<()> {
     loop {
-        match from.read(&mut chunk)? {
+        match from.read(chunk)? {
             0 => return to.flush(),
             read => to.write_all(&chunk[..read])?,
         }

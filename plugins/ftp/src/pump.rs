@@ -305,3 +305,89 @@ async fn read(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Context, Poll},
+    };
+
+    use ferryway_core::bytes::ByteSource;
+
+    use super::*;
+
+    /// Gives the bytes up to `length`, and shows how far it was asked.
+    struct Asked {
+        given: usize,
+        length: usize,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl ByteSource for Asked {
+        fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+            let read = chunk.len().min(self.length - self.given);
+            self.given += read;
+            Ok(read)
+        }
+
+        fn poll_ready(&mut self, bytes: usize, _context: &mut Context<'_>) -> Poll<usize> {
+            self.asked.fetch_max(self.given, Ordering::Relaxed);
+            Poll::Ready(bytes)
+        }
+    }
+
+    /// Takes everything at once, and notes for each piece whether the next one was asked for before.
+    struct Notes {
+        written: usize,
+        asked: Arc<AtomicUsize>,
+        ahead: Vec<bool>,
+    }
+
+    impl AsyncWrite for Notes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let ahead = self.asked.load(Ordering::Relaxed) > self.written;
+            self.ahead.push(ahead);
+            self.written += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Sends three chunks; whether the next piece was asked for before each was written.
+    async fn reads_ahead() -> Vec<bool> {
+        let length = 3 * CHUNK_BYTES;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let source = Source::new(Asked { given: 0, length, asked: Arc::clone(&asked) });
+        let mut stream = Notes { written: 0, asked, ahead: Vec::new() };
+        let ahead = Ahead::start(source, length as u64);
+        let sent = send(&mut stream, ahead, &Meter::new(), Duration::MAX).await.unwrap();
+        assert_eq!((sent, stream.written), (length as u64, length));
+        stream.ahead
+    }
+
+    #[tokio::test]
+    async fn the_next_chunk_is_read_while_one_is_sent_unless_memory_is_short() {
+        let ahead = reads_ahead().await;
+        assert_eq!(ahead, [true; 3]);
+        let all_memory: Vec<_> = (0..64).map(|_| Room::take(CHUNK_BYTES)).collect();
+        let ahead = reads_ahead().await;
+        assert!(ahead.len() > 3 && ahead.iter().all(|ahead| !ahead), "{ahead:?}");
+        drop(all_memory);
+    }
+}
