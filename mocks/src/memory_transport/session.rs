@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use ferryway_core::{
     Algorithm, Class, Digest, Kind, Operation, RemotePath, TransportError, async_trait,
-    bytes::CHUNK_BYTES,
+    bytes::{Buffer, CHUNK_BYTES},
     error::Reply,
     notice::{Notice, Standing},
     transport::{Capabilities, Download, Rename, Result, Resume, Session, Stat, Stored, Upload},
@@ -107,7 +107,7 @@ impl MemorySession {
         loop {
             let room = self.room(operation)?;
             let read = move || {
-                let mut chunk = vec![0; room];
+                let mut chunk = Buffer::of(room);
                 let read = source.read(&mut chunk);
                 (source, read.map(|length| chunk[..length].to_vec()))
             };

@@ -1,7 +1,11 @@
 //! What a job waits for at its partner, by socket or beside an FTP server: the operator hears of each
 //! reason once, the record is not filled, and nobody is blamed who is not waited for.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use ferryway_core::{JobId, Outcome, Status};
 use ferryway_host::journal::{
@@ -10,7 +14,8 @@ use ferryway_host::journal::{
 };
 use ferryway_mocks::ftp_server::FtpServer;
 use ferryway_tests::{
-    content::Content,
+    content::{Content, hash_file},
+    disk::SmallDisk,
     peers::Peers,
     scene::MIB,
     wait::{LIMIT, wait_until},
@@ -73,6 +78,13 @@ impl ByFtp {
         let submitted = self.peers.night.nodes[0].ftprel_json(&submit).unwrap();
         submitted["jobs"][0]["id"].as_str().unwrap().parse().unwrap()
     }
+
+    /// Has the file come to a folder by another way, all at once.
+    fn arrives_in(&self, folder: &Path) {
+        let half = folder.join("half");
+        fs::copy(self.root.join("a.bin"), &half).unwrap();
+        fs::rename(half, folder.join("a.bin")).unwrap();
+    }
 }
 
 #[test]
@@ -133,11 +145,32 @@ fn a_file_that_the_partner_finds_otherwise_is_sent_anew() {
     let id = ftp.send(Content::new(233, 1000));
     ftp.peers.night.await_line("0315W", &[id.as_str(), "DAY", "14 bytes"]);
     assert!(recorded(&ftp.peers.night.install, &id).status.in_flight());
-    fs::copy(ftp.root.join("a.bin"), &found).unwrap();
+    ftp.arrives_in(&ftp.peers.day.incoming());
     let job = ftp.peers.completed(&id);
     assert!(job.state.published > 1, "it went more than once");
     let theirs = recorded(&ftp.peers.day.install, &peer_of(&job));
     assert_eq!((theirs.state.published, &theirs.state.digest), (1, &job.state.digest));
+}
+
+/// Day is asked for its word as soon as the file is there, and its node loses power once it has given it.
+#[test]
+fn what_came_by_another_way_is_on_the_disk_before_it_is_confirmed() {
+    let disk = match SmallDisk::mount_ext4(32 * MIB) {
+        Ok(disk) => disk,
+        Err(reason) => return reason.skip(),
+    };
+    let ftp = ByFtp::start(disk.path().to_str().unwrap());
+    let content = Content::new(235, MIB);
+    let id = ftp.send(content);
+    ftp.peers.night.await_line("0318W", &["not in place here"]);
+    ftp.arrives_in(disk.path());
+    let job = ftp.peers.completed(&id);
+    disk.break_down().unwrap();
+    assert_eq!(job.state.published, 1, "day has seen the file that was copied");
+    disk.detach().unwrap();
+    let elsewhere = disk.elsewhere().unwrap();
+    elsewhere.attach().unwrap();
+    assert_eq!(hash_file(&elsewhere.path().join("a.bin")).unwrap(), content.hash());
 }
 
 /// As after a restore from a backup: day knows nothing of the job when it is asked for its word.
@@ -150,7 +183,7 @@ fn a_partner_that_has_forgotten_the_job_is_told_of_it_anew() {
     fs::remove_dir_all(ftp.peers.day.install.path().join("journal")).unwrap();
     ftp.peers.day.start(1);
     ftp.peers.day.await_line("0507I", &[id.as_str()]);
-    fs::copy(ftp.root.join("a.bin"), ftp.peers.day.incoming().join("a.bin")).unwrap();
+    ftp.arrives_in(&ftp.peers.day.incoming());
     let job = ftp.peers.completed(&id);
     ftp.peers.both_complete(&job);
     assert_eq!(job.state.published, 1);
