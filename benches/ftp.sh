@@ -37,9 +37,9 @@ find_ftp_clients() {
     true
 }
 
-# ftp_raw_clients CASE: those that show what files cost the server and the system.
+# ftp_raw_clients CASE: of raw-copy's ways, where it is here.
 ftp_raw_clients() {
-    has_ferryway || return 0
+    [[ " ${ftp_clients[*]} " = *" ferryway "* ]] || return 0
     echo durable
     case $1 in
         small_*) echo dialogue least ;;
@@ -118,15 +118,15 @@ ftp_rclone() {
     measure "$1" rclone -- rclone copy --multi-thread-streams 0 --transfers "$parallel" --checkers "$parallel" "${@:2}" 2>"$work/client.out"
 }
 
-# No more than what files cost the server and the system: raw/src/dialogue.rs.
-ftp_durable() { ftp_raw "$1" durable --durable; }
+# What files cost without a journal: raw/src/ftp.rs.
+ftp_durable() { ftp_raw "$1" durable; }
 ftp_dialogue() { ftp_raw "$1" dialogue; }
-ftp_least() { ftp_raw "$1" least --least; }
+ftp_least() { ftp_raw "$1" least; }
 
-# ftp_raw CASE CLIENT [--least|--durable]
+# ftp_raw CASE CLIENT
 ftp_raw() {
     local what=${1%_*} way=${1#*_} folder=up
     [ "$way" = up ] || folder=stock/$set/$what
     # One file is in no folder of its own.
-    measure "$1" "$2" -- "$programs/raw-copy" dialogue "$way" "$ftp_port" "$work/$set-$what-$way" "${folder%/big}" "${@:3}"
+    measure "$1" "$2" -- "$programs/raw-copy" ftp "$2" "$way" "$ftp_port" "$work/$set-$what-$way" "${folder%/big}"
 }

@@ -43,8 +43,8 @@ pub struct ProcessTree {
 impl ProcessTree {
     /// Starts a program; what it prints goes to the end of the file `log`.
     ///
-    /// Program, arguments, environment and folder are taken from `command`. On `Ok` the tree ends
-    /// with this process, whatever becomes of either.
+    /// Program, arguments, environment and folder are taken from `command`. From `Ok` on, what is in
+    /// the program's process group ends with this process, even while the tree is frozen.
     ///
     /// # Errors
     /// The log cannot be opened, there is no shell, or it does not start within a time limit. That
@@ -61,7 +61,9 @@ impl ProcessTree {
         // It holds their end of the pair too, and would hide that the shell is gone.
         drop(guarded);
         // While it is still a descendant, a tree that is frozen would freeze its guard too.
-        tree.guard.read_exact(&mut [0])?;
+        tree.guard.read_exact(&mut [0]).map_err(|error| {
+            io::Error::other(format!("the guard did not start within {LIMIT:?}: {error}"))
+        })?;
         Ok(tree)
     }
 

@@ -5,13 +5,13 @@
 //!     raw-copy sendfile FROM TO [--sync]       sendfile(2) at one end, read and write at the other
 //!     raw-copy rustls FROM TO [--sync]         the same through TLS 1.3
 //!     raw-copy certificates FOLDER NAME...     an authority, and a certificate for each name
-//!     raw-copy dialogue up|down PORT LIST FOLDER [--least|--durable]     files by FTP
+//!     raw-copy ftp least|dialogue|durable up|down PORT LIST FOLDER     files by FTP
 //!     raw-copy line MILLISECONDS PERCENT       a long line between two networks, with this round trip,
 //!                                              on which so many of a hundred packets are lost
 //!
 //! With `--sync` the copy is on the disk in the end, as a file is that Ferryway has confirmed.
 
-mod dialogue;
+mod ftp;
 mod line;
 
 use std::{
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use dialogue::{Care, Way};
+use ftp::{Care, Way};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{
@@ -41,7 +41,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 const NAME: &str = "raw.example";
 
 const USAGE: &str = "usage: raw-copy sendfile|rustls FROM TO [--sync], certificates FOLDER NAME..., \
-                     dialogue up|down PORT LIST FOLDER [--least|--durable], or line MILLISECONDS PERCENT";
+                     ftp least|dialogue|durable up|down PORT LIST FOLDER, or line MILLISECONDS PERCENT";
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -54,19 +54,19 @@ fn main() -> Result<(), Failure> {
         ["rustls", from, to] => tls(from, to, false),
         ["rustls", from, to, "--sync"] => tls(from, to, true),
         ["certificates", folder, ref names @ ..] => certificates(Path::new(folder), names),
-        ["dialogue", way, port, list, folder, ref rest @ ..] => {
+        ["ftp", care, way, port, list, folder] => {
+            let care = match care {
+                "least" => Care::Least,
+                "dialogue" => Care::Dialogue,
+                "durable" => Care::Durable,
+                _ => return Err(USAGE.into()),
+            };
             let way = match way {
                 "up" => Way::Up,
                 "down" => Way::Down,
                 _ => return Err(USAGE.into()),
             };
-            let care = match rest {
-                ["--least"] => Care::Least,
-                [] => Care::Dialogue,
-                ["--durable"] => Care::Durable,
-                _ => return Err(USAGE.into()),
-            };
-            dialogue::run(way, port.parse()?, (list, folder), care)
+            ftp::run(care, way, port.parse()?, (list, folder))
         }
         ["line", round_trip, percent] => {
             let lost = percent.parse::<f64>()? / 100.0;

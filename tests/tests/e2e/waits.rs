@@ -152,7 +152,8 @@ fn a_file_that_the_partner_finds_otherwise_is_sent_anew() {
     assert_eq!((theirs.state.published, &theirs.state.digest), (1, &job.state.digest));
 }
 
-/// Day is asked for its word as soon as the file is there, and its node loses power once it has given it.
+/// Whoever brought the file did not sync it, and the disk breaks down as soon as day has given its word.
+/// On ext4 this shows the bytes: a sync of a new file brings its name to the disk as well.
 #[test]
 fn what_came_by_another_way_is_on_the_disk_before_it_is_confirmed() {
     let disk = match SmallDisk::mount_ext4(32 * MIB) {

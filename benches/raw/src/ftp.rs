@@ -1,5 +1,5 @@
-//! What files cost by FTP without a journal: the commands that Ferryway needs for each, in its order,
-//! or the fewest that move a file at all, or all that Ferryway does with a file.
+//! What files cost by FTP without a journal: the fewest commands that move a file at all, or those that
+//! Ferryway needs for each, in its order, or these and all that makes a file durable and known.
 
 use std::{
     fs::{self, File},
@@ -46,10 +46,10 @@ pub(crate) enum Care {
 /// # Errors
 /// Whatever goes wrong first in each session.
 pub(crate) fn run(
+    care: Care,
     way: Way,
     port: u16,
     (list, remote): (&str, &str),
-    care: Care,
 ) -> Result<(), Failure> {
     if way == Way::Up && care > Care::Least {
         Session::open(port, care)?.make_folder(&format!("{remote}/{STAGING}"))?;
@@ -68,8 +68,13 @@ pub(crate) fn run(
                     let partial = format!("{remote}/{STAGING}/{name}.part");
                     session.deliver(local, &partial, &target)?;
                 }
-                (Way::Down, Care::Least) => session.fetch(local, &target)?,
-                (Way::Down, _) => session.take(local, &target)?,
+                (Way::Down, Care::Least) => drop(session.fetch(local, &target)?),
+                (Way::Down, Care::Dialogue) => drop(session.take(local, &target)?),
+                (Way::Down, Care::Durable) => {
+                    let partial = local.with_extension("part");
+                    let file = session.take(&partial, &target)?;
+                    put_in_place(&file, &partial, local)?;
+                }
             }
         }
         Ok(())
@@ -112,14 +117,14 @@ impl Session {
         Ok(())
     }
 
-    /// As Ferryway fetches a file.
-    fn take(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
+    /// As Ferryway fetches a file: compared with what the server shows before and after.
+    fn take(&mut self, local: &Path, remote: &str) -> Result<File, Failure> {
         let before = self.look(remote)?;
-        self.fetch(local, remote)?;
-        if self.look(remote)? != before || fs::metadata(local)?.len() != before.0 {
+        let file = self.fetch(local, remote)?;
+        if self.look(remote)? != before || file.metadata()?.len() != before.0 {
             return Err(format!("{remote} has another size").into());
         }
-        Ok(())
+        Ok(file)
     }
 
     fn store(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
@@ -132,19 +137,12 @@ impl Session {
         Ok(())
     }
 
-    fn fetch(&mut self, local: &Path, remote: &str) -> Result<(), Failure> {
+    fn fetch(&mut self, local: &Path, remote: &str) -> Result<File, Failure> {
         let data = self.data(&format!("RETR {remote}"))?;
-        let partial = local.with_extension("part");
-        let durable = self.care == Care::Durable;
-        let mut file = File::create(if durable { &partial } else { local })?;
+        let mut file = File::create(local)?;
         self.copy(data, &mut file)?;
         self.reply("226")?;
-        if durable {
-            file.sync_all()?;
-            fs::rename(&partial, local)?;
-            File::open(local.parent().ok_or("a path without a folder")?)?.sync_all()?;
-        }
-        Ok(())
+        Ok(file)
     }
 
     fn copy(&mut self, from: impl Read, to: &mut impl Write) -> io::Result<()> {
@@ -206,6 +204,15 @@ impl Session {
         self.lines.read_line(&mut line)?;
         Ok(line)
     }
+}
+
+/// As Ferryway does for one file: its bytes and its first name are on the disk before it is renamed.
+fn put_in_place(file: &File, partial: &Path, local: &Path) -> Result<(), Failure> {
+    let folder = File::open(local.parent().ok_or("a path without a folder")?)?;
+    file.sync_all()?;
+    folder.sync_all()?;
+    fs::rename(partial, local)?;
+    Ok(folder.sync_all()?)
 }
 
 /// Where bytes come from, which are hashed on the way if that is wanted.
