@@ -1,5 +1,5 @@
 //! What files cost by FTP without a journal: the fewest commands that move a file at all, or those that
-//! Ferryway needs for each, in its order, or these and all that makes a file durable and known.
+//! Ferryway needs for each, in its order, or these and what makes a file proved and durable.
 
 use std::{
     fs::{self, File},
