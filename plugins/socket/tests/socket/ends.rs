@@ -74,19 +74,25 @@ impl Reception for OpenHouse {
 }
 
 impl OpenHouse {
-    /// Waits until somebody was turned away for this cause.
+    /// Waits until somebody was turned away for this cause, and takes that from the
+    /// [rebuffs](Self::rebuffs): the next wait is for the next one.
     pub async fn turned_away(&self, cause: Cause) -> Rebuff {
         let started = Instant::now();
         loop {
-            let found = self.rebuffs().into_iter().find(|rebuff| rebuff.cause == cause);
-            if let Some(found) = found {
-                return found;
+            let taken = {
+                let mut rebuffs = self.rebuffs.lock().unwrap();
+                let place = rebuffs.iter().position(|rebuff| rebuff.cause == cause);
+                place.map(|place| rebuffs.remove(place))
+            };
+            if let Some(taken) = taken {
+                return taken;
             }
             assert!(started.elapsed() < LIMIT, "nobody for {cause}: {:?}", self.rebuffs());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
+    /// Who was turned away and not waited for, so far.
     pub fn rebuffs(&self) -> Vec<Rebuff> {
         self.rebuffs.lock().unwrap().clone()
     }

@@ -1,10 +1,6 @@
 //! Who does not belong here is refused on both sides, for good, and with its cause.
 
-use ferryway_core::{
-    Class, Kind, TransportError,
-    reception::{Cause, Rebuff},
-    transport::Transport,
-};
+use ferryway_core::{Class, Kind, TransportError, reception::Cause, transport::Transport};
 use ferryway_mocks::{authority::Authority, conformance::introduction};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,9 +96,6 @@ async fn a_certificate_for_another_name() {
     let error = refused(&ends, &format!("{liar}server_name = 'localhost'\n")).await;
     assert_eq!((error.kind(), error.class()), (Kind::Login, Class::Permanent), "{error}");
     assert!(error.to_string().contains(&introduction().host), "{error}");
-    let told = ends.house.rebuffs();
-    let of_the_liar = |rebuff: &Rebuff| {
-        rebuff.cause == Cause::Proof && rebuff.detail.contains(&introduction().host)
-    };
-    assert!(told.iter().any(of_the_liar), "{told:?}");
+    // The door may have told of the other one before.
+    while !ends.house.turned_away(Cause::Proof).await.detail.contains(&introduction().host) {}
 }
