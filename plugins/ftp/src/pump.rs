@@ -309,11 +309,8 @@ async fn read(
 #[cfg(test)]
 mod tests {
     use std::{
-        pin::Pin,
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering},
-        },
+        collections::BTreeMap,
+        sync::{Arc, Mutex},
         task::{Context, Poll},
     };
 
@@ -321,11 +318,13 @@ mod tests {
 
     use super::*;
 
-    /// Gives the bytes up to `length`, and shows how far it was asked.
+    /// Gives the bytes up to `length`, and notes for each place at which it is asked for more whether
+    /// something before it was still to be sent.
     struct Asked {
         given: usize,
         length: usize,
-        asked: Arc<AtomicUsize>,
+        sent: Arc<Meter>,
+        ahead: Arc<Mutex<BTreeMap<usize, bool>>>,
     }
 
     impl ByteSource for Asked {
@@ -336,49 +335,23 @@ mod tests {
         }
 
         fn poll_ready(&mut self, bytes: usize, _context: &mut Context<'_>) -> Poll<usize> {
-            self.asked.fetch_max(self.given, Ordering::Relaxed);
+            let ahead = self.given as u64 > self.sent.bytes();
+            *self.ahead.lock().unwrap().entry(self.given).or_default() |= ahead;
             Poll::Ready(bytes)
         }
     }
 
-    /// Takes everything at once, and notes for each piece whether the next one was asked for before.
-    struct Notes {
-        written: usize,
-        asked: Arc<AtomicUsize>,
-        ahead: Vec<bool>,
-    }
-
-    impl AsyncWrite for Notes {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _context: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            let ahead = self.asked.load(Ordering::Relaxed) > self.written;
-            self.ahead.push(ahead);
-            self.written += bytes.len();
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    /// Sends three chunks; whether the next piece was asked for before each was written.
+    /// Sends three chunks; whether each piece but the first was asked for before those before it were sent.
     async fn reads_ahead() -> Vec<bool> {
         let length = 3 * CHUNK_BYTES;
-        let asked = Arc::new(AtomicUsize::new(0));
-        let source = Source::new(Asked { given: 0, length, asked: Arc::clone(&asked) });
-        let mut stream = Notes { written: 0, asked, ahead: Vec::new() };
-        let ahead = Ahead::start(source, length as u64);
-        let sent = send(&mut stream, ahead, &Meter::new(), Duration::MAX).await.unwrap();
-        assert_eq!((sent, stream.written), (length as u64, length));
-        stream.ahead
+        let (sent, ahead) = (Meter::new(), Arc::default());
+        let source = Asked { given: 0, length, sent: Arc::clone(&sent), ahead: Arc::clone(&ahead) };
+        let mut stream = Vec::new();
+        let begun = Ahead::start(Source::new(source), length as u64);
+        let told = send(&mut stream, begun, &sent, Duration::MAX).await.unwrap();
+        assert_eq!((told, stream.len()), (length as u64, length));
+        let ahead = ahead.lock().unwrap();
+        ahead.values().skip(1).copied().collect()
     }
 
     #[tokio::test]
